@@ -1,0 +1,38 @@
+//! Every bound in the market, in one file, with the proof that they fit together.
+
+/// Largest absolute value of a price, in price ticks.
+pub const PRICE_TICKS_MAX: i64 = 1_000_000_000_000;
+/// Largest quantity of one point, one block period or one line capacity, in lots.
+pub const LOTS_MAX: i64 = 1_000_000_000_000;
+/// Delivery periods in one auction.
+pub const PERIODS_MAX: u16 = 1_000;
+/// Bid areas in one auction.
+pub const AREAS_MAX: u16 = 256;
+/// Lines in one auction.
+pub const LINES_MAX: u16 = 1_024;
+/// Curve, block and complex points in one auction.
+pub const POINTS_MAX: u32 = 4_000_000;
+/// Blocks plus complex orders in one auction.
+pub const BLOCKS_MAX: u32 = 100_000;
+/// Ratios are counted in millionths.
+pub const RATIO_UNIT: u32 = 1_000_000;
+/// Grid units of welfare per price tick and lot.
+pub const WELFARE_SCALE_MAX: i64 = 1_000_000;
+/// Largest fixed term of a complex order, in grid units of welfare.
+pub const FIXED_MAX: i128 = 1_000_000_000_000_000_000_000_000;
+
+// The largest sums that clearing, verification or settlement can form. Proved once here, so that no
+// caller has to wonder about overflow.
+const _: () = {
+    // Lots of all points of an auction, and of all lines, add up in an i64.
+    assert!(LOTS_MAX < i64::MAX / (POINTS_MAX as i64) / 2);
+    // Their value at any price, over all areas and periods, on the welfare grid, in an i128.
+    let lots = LOTS_MAX as i128 * POINTS_MAX as i128;
+    let value = lots * PRICE_TICKS_MAX as i128 * 2;
+    assert!(value < i128::MAX / WELFARE_SCALE_MAX as i128 / 4);
+    assert!(FIXED_MAX < i128::MAX / BLOCKS_MAX as i128 / 4);
+    // A straight line between two points: quantity times price distance.
+    assert!(LOTS_MAX as i128 * 4 * PRICE_TICKS_MAX as i128 * 2 < i128::MAX);
+    // Σ A²/O and Σ flow² per area or line.
+    assert!(lots < 1 << 63);
+};

@@ -1,0 +1,1 @@
+//! What a member's Rust program uses: connect, retry safely, resume.

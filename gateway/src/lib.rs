@@ -1,0 +1,1 @@
+//! gRPC services, identity, clock, streams, command line: the binary merit.

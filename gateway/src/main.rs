@@ -1,0 +1,3 @@
+//! The binary `merit`: one command line for the exchange.
+
+fn main() {}

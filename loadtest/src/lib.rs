@@ -1,0 +1,1 @@
+//! A crowd of members over real gRPC.

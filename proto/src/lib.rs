@@ -1,0 +1,1 @@
+//! The contract, merit/v1, and nothing by hand.

@@ -1,0 +1,1 @@
+//! The journal, recovery and the one caller of the engine.
