@@ -22,7 +22,14 @@ extern crate std;
 
 pub mod auction;
 pub mod book;
+pub mod calendar;
 pub mod clearing;
+pub mod command;
+pub mod event;
+pub mod ids;
 pub mod limits;
+pub mod market;
 pub mod outcome;
+pub mod reject;
+pub mod rules;
 pub mod verify;

@@ -23,6 +23,7 @@ pub const FIXED_MAX: i128 = 1_000_000_000_000_000_000_000_000;
 
 // The largest sums that clearing, verification or settlement can form. Proved once here, so that no
 // caller has to wonder about overflow.
+#[expect(clippy::as_conversions, reason = "From is not const; all of these widen")]
 const _: () = {
     // Lots of all points of an auction, and of all lines, add up in an i64.
     assert!(LOTS_MAX < i64::MAX / (POINTS_MAX as i64) / 2);
@@ -36,3 +37,13 @@ const _: () = {
     // Σ A²/O and Σ flow² per area or line.
     assert!(lots < 1 << 63);
 };
+/// Days for which a request id answers a repeat with the first answer.
+pub const REQUEST_ID_DAYS: i32 = 3;
+/// Members.
+pub const MEMBERS_MAX: u32 = 100_000;
+/// Portfolios.
+pub const PORTFOLIOS_MAX: u32 = 1_000_000;
+/// Users.
+pub const USERS_MAX: u32 = 1_000_000;
+/// Longest free text (names), bytes.
+pub const NAME_BYTES_MAX: usize = 256;
