@@ -1,1 +1,31 @@
 //! The journal, recovery and the one caller of the engine.
+//!
+//! A command becomes history when the batch that holds it is durable; then it is applied, then
+//! somebody hears of it. `FORMAT.md` draws the bytes. The rooms, in the order in which a command
+//! passes them:
+//!
+//! - [`runner`]: the core's thread, its bounded inbox, and the [`runner::CoreHandle`] that everybody
+//!   else holds; [`core`] is one turn of it without the thread.
+//! - [`sequencer`]: number, epoch and time.
+//! - [`writer`], [`segment`], [`frame`]: bytes, batches, one sync each.
+//! - [`machine`]: what is driven, who listens, where the time comes from.
+//! - [`recovery`]: what is believed of a journal that is found, and what is refused.
+//! - [`storage`]: the one door to the disk, real or faulty.
+//!
+//! # Deliberately absent
+//!
+//! - **The wall clock.** The gateway owns the only reader; here it is a [`machine::Clock`].
+//! - **Async.** One thread applies commands; a sync blocks it and nobody else.
+//! - **Repair by guessing.** Only what was never acknowledged is cut, and what is cut is kept.
+
+pub mod acknowledged;
+pub mod core;
+pub mod error;
+pub mod frame;
+pub mod machine;
+pub mod recovery;
+pub mod runner;
+pub mod segment;
+pub mod sequencer;
+pub mod storage;
+pub mod writer;

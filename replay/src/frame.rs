@@ -1,0 +1,275 @@
+//! Records and batch ends as bytes: what one entry of the journal looks like on the disk.
+//!
+//! FORMAT.md draws the layout. This file and `segment.rs` are the only ones that know it.
+//!
+//! # Deliberately absent
+//!
+//! - **Meaning.** A payload is opaque here; `record.rs` knows commands.
+//! - **IO.** Bytes in, bytes out.
+
+use crate::error::Flaw;
+use xxhash_rust::xxh3::xxh3_128;
+
+/// Bytes of a record before its payload, and of a batch end.
+pub const FRAME_BYTES: usize = 56;
+/// Frames begin at multiples of this many bytes.
+pub const ALIGN_BYTES: usize = 8;
+const RECORD_MAGIC: [u8; 4] = *b"MREC";
+const BATCH_END_MAGIC: [u8; 4] = *b"MEND";
+
+/// The place of a command in history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp {
+    /// Sequence number, from 1, gapless. 0 before the first record.
+    pub seq: u64,
+    /// Which primary wrote it; never decreases.
+    pub epoch: u32,
+    /// Journaled time, microseconds since 1970-01-01T00:00:00Z; never decreases.
+    pub time_us: i64,
+}
+
+/// The end of a history: the last record's place and the chain over everything up to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Place of the last record.
+    pub stamp: Stamp,
+    /// Chain over all records up to it.
+    pub chain: u128,
+}
+
+impl Head {
+    /// The head of an exchange that has no history yet.
+    #[must_use]
+    pub fn genesis(exchange_id: u128) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(b"merit journal v1");
+        bytes[16..].copy_from_slice(&exchange_id.to_le_bytes());
+        let stamp = Stamp { seq: 0, epoch: 0, time_us: i64::MIN };
+        Self { stamp, chain: xxh3_128(&bytes) }
+    }
+}
+
+/// One record, borrowed from the bytes of its segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its place.
+    pub stamp: Stamp,
+    /// What kind of command it holds.
+    pub kind: u16,
+    /// The command's bytes.
+    pub payload: &'a [u8],
+    /// Chain over all records up to this one.
+    pub chain: u128,
+    /// Byte offset in its segment.
+    pub offset: u64,
+}
+
+/// The end of a batch. Its records are history from here on, and not before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchEnd {
+    /// Records in the batch.
+    pub records: u32,
+    /// Bytes from the first record to this mark.
+    pub bytes: u32,
+    /// Epoch of the writer.
+    pub epoch: u32,
+    /// Sequence number of the last record of the batch.
+    pub seq_last: u64,
+    /// The greatest sequence number that was durable and acknowledged when this was written.
+    pub acknowledged_seq: u64,
+    /// Chain of the last record of the batch.
+    pub chain: u128,
+}
+
+/// What begins at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame<'a> {
+    Record(Record<'a>),
+    BatchEnd(BatchEnd),
+    /// All zeros up to the next frame boundary: nothing was ever written here.
+    Blank,
+}
+
+/// Ties checksums to their segment and offset, so that bytes that were written elsewhere (an old
+/// segment, another exchange, a member's payload) are never mistaken for a record here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Salt(u32);
+
+impl Salt {
+    pub(crate) fn new(exchange_id: u128, seq_first: u64) -> Self {
+        let crc = crc32c::crc32c(&exchange_id.to_le_bytes());
+        Self(crc32c::crc32c_append(crc, &seq_first.to_le_bytes()))
+    }
+
+    fn checksum(self, offset: u64, bytes: &[u8]) -> u32 {
+        let crc = crc32c::crc32c_append(self.0, &offset.to_le_bytes());
+        crc32c::crc32c_append(crc, bytes)
+    }
+}
+
+/// The chain after a record: over the chain before it, its header fields and its payload.
+fn link(before: u128, fields: &[u8], payload: &[u8]) -> u128 {
+    let mut bytes = [0; 64];
+    bytes[..16].copy_from_slice(&before.to_le_bytes());
+    bytes[16..48].copy_from_slice(fields);
+    bytes[48..].copy_from_slice(&xxh3_128(payload).to_le_bytes());
+    xxh3_128(&bytes)
+}
+
+/// Bytes that a record with a payload of so many bytes takes.
+#[must_use]
+pub const fn record_bytes(payload_bytes: usize) -> usize {
+    FRAME_BYTES + payload_bytes.next_multiple_of(ALIGN_BYTES)
+}
+
+/// Appends a record to `out`, whose first byte lies at `base` in the segment, and returns the new
+/// head.
+pub(crate) fn put_record(
+    out: &mut Vec<u8>,
+    base: u64,
+    salt: Salt,
+    before: &Head,
+    stamp: Stamp,
+    (kind, payload): (u16, &[u8]),
+) -> Head {
+    let start = out.len();
+    let length = u32::try_from(payload.len()).expect("the writer bounds payloads by the segment size");
+    out.extend_from_slice(&RECORD_MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&kind.to_le_bytes());
+    out.extend_from_slice(&[0; 2]);
+    out.extend_from_slice(&stamp.seq.to_le_bytes());
+    out.extend_from_slice(&stamp.epoch.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&stamp.time_us.to_le_bytes());
+    let chain = link(before.chain, &out[start + 8..start + 40], payload);
+    out.extend_from_slice(&chain.to_le_bytes());
+    out.extend_from_slice(payload);
+    out.resize(start + record_bytes(payload.len()), 0);
+    seal(out, start, base, salt);
+    Head { stamp, chain }
+}
+
+/// Appends a batch end to `out`, whose first byte lies at `base` in the segment.
+pub(crate) fn put_batch_end(out: &mut Vec<u8>, base: u64, salt: Salt, end: &BatchEnd) {
+    let start = out.len();
+    out.extend_from_slice(&BATCH_END_MAGIC);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&end.records.to_le_bytes());
+    out.extend_from_slice(&end.bytes.to_le_bytes());
+    out.extend_from_slice(&end.seq_last.to_le_bytes());
+    out.extend_from_slice(&end.epoch.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&end.acknowledged_seq.to_le_bytes());
+    out.extend_from_slice(&end.chain.to_le_bytes());
+    assert!(out.len() == start + FRAME_BYTES, "a batch end is exactly one frame");
+    seal(out, start, base, salt);
+}
+
+fn seal(out: &mut [u8], start: usize, base: u64, salt: Salt) {
+    let crc = salt.checksum(base + offset_of(start), &out[start + 8..]);
+    out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// Reads what begins at `at` in the bytes of a segment. A record's place in history and its chain
+/// are not judged here.
+///
+/// # Errors
+///
+/// The flaw, if it is neither whole nor blank.
+pub(crate) fn read_frame(segment: &[u8], at: usize, salt: Salt) -> Result<Frame<'_>, Flaw> {
+    let rest = segment.get(at..).unwrap_or(&[]);
+    let Some(head) = rest.get(..FRAME_BYTES) else {
+        return if rest.iter().all(|it| *it == 0) { Ok(Frame::Blank) } else { Err(Flaw::FrameMagic) };
+    };
+    let offset = offset_of(at);
+    match array::<4>(head, 0) {
+        RECORD_MAGIC => read_record(rest, offset, salt).map(Frame::Record),
+        BATCH_END_MAGIC => read_batch_end(head, offset, salt).map(Frame::BatchEnd),
+        [0, 0, 0, 0] if head.iter().all(|it| *it == 0) => Ok(Frame::Blank),
+        _ => Err(Flaw::FrameMagic),
+    }
+}
+
+fn read_record(rest: &[u8], offset: u64, salt: Salt) -> Result<Record<'_>, Flaw> {
+    let length = usize::try_from(u32::from_le_bytes(array(rest, 8))).map_err(|_| Flaw::FrameLength)?;
+    let whole = rest.get(..record_bytes(length)).ok_or(Flaw::FrameLength)?;
+    if salt.checksum(offset, &whole[8..]) != u32::from_le_bytes(array(whole, 4)) {
+        return Err(Flaw::FrameChecksum);
+    }
+    let blank = [&whole[14..16], &whole[28..32], &whole[FRAME_BYTES + length..]];
+    if blank.iter().any(|it| it.iter().any(|byte| *byte != 0)) {
+        return Err(Flaw::FramePadding);
+    }
+    let stamp = Stamp {
+        seq: u64::from_le_bytes(array(whole, 16)),
+        epoch: u32::from_le_bytes(array(whole, 24)),
+        time_us: i64::from_le_bytes(array(whole, 32)),
+    };
+    let kind = u16::from_le_bytes(array(whole, 12));
+    let chain = u128::from_le_bytes(array(whole, 40));
+    Ok(Record { stamp, kind, payload: &whole[FRAME_BYTES..FRAME_BYTES + length], chain, offset })
+}
+
+fn read_batch_end(head: &[u8], offset: u64, salt: Salt) -> Result<BatchEnd, Flaw> {
+    if salt.checksum(offset, &head[8..]) != u32::from_le_bytes(array(head, 4)) {
+        return Err(Flaw::FrameChecksum);
+    }
+    if array::<4>(head, 28) != [0; 4] {
+        return Err(Flaw::FramePadding);
+    }
+    Ok(BatchEnd {
+        records: u32::from_le_bytes(array(head, 8)),
+        bytes: u32::from_le_bytes(array(head, 12)),
+        seq_last: u64::from_le_bytes(array(head, 16)),
+        epoch: u32::from_le_bytes(array(head, 24)),
+        acknowledged_seq: u64::from_le_bytes(array(head, 32)),
+        chain: u128::from_le_bytes(array(head, 40)),
+    })
+}
+
+/// Whether a record is the successor of a head.
+///
+/// # Errors
+///
+/// The flaw, if it is not.
+pub(crate) fn check_follows(before: &Head, record: &Record<'_>, segment: &[u8]) -> Result<(), Flaw> {
+    let (old, new) = (before.stamp, record.stamp);
+    if old.seq.checked_add(1) != Some(new.seq) || new.epoch < old.epoch || new.time_us < old.time_us {
+        return Err(Flaw::Order);
+    }
+    let at = usize::try_from(record.offset).map_err(|_| Flaw::FrameLength)?;
+    let fields = segment.get(at + 8..at + 40).ok_or(Flaw::FrameLength)?;
+    if link(before.chain, fields, record.payload) == record.chain { Ok(()) } else { Err(Flaw::Chain) }
+}
+
+/// The greatest acknowledged sequence number that any intact batch end in `segment[from..]` names.
+pub(crate) fn acknowledged_beyond(segment: &[u8], from: usize, salt: Salt) -> Option<u64> {
+    let mut best = None;
+    let mut at = from.next_multiple_of(ALIGN_BYTES);
+    while let Some(head) = segment.get(at..at + FRAME_BYTES) {
+        if head[..4] == BATCH_END_MAGIC
+            && let Ok(end) = read_batch_end(head, offset_of(at), salt)
+        {
+            best = best.max(Some(end.acknowledged_seq));
+        }
+        at += ALIGN_BYTES;
+    }
+    best
+}
+
+/// `N` bytes of a slice that is known to be long enough.
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    bytes[at..at + N].try_into().expect("the range has N bytes")
+}
+
+/// An index as an offset on the disk.
+pub(crate) fn offset_of(index: usize) -> u64 {
+    u64::try_from(index).expect("an index into memory fits 64 bits")
+}
+
+/// An offset on the disk as an index.
+pub(crate) fn index_of(offset: u64) -> usize {
+    usize::try_from(offset).expect("a segment is bounded to fit into memory")
+}

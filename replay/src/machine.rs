@@ -1,0 +1,74 @@
+//! What the core needs from outside: a deterministic machine, a clock, and somebody who listens.
+//!
+//! The market's engine is the machine that runs in production (bound in `record.rs`); tests of the
+//! journal use smaller ones.
+
+use crate::frame::Stamp;
+use std::time::Duration;
+
+/// A state machine that is driven by journaled commands and by nothing else.
+pub trait Machine: Send + 'static {
+    /// What a command does; its place in history is its stamp.
+    type Body: Send + 'static;
+    /// What the asker is told.
+    type Answer: Send + 'static;
+    /// What streams are told.
+    type Event: Send + 'static;
+
+    /// Appends the command's bytes to `payload` and returns its kind.
+    fn encode(body: &Self::Body, payload: &mut Vec<u8>) -> u16;
+
+    /// Reads a command back.
+    ///
+    /// # Errors
+    ///
+    /// In words, what is wrong with the bytes.
+    fn decode(kind: u16, payload: &[u8]) -> Result<Self::Body, String>;
+
+    /// Applies the next command and appends its events.
+    fn apply(&mut self, stamp: Stamp, body: Self::Body, events: &mut Vec<Self::Event>) -> Self::Answer;
+
+    /// The next instant at which something is due, µs; after [`Self::apply`] it lies in the future.
+    fn next_timer_us(&self) -> Option<i64>;
+
+    /// The command that only lets time pass.
+    fn tick() -> Self::Body;
+
+    /// The next piece of long work, if there is any. It must do no harm if it is applied later.
+    fn quantum(&self) -> Option<Self::Body>;
+
+    /// The command that begins an epoch under a node of this name.
+    fn epoch_started(node: &str) -> Self::Body;
+
+    /// Digest of the whole state.
+    fn digest(&self) -> u128;
+}
+
+/// Where the time comes from.
+pub trait Clock: Send + 'static {
+    /// Market time now, microseconds since 1970-01-01T00:00:00Z. May jump, either way.
+    fn now_us(&self) -> i64;
+
+    /// How long to wait until the clock shows an instant; zero if it has passed. (An accelerated
+    /// clock divides; a clock that is moved by hand says [`Duration::MAX`] and wakes the core.)
+    fn until(&self, time_us: i64) -> Duration;
+}
+
+/// Whoever wants to hear everything that happens, in order.
+///
+/// Called on the core's thread: it hands things on and returns. What it hears is durable already.
+pub trait Sink<M: Machine>: Send + 'static {
+    /// A command was applied. During start-up it hears the whole history again (`replayed`).
+    fn applied(&mut self, stamp: Stamp, answer: &M::Answer, events: Vec<M::Event>, replayed: bool);
+
+    /// A batch is complete; `head` is its last command.
+    fn batch_applied(&mut self, _head: Stamp) {}
+}
+
+/// Listens to nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl<M: Machine> Sink<M> for Silent {
+    fn applied(&mut self, _: Stamp, _: &M::Answer, _: Vec<M::Event>, _: bool) {}
+}

@@ -1,0 +1,644 @@
+//! The core's thread, and the handle by which everybody else reaches it.
+//!
+//! One thread owns the machine and the journal. Commands wait in a bounded inbox; whatever waits when
+//! the thread looks becomes one batch with one sync, so that a lone command is never delayed for
+//! company and a crowd shares the price. Queries run between batches and see only what is durable;
+//! they are answered in every state, also when the journal has no space or the disk has failed.
+//!
+//! # Deliberately absent
+//!
+//! - **Polling.** The thread sleeps until a command, a query, a timer of the machine, or the moment
+//!   to look for disk space again.
+//! - **A clock.** It is handed in.
+
+use crate::core::{Core, Done, Halt, Offer};
+use crate::error::JournalError;
+use crate::frame::Stamp;
+use crate::machine::{Clock, Machine};
+use crate::writer::Room;
+use crossbeam::channel::{self, Receiver, Sender, TrySendError};
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// Queries answered between two batches, so that neither starves the other.
+const QUERIES_PER_TURN: usize = 64;
+
+/// How the thread runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunnerOptions {
+    /// Name of this node, for the record that begins an epoch.
+    pub node: String,
+    /// Commands that may wait in the inbox.
+    pub inbox_commands: usize,
+    /// Queries that may wait.
+    pub inbox_queries: usize,
+    /// Commands in one batch.
+    pub batch_commands_max: usize,
+    /// Time between two looks for disk space when there is none.
+    pub space_retry: Duration,
+}
+
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        Self {
+            node: "node".to_owned(),
+            inbox_commands: 16_384,
+            inbox_queries: 1_024,
+            batch_commands_max: 4_096,
+            space_retry: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What the core is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Takes commands.
+    Running,
+    /// The journal has no space: takes no commands, answers queries, goes on when space returns.
+    NoSpace,
+    /// Finishes what it has taken, and ends.
+    Stopping,
+    /// The disk failed: takes no commands, answers queries. Only a restart helps.
+    Failed,
+    /// The thread has ended.
+    Ended,
+}
+
+impl State {
+    const ALL: [Self; 5] = [Self::Running, Self::NoSpace, Self::Stopping, Self::Failed, Self::Ended];
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Running => 0,
+            Self::NoSpace => 1,
+            Self::Stopping => 2,
+            Self::Failed => 3,
+            Self::Ended => 4,
+        }
+    }
+}
+
+/// Why a command or query was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// The inbox is full. Not taken; try again.
+    Busy,
+    /// The journal has no space. Not taken; try again later.
+    NoSpace,
+    /// The node is stopping. Not taken; try the next node.
+    Stopping,
+    /// It does not fit into a batch. Not taken.
+    TooLarge {
+        /// Its size in the journal.
+        bytes: u64,
+        /// The largest that fits.
+        bytes_max: u64,
+    },
+    /// The core has failed. If the command had been taken before, its outcome is unknown until the
+    /// node has restarted; ask again with the same request id.
+    Failed,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("the inbox is full"),
+            Self::NoSpace => f.write_str("the journal has no space"),
+            Self::Stopping => f.write_str("the node is stopping"),
+            Self::TooLarge { bytes, bytes_max } => {
+                write!(f, "the command takes {bytes} bytes; a batch holds {bytes_max}")
+            }
+            Self::Failed => f.write_str("the core has failed; the outcome is unknown"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// What became of a command.
+pub type Outcome<M> = Result<Done<<M as Machine>::Answer>, Refused>;
+
+/// Where the core stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What it is doing.
+    pub state: State,
+    /// The last durable and applied command.
+    pub head: Stamp,
+    /// Commands that wait in the inbox.
+    pub waiting: usize,
+    /// How far the clock is behind journaled time, µs; 0 in good order.
+    pub clock_behind_us: i64,
+    /// Whether no further segment could be made (the current one still takes commands).
+    pub space_is_low: bool,
+    /// What failed, in words.
+    pub failure: Option<String>,
+}
+
+type Reply<M> = Box<dyn FnOnce(Outcome<M>) + Send>;
+type Look<M> = Box<dyn FnOnce(&M, Stamp) + Send>;
+type ReplyMany<M> = Box<dyn FnOnce(Vec<Outcome<M>>) + Send>;
+
+enum Envelope<M: Machine> {
+    One(M::Body, Reply<M>),
+    Many(Vec<M::Body>, ReplyMany<M>),
+}
+
+enum Control<M: Machine> {
+    Query(Look<M>),
+    Wake,
+    Stop,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: AtomicU8,
+    seq: AtomicU64,
+    epoch: AtomicU32,
+    time_us: AtomicI64,
+    behind_us: AtomicI64,
+    space_is_low: AtomicU8,
+    failure: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn state(&self) -> State {
+        let code = self.state.load(Ordering::Acquire);
+        State::ALL.into_iter().find(|it| it.code() == code).unwrap_or(State::Failed)
+    }
+
+    fn set_state(&self, state: State) {
+        self.state.store(state.code(), Ordering::Release);
+    }
+
+    /// Stopping wins over running and no space; failure wins over everything.
+    fn shift(&self, from: State, to: State) {
+        let (order, loads) = (Ordering::AcqRel, Ordering::Acquire);
+        // Another state in between is newer and stays.
+        let _newer = self.state.compare_exchange(from.code(), to.code(), order, loads).err();
+    }
+}
+
+/// A handle to the core. Clones reach the same one; it may be used from any thread.
+pub struct CoreHandle<M: Machine> {
+    commands: Sender<Envelope<M>>,
+    controls: Sender<Control<M>>,
+    shared: Arc<Shared>,
+}
+
+impl<M: Machine> Clone for CoreHandle<M> {
+    fn clone(&self) -> Self {
+        let Self { commands, controls, shared } = self;
+        Self { commands: commands.clone(), controls: controls.clone(), shared: Arc::clone(shared) }
+    }
+}
+
+impl<M: Machine> CoreHandle<M> {
+    /// Puts a command into the inbox, without waiting. `reply` is called on the core's thread, when
+    /// the command is durable and applied or was refused; it hands the outcome on and returns. If the
+    /// core dies, `reply` is dropped uncalled: the outcome is unknown.
+    ///
+    /// # Errors
+    ///
+    /// The command was not taken, and `reply` will not be called.
+    pub fn submit(
+        &self,
+        body: M::Body,
+        reply: impl FnOnce(Outcome<M>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        self.send(Envelope::One(body, Box::new(reply)))
+    }
+
+    /// Puts several commands into the inbox at once, as one entry. Each stands for itself: they are
+    /// applied in their order, others may come between, and some may be refused.
+    ///
+    /// # Errors
+    ///
+    /// None was taken, and `reply` will not be called.
+    pub fn submit_many(
+        &self,
+        bodies: Vec<M::Body>,
+        reply: impl FnOnce(Vec<Outcome<M>>) + Send + 'static,
+    ) -> Result<(), Refused> {
+        self.send(Envelope::Many(bodies, Box::new(reply)))
+    }
+
+    /// Submits a command and waits for its outcome. Not for async code.
+    ///
+    /// # Errors
+    ///
+    /// As [`Outcome`].
+    pub fn submit_wait(&self, body: M::Body) -> Outcome<M> {
+        let (sender, receiver) = channel::bounded(1);
+        self.submit(body, move |outcome| drop(sender.send(outcome)))?;
+        receiver.recv().unwrap_or(Err(Refused::Failed))
+    }
+
+    /// Has a closure look at the machine between two batches, with the place of the last command
+    /// applied. It must be short: the market waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused::Busy`] if too many wait, or the core has ended. The closure will not be called.
+    pub fn query(&self, look: impl FnOnce(&M, Stamp) + Send + 'static) -> Result<(), Refused> {
+        self.controls.try_send(Control::Query(Box::new(look))).map_err(|error| self.refusal(&error))
+    }
+
+    /// Has a closure look at the machine and waits for what it returns. Not for async code.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::query`].
+    pub fn query_wait<R: Send + 'static>(
+        &self,
+        look: impl FnOnce(&M, Stamp) -> R + Send + 'static,
+    ) -> Result<R, Refused> {
+        let (sender, receiver) = channel::bounded(1);
+        self.query(move |machine, head| drop(sender.send(look(machine, head))))?;
+        receiver.recv().map_err(|_| Refused::Failed)
+    }
+
+    /// Where the core stands. Never waits.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        Status {
+            state: shared.state(),
+            head: Stamp {
+                seq: shared.seq.load(Ordering::Acquire),
+                epoch: shared.epoch.load(Ordering::Acquire),
+                time_us: shared.time_us.load(Ordering::Acquire),
+            },
+            waiting: self.commands.len(),
+            clock_behind_us: shared.behind_us.load(Ordering::Acquire),
+            space_is_low: shared.space_is_low.load(Ordering::Acquire) != 0,
+            failure: shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// Has the core look at its clock again: for clocks that are moved by hand.
+    pub fn wake(&self) {
+        // With a full channel the core is awake anyway.
+        drop(self.controls.try_send(Control::Wake));
+    }
+
+    /// Has the core finish what is in the inbox, take nothing more, and end.
+    pub fn stop(&self) {
+        self.shared.shift(State::Running, State::Stopping);
+        self.shared.shift(State::NoSpace, State::Stopping);
+        drop(self.controls.send(Control::Stop));
+    }
+
+    fn send(&self, envelope: Envelope<M>) -> Result<(), Refused> {
+        match self.shared.state() {
+            State::Running => self.commands.try_send(envelope).map_err(|error| self.refusal(&error)),
+            State::NoSpace => Err(Refused::NoSpace),
+            State::Stopping | State::Ended => Err(Refused::Stopping),
+            State::Failed => Err(Refused::Failed),
+        }
+    }
+
+    fn refusal<T>(&self, error: &TrySendError<T>) -> Refused {
+        match error {
+            TrySendError::Full(_) => Refused::Busy,
+            TrySendError::Disconnected(_) if self.shared.state() == State::Failed => Refused::Failed,
+            TrySendError::Disconnected(_) => Refused::Stopping,
+        }
+    }
+}
+
+/// The running thread.
+pub struct Runner<M: Machine> {
+    thread: JoinHandle<Result<M, JournalError>>,
+}
+
+impl<M: Machine> Runner<M> {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Io`] if the system gives no thread.
+    pub fn start(
+        mut core: Core<M>,
+        clock: impl Clock,
+        options: RunnerOptions,
+    ) -> Result<(CoreHandle<M>, Self), JournalError> {
+        let (commands, inbox) = channel::bounded(options.inbox_commands);
+        let (controls, control_inbox) = channel::bounded(options.inbox_queries);
+        let shared = Arc::new(Shared::default());
+        core.set_records_max(options.batch_commands_max);
+        let handle = CoreHandle { commands, controls, shared: Arc::clone(&shared) };
+        let turn = move || {
+            let guard = PanicGuard(Arc::clone(&shared));
+            let mut turn = Turn {
+                core,
+                clock,
+                options,
+                inbox,
+                controls: control_inbox,
+                shared,
+                replies: Vec::new(),
+                carried: None,
+                stopping: false,
+                ended: false,
+            };
+            turn.publish();
+            turn.run();
+            let ended = turn.end();
+            drop(guard);
+            ended
+        };
+        let thread = thread::Builder::new()
+            .name("core".to_owned())
+            .spawn(turn)
+            .map_err(JournalError::io("start", "the core's thread"))?;
+        Ok((handle, Self { thread }))
+    }
+
+    /// Waits until the core has ended, and gives the machine back.
+    ///
+    /// # Errors
+    ///
+    /// What stopped the core, if it was not asked to stop.
+    ///
+    /// # Panics
+    ///
+    /// If the machine panicked: a bug, which nothing may hide.
+    pub fn join(self) -> Result<M, JournalError> {
+        match self.thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Where the outcome of a command in the batch goes.
+enum Slot<M: Machine> {
+    One(Reply<M>),
+    Part(usize, Rc<RefCell<Collector<M>>>),
+}
+
+/// Gathers the outcomes of commands that were submitted together.
+struct Collector<M: Machine> {
+    outcomes: Vec<Option<Outcome<M>>>,
+    missing: usize,
+    reply: Option<ReplyMany<M>>,
+}
+
+impl<M: Machine> Slot<M> {
+    fn fill(self, outcome: Outcome<M>) {
+        match self {
+            Self::One(reply) => reply(outcome),
+            Self::Part(index, collector) => {
+                let mut collector = collector.borrow_mut();
+                collector.outcomes[index] = Some(outcome);
+                collector.missing -= 1;
+                if collector.missing == 0
+                    && let Some(reply) = collector.reply.take()
+                {
+                    reply(collector.outcomes.drain(..).flatten().collect());
+                }
+            }
+        }
+    }
+}
+
+type Pending<M> = std::collections::VecDeque<(<M as Machine>::Body, Slot<M>)>;
+
+struct Turn<M: Machine, C: Clock> {
+    core: Core<M>,
+    clock: C,
+    options: RunnerOptions,
+    inbox: Receiver<Envelope<M>>,
+    controls: Receiver<Control<M>>,
+    shared: Arc<Shared>,
+    replies: Vec<Slot<M>>,
+    /// What did not fit into the last batch.
+    carried: Option<Pending<M>>,
+    stopping: bool,
+    ended: bool,
+}
+
+impl<M: Machine, C: Clock> Turn<M, C> {
+    fn run(&mut self) {
+        while !self.ended {
+            let first = self.wait();
+            self.queries();
+            match self.shared.state() {
+                State::Running | State::Stopping => self.batch(first),
+                State::NoSpace | State::Failed | State::Ended => self.refuse(first),
+            }
+            self.look_for_room();
+            self.publish();
+            // Everything taken is answered: a command can no longer enter once the state has changed,
+            // and those that had entered before are in the inbox.
+            let idle = self.inbox.is_empty() && self.carried.is_none();
+            self.ended |= self.stopping && idle;
+        }
+    }
+
+    /// Sleeps until there is something to do. Returns a command if one has come.
+    fn wait(&mut self) -> Option<Envelope<M>> {
+        let running = self.shared.state() == State::Running;
+        if self.stopping || self.carried.is_some() || (running && self.core.wants_quantum()) {
+            return self.inbox.try_recv().ok();
+        }
+        let now_us = self.clock.now_us();
+        let mut longest = Duration::MAX;
+        if running {
+            let timer = self.core.next_timer_us();
+            longest =
+                timer.map_or(longest, |it| if it <= now_us { Duration::ZERO } else { self.clock.until(it) });
+            if self.core.epoch_is_new() {
+                longest = Duration::ZERO;
+            }
+        }
+        if self.shared.state() == State::NoSpace || self.shared.space_is_low.load(Ordering::Acquire) != 0 {
+            longest = longest.min(self.options.space_retry);
+        }
+        self.select(longest)
+    }
+
+    fn select(&mut self, longest: Duration) -> Option<Envelope<M>> {
+        let timeout = if longest == Duration::MAX { channel::never() } else { channel::after(longest) };
+        channel::select! {
+            recv(self.inbox) -> envelope => {
+                // All handles are gone: nobody can ask for anything any more.
+                self.stopping |= envelope.is_err();
+                envelope.ok()
+            }
+            recv(self.controls) -> control => {
+                match control {
+                    Ok(control) => self.control(control),
+                    Err(_) => self.stopping = true,
+                }
+                None
+            }
+            recv(timeout) -> _ => None,
+        }
+    }
+
+    fn control(&mut self, control: Control<M>) {
+        match control {
+            Control::Query(look) => look(self.core.machine(), self.core.head()),
+            Control::Wake => {}
+            Control::Stop => self.stopping = true,
+        }
+    }
+
+    fn queries(&mut self) {
+        for _ in 0..QUERIES_PER_TURN {
+            match self.controls.try_recv() {
+                Ok(control) => self.control(control),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Makes one batch of whatever waits now.
+    fn batch(&mut self, first: Option<Envelope<M>>) {
+        let now_us = self.clock.now_us();
+        self.core.begin(now_us, &self.options.node);
+        let mut pending = self.carried.take().unwrap_or_default();
+        pending.extend(first.into_iter().flat_map(unpack));
+        loop {
+            if pending.is_empty() {
+                match self.inbox.try_recv() {
+                    Ok(envelope) => pending.extend(unpack(envelope)),
+                    Err(_) => break,
+                }
+            }
+            let Some((body, slot)) = pending.pop_front() else { continue };
+            match self.core.offer(body) {
+                Offer::Taken => self.replies.push(slot),
+                Offer::TooLarge { bytes, bytes_max } => {
+                    slot.fill(Err(Refused::TooLarge { bytes, bytes_max }));
+                }
+                Offer::Full(body) => {
+                    pending.push_front((body, slot));
+                    break;
+                }
+            }
+        }
+        self.carried = (!pending.is_empty()).then_some(pending);
+        let finished = self.core.finish(now_us);
+        self.answer(finished);
+    }
+
+    fn answer(&mut self, finished: Result<Vec<Done<M::Answer>>, Halt>) {
+        // Before the replies, so that whoever is answered finds the status up to date.
+        self.publish();
+        match finished {
+            Ok(done) => {
+                assert!(done.len() == self.replies.len(), "every command of the batch has an answer");
+                for (slot, done) in self.replies.drain(..).zip(done) {
+                    slot.fill(Ok(done));
+                }
+            }
+            Err(halt) => {
+                let refused = match halt {
+                    Halt::NoSpace => {
+                        self.shared.shift(State::Running, State::NoSpace);
+                        Refused::NoSpace
+                    }
+                    Halt::Failed => Refused::Failed,
+                };
+                self.replies.drain(..).for_each(|slot| slot.fill(Err(refused)));
+                self.carried.take().into_iter().flatten().for_each(|(_, slot)| slot.fill(Err(refused)));
+            }
+        }
+        if let Some(error) = self.core.failure() {
+            let words = format!("{error}; {}", error.remedy());
+            *self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+            self.shared.set_state(State::Failed);
+        }
+    }
+
+    /// Answers what came in while the journal takes nothing.
+    fn refuse(&mut self, first: Option<Envelope<M>>) {
+        let refused = match self.shared.state() {
+            State::NoSpace => Refused::NoSpace,
+            State::Running | State::Stopping | State::Ended => Refused::Stopping,
+            State::Failed => Refused::Failed,
+        };
+        let mut next = first;
+        while let Some(envelope) = next {
+            for (_, slot) in unpack(envelope) {
+                slot.fill(Err(refused));
+            }
+            next = self.inbox.try_recv().ok();
+        }
+    }
+
+    fn look_for_room(&mut self) {
+        let short = self.shared.state() == State::NoSpace;
+        let low = self.shared.space_is_low.load(Ordering::Acquire) != 0;
+        let room = if short || low { self.core.retry_room() } else { self.core.room() };
+        self.shared.space_is_low.store(u8::from(matches!(room, Room::Low { .. })), Ordering::Release);
+        if room == Room::Ready {
+            self.shared.shift(State::NoSpace, State::Running);
+        }
+    }
+
+    fn publish(&self) {
+        let head = self.core.head();
+        let behind_us = head.time_us.saturating_sub(self.clock.now_us()).max(0);
+        self.shared.seq.store(head.seq, Ordering::Release);
+        self.shared.epoch.store(self.core.epoch(), Ordering::Release);
+        self.shared.time_us.store(head.time_us, Ordering::Release);
+        self.shared.behind_us.store(behind_us, Ordering::Release);
+    }
+
+    fn end(mut self) -> Result<M, JournalError> {
+        self.shared.shift(State::Running, State::Ended);
+        self.shared.shift(State::NoSpace, State::Ended);
+        self.shared.shift(State::Stopping, State::Ended);
+        // What slipped in while the state changed.
+        let first = self.inbox.try_recv().ok();
+        self.refuse(first);
+        let Self { core, shared, .. } = self;
+        let closed = core.close();
+        if closed.is_err() {
+            shared.set_state(State::Failed);
+        }
+        closed
+    }
+}
+
+/// Says that the core has failed if its thread unwinds: a bug in the machine must not look like a
+/// clean stop.
+struct PanicGuard(Arc<Shared>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let words = "the core's thread panicked; this is a bug".to_owned();
+            *self.0.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+            self.0.set_state(State::Failed);
+        }
+    }
+}
+
+/// The commands of an envelope, each with the place for its outcome.
+fn unpack<M: Machine>(envelope: Envelope<M>) -> Vec<(M::Body, Slot<M>)> {
+    match envelope {
+        Envelope::One(body, reply) => vec![(body, Slot::One(reply))],
+        Envelope::Many(bodies, reply) if bodies.is_empty() => {
+            reply(Vec::new());
+            Vec::new()
+        }
+        Envelope::Many(bodies, reply) => {
+            let missing = bodies.len();
+            let outcomes = bodies.iter().map(|_| None).collect();
+            let collector = Rc::new(RefCell::new(Collector { outcomes, missing, reply: Some(reply) }));
+            let slot = |index| Slot::Part(index, Rc::clone(&collector));
+            bodies.into_iter().enumerate().map(|(index, body)| (body, slot(index))).collect()
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! A real directory.
+//!
+//! Appends go to files that were written with zeros before (`fallocate` alone leaves extents that
+//! must be converted at every sync, which is slower than growing the file). The next file is filled
+//! by a thread of its own, a few megabytes per sync, so that it disturbs the syncs of the journal
+//! little.
+
+use super::{Preparation, Storage, StorageFile, write_zeros};
+use std::any::Any;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+const LOCK_NAME: &str = "lock";
+const ZEROS_PER_SYNC_BYTES: u64 = 4 << 20;
+
+/// A directory of the file system.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    dir: PathBuf,
+}
+
+impl Disk {
+    /// A directory that exists, for reading.
+    #[must_use]
+    pub fn existing(dir: &Path) -> Self {
+        Self { dir: dir.to_path_buf() }
+    }
+
+    /// The directory, made if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub fn create(dir: &Path) -> io::Result<Self> {
+        if !dir.is_dir() {
+            fs::create_dir_all(dir)?;
+            if let Some(parent) = dir.parent().filter(|it| !it.as_os_str().is_empty()) {
+                File::open(parent)?.sync_all()?;
+            }
+        }
+        Ok(Self::existing(dir))
+    }
+}
+
+impl Storage for Disk {
+    fn place(&self) -> String {
+        self.dir.display().to_string()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            // A name that is not text is none of ours.
+            names.extend(entry?.file_name().into_string());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.dir.join(name))
+    }
+
+    fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn StorageFile>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(create).open(self.dir.join(name))?;
+        Ok(Box::new(DiskFile(file)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let to = self.dir.join(to);
+        if to.try_exists()? {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(self.dir.join(from), to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.dir.join(name))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+
+    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send>>> {
+        let path = self.dir.join(LOCK_NAME);
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn prepare(&self, name: &str, bytes: u64) -> Box<dyn Preparation> {
+        let (disk, name) = (self.clone(), name.to_owned());
+        let spawned = std::thread::Builder::new()
+            .name("journal-zeros".to_owned())
+            .spawn(move || disk.fill(&name, bytes));
+        Box::new(Filling(Some(spawned)))
+    }
+}
+
+impl Disk {
+    fn fill(&self, name: &str, bytes: u64) -> io::Result<()> {
+        let filled = self.open(name, true).and_then(|mut file| {
+            let mut at = 0;
+            while at < bytes {
+                let to = bytes.min(at + ZEROS_PER_SYNC_BYTES);
+                write_zeros(&mut *file, at, to)?;
+                file.sync()?;
+                at = to;
+            }
+            Ok(())
+        });
+        if filled.is_err() && self.dir.join(name).exists() {
+            // Half a spare is of no use, and the space is wanted by others on a full disk.
+            self.remove(name)?;
+        }
+        filled
+    }
+}
+
+struct DiskFile(File);
+
+impl StorageFile for DiskFile {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        FileExt::write_at(&self.0, bytes, offset)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+struct Filling(Option<io::Result<JoinHandle<io::Result<()>>>>);
+
+impl Filling {
+    fn finish(&mut self) -> io::Result<()> {
+        let spawned = self.0.take().ok_or(io::ErrorKind::InvalidInput)?;
+        spawned?.join().map_err(|_| io::Error::other("the thread that writes zeros panicked"))?
+    }
+}
+
+impl Preparation for Filling {
+    fn poll(&mut self) -> Option<io::Result<()>> {
+        let running = matches!(&self.0, Some(Ok(thread)) if !thread.is_finished());
+        if running { None } else { Some(self.finish()) }
+    }
+
+    fn wait(mut self: Box<Self>) -> io::Result<()> {
+        self.finish()
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        // The next owner of the directory must not find a spare that still grows.
+        if self.0.is_some() {
+            drop(self.finish());
+        }
+    }
+}

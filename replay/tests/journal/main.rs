@@ -1,0 +1,5 @@
+//! The journal and the core as the rest of the exchange uses them.
+#![expect(clippy::unwrap_used, reason = "clippy lets only #[test] functions unwrap, not their helpers")]
+
+mod common;
+mod runner;

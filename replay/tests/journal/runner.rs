@@ -1,0 +1,238 @@
+//! The core's thread as its users see it.
+use crate::common::{HandClock, Tally, Told, boxed, options};
+use merit_replay::core::{Core, Epoch, replay};
+use merit_replay::frame::Stamp;
+use merit_replay::machine::{Machine, Silent, Sink};
+use merit_replay::runner::{CoreHandle, Refused, Runner, RunnerOptions, State};
+use merit_replay::storage::faulty::{Faults, FaultyDisk};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
+
+fn start(disk: &FaultyDisk, clock: &HandClock, segment_bytes: u64) -> (CoreHandle<Tally>, Runner<Tally>) {
+    start_with(disk, clock, segment_bytes, Epoch::Same, Box::new(Silent), RunnerOptions::default())
+}
+
+fn start_with(
+    disk: &FaultyDisk,
+    clock: &HandClock,
+    segment_bytes: u64,
+    epoch: Epoch,
+    sink: Box<dyn Sink<Tally>>,
+    runner: RunnerOptions,
+) -> (CoreHandle<Tally>, Runner<Tally>) {
+    let machine = Tally::default();
+    let opened = Core::open(boxed(disk), options(segment_bytes), epoch, machine, sink, &mut |_| {});
+    let (core, _) = opened.unwrap();
+    let runner = RunnerOptions { space_retry: Duration::from_millis(1), ..runner };
+    Runner::start(core, clock.clone(), runner).unwrap()
+}
+
+fn replayed(disk: &FaultyDisk) -> Tally {
+    let mut machine = Tally::default();
+    replay(disk, &mut machine, &mut Silent, &mut |_| {}).unwrap();
+    machine
+}
+
+#[test]
+fn what_is_answered_is_applied_in_order_and_replays_to_the_same_state() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 4_096);
+    for number in 0..200 {
+        // The first record begins the epoch.
+        assert_eq!(core.submit_wait(Told::Number(number)).unwrap().answer, number + 2);
+    }
+    core.stop();
+    let machine = runner.join().unwrap();
+    assert_eq!(machine.numbers(), (0..200).collect::<Vec<_>>());
+    assert_eq!(replayed(&disk), machine);
+    assert_eq!(core.status().state, State::Ended);
+    assert_eq!(core.submit_wait(Told::Tick), Err(Refused::Stopping));
+}
+
+#[test]
+fn commands_submitted_together_keep_their_order_and_each_its_outcome() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 4_096);
+    let (sender, receiver) = mpsc::channel();
+    let large = Told::Bytes(vec![1; 5_000]);
+    let bodies = vec![Told::Number(1), large, Told::Bytes(vec![2; 3_000]), Told::Number(3)];
+    core.submit_many(bodies, move |outcomes| sender.send(outcomes).unwrap()).unwrap();
+    let outcomes = receiver.recv().unwrap();
+    let seqs: Vec<_> = outcomes.iter().map(|it| it.as_ref().map(|done| done.stamp.seq)).collect();
+    let too_large = seqs[1].unwrap_err();
+    assert!(matches!(too_large, Refused::TooLarge { bytes: 5_056, .. }), "{too_large:?}");
+    assert_eq!([seqs[0], seqs[2], seqs[3]], [Ok(2), Ok(3), Ok(4)]);
+    drop(core);
+    assert_eq!(replayed(&disk), runner.join().unwrap());
+}
+
+#[test]
+fn a_new_epoch_begins_with_its_own_record_and_time_does_not_go_back() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    clock.0.store(1_000, Ordering::SeqCst);
+    let (core, runner) = start(&disk, &clock, 4_096);
+    core.submit_wait(Told::Number(1)).unwrap();
+    core.stop();
+    runner.join().unwrap();
+    clock.0.store(10, Ordering::SeqCst);
+    let silent = Box::new(Silent);
+    let (core, runner) = start_with(&disk, &clock, 4_096, Epoch::Next, silent, RunnerOptions::default());
+    let done = core.submit_wait(Told::Number(2)).unwrap();
+    assert_eq!(done.stamp, Stamp { seq: 4, epoch: 2, time_us: 1_000 });
+    assert_eq!(core.status().clock_behind_us, 990);
+    core.stop();
+    let machine = runner.join().unwrap();
+    assert_eq!(machine.told[2].1, Told::Epoch("node".to_owned()));
+}
+
+#[test]
+fn a_timer_is_journaled_when_the_clock_passes_it() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 4_096);
+    core.submit_wait(Told::Timer(500)).unwrap();
+    clock.0.store(499, Ordering::SeqCst);
+    core.wake();
+    assert_eq!(core.query_wait(|machine, _| machine.timer).unwrap(), Some(500));
+    clock.0.store(501, Ordering::SeqCst);
+    core.wake();
+    // Each query is answered between batches, so one of them sees the tick.
+    while core.query_wait(|machine, _| machine.timer).unwrap().is_some() {}
+    core.stop();
+    let told = runner.join().unwrap().told;
+    let tick = told.last().unwrap();
+    assert_eq!((tick.0.time_us, &tick.1), (501, &Told::Tick));
+}
+
+#[test]
+fn long_work_goes_on_between_commands() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 1 << 16);
+    core.submit_wait(Told::Work(50)).unwrap();
+    core.submit_wait(Told::Number(7)).unwrap();
+    while core.query_wait(|machine, _| machine.work).unwrap() > 0 {}
+    core.stop();
+    let machine = runner.join().unwrap();
+    let quanta = machine.told.iter().filter(|(_, told)| *told == Told::Quantum).count();
+    assert_eq!(quanta, 50);
+    assert_eq!(replayed(&disk), machine);
+}
+
+struct Hears(mpsc::Sender<(u64, Told, bool)>);
+
+impl Sink<Tally> for Hears {
+    fn applied(&mut self, stamp: Stamp, _: &u64, events: Vec<Told>, replayed: bool) {
+        for event in events {
+            self.0.send((stamp.seq, event, replayed)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_sink_hears_everything_before_the_asker_and_all_of_it_again_after_a_restart() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let mut histories = Vec::new();
+    for restart in [false, true] {
+        let (sender, heard) = mpsc::channel();
+        let sink = Box::new(Hears(sender));
+        let (core, runner) = start_with(&disk, &clock, 4_096, Epoch::Same, sink, RunnerOptions::default());
+        if !restart {
+            core.submit_wait(Told::Number(1)).unwrap();
+            assert_eq!(heard.try_iter().last(), Some((2, Told::Number(1), false)));
+            core.submit_wait(Told::Number(2)).unwrap();
+        }
+        core.stop();
+        runner.join().unwrap();
+        histories.push(heard.try_iter().collect::<Vec<_>>());
+    }
+    assert_eq!(histories[0], [(3, Told::Number(2), false)]);
+    assert_eq!(histories[1].last(), Some(&(3, Told::Number(2), true)));
+    assert_eq!(histories[1].len(), 3);
+}
+
+#[test]
+fn without_space_commands_are_refused_reads_go_on_and_the_core_recovers() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 4_096);
+    core.submit_wait(Told::Number(0)).unwrap();
+    // Nothing more fits on the disk than what is there.
+    disk.set_faults(Faults { capacity_bytes: Some(0), ..Faults::default() });
+    let mut taken = 0;
+    let refused = loop {
+        match core.submit_wait(Told::Bytes(vec![7; 500])) {
+            Ok(_) => taken += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, Refused::NoSpace);
+    assert_eq!(core.status().state, State::NoSpace);
+    let seen = core.query_wait(|machine, head| (machine.told.len(), head.seq)).unwrap();
+    assert_eq!(seen, (taken + 2, u64::try_from(taken).unwrap() + 2));
+    assert_eq!(core.submit_wait(Told::Number(1)), Err(Refused::NoSpace));
+
+    disk.set_faults(Faults::default());
+    while core.status().state == State::NoSpace {
+        std::thread::yield_now();
+    }
+    core.submit_wait(Told::Number(2)).unwrap();
+    core.stop();
+    let machine = runner.join().unwrap();
+    assert_eq!(machine.numbers(), [0, 2], "what was refused is nowhere");
+    assert_eq!(replayed(&disk), machine);
+}
+
+#[test]
+fn a_failed_sync_stops_commands_for_good_and_reads_go_on() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 4_096);
+    core.submit_wait(Told::Number(1)).unwrap();
+    disk.set_faults(Faults { sync_fails: true, ..Faults::default() });
+    assert_eq!(core.submit_wait(Told::Number(2)), Err(Refused::Failed));
+    assert_eq!(core.submit_wait(Told::Number(3)), Err(Refused::Failed));
+    assert_eq!(core.status().state, State::Failed);
+    assert!(core.status().failure.unwrap().contains("cannot sync segment-"));
+    assert_eq!(core.query_wait(|machine, _| machine.numbers()).unwrap(), [1], "reads see what is durable");
+    core.stop();
+    assert!(runner.join().is_err());
+    disk.restart();
+    assert_eq!(replayed(&disk).numbers(), [1]);
+}
+
+#[test]
+fn a_full_inbox_refuses_at_once() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let runner = RunnerOptions { inbox_commands: 2, ..RunnerOptions::default() };
+    let (core, runner) = start_with(&disk, &clock, 4_096, Epoch::Same, Box::new(Silent), runner);
+    let (hold, held) = mpsc::channel::<()>();
+    let (entered, inside) = mpsc::channel();
+    core.query(move |_, _| {
+        entered.send(()).unwrap();
+        held.recv().unwrap();
+    })
+    .unwrap();
+    inside.recv().unwrap();
+    core.submit(Told::Number(1), drop).unwrap();
+    core.submit(Told::Number(2), drop).unwrap();
+    assert_eq!(core.submit(Told::Number(3), drop), Err(Refused::Busy));
+    hold.send(()).unwrap();
+    core.stop();
+    assert_eq!(runner.join().unwrap().numbers(), [1, 2]);
+}
+
+#[test]
+fn only_one_process_writes_a_journal() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 4_096);
+    let second = Core::open(
+        boxed(&disk),
+        options(4_096),
+        Epoch::Same,
+        Tally::default(),
+        Box::new(Silent),
+        &mut |_| {},
+    );
+    let error = second.err().unwrap();
+    assert_eq!(error.to_string(), "another process holds the journal's lock");
+    core.stop();
+    assert_eq!(runner.join().unwrap().digest(), 1);
+}
