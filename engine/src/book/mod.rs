@@ -4,6 +4,12 @@
 //! never reused within a book. What the book holds depends on the orders alone, not on the sequence
 //! of inserts and removals: clearing reads orders through their ids wherever order matters.
 
+mod cell;
+mod levels;
+
+pub use cell::{Cell, CellOrder};
+pub use levels::Level;
+
 use crate::auction::{
     BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, CurveOrder, Frame, Point, Shape,
 };
@@ -23,11 +29,21 @@ pub struct CurveView<'book> {
     pub points: &'book [Point],
 }
 
+/// Where a curve order stands: its cell, its position there.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    area: u16,
+    period: u16,
+    position: u32,
+}
+
 /// One auction: its frame and the orders in it.
 #[derive(Clone, Debug)]
 pub struct AuctionBook {
     frame: Frame,
-    curves: Vec<Option<(String, CurveOrder)>>,
+    /// Index `period * areas + area`.
+    cells: Vec<Cell>,
+    curves: Vec<Option<Place>>,
     blocks: Vec<Option<(String, BlockOrder)>>,
     complex: Vec<Option<(String, ComplexOrder)>>,
 }
@@ -36,7 +52,14 @@ impl AuctionBook {
     /// An empty book.
     #[must_use]
     pub fn new(frame: Frame) -> Self {
-        Self { frame, curves: Vec::new(), blocks: Vec::new(), complex: Vec::new() }
+        let cells = frame.areas.len() * usize::from(frame.periods);
+        Self {
+            frame,
+            cells: alloc::vec![Cell::default(); cells],
+            curves: Vec::new(),
+            blocks: Vec::new(),
+            complex: Vec::new(),
+        }
     }
 
     /// The frame.
@@ -52,15 +75,72 @@ impl AuctionBook {
         line.capacity_back = capacity_back;
     }
 
+    fn cell_index(&self, period: u16, area: u16) -> usize {
+        assert!(usize::from(area) < self.frame.areas.len() && period < self.frame.periods);
+        usize::from(period) * self.frame.areas.len() + usize::from(area)
+    }
+
+    /// The curve orders of one area and period.
+    ///
+    /// # Panics
+    ///
+    /// If the frame has no such area or period.
+    #[must_use]
+    pub fn cell(&self, period: u16, area: u16) -> &Cell {
+        &self.cells[self.cell_index(period, area)]
+    }
+
     /// Adds a curve order. `id` is unique among the orders of its area and period; ties go by it.
+    ///
+    /// # Panics
+    ///
+    /// If the frame has no such area or period, or the order no point.
     pub fn insert_curve(&mut self, id: &str, order: CurveOrder) -> CurveHandle {
-        self.curves.push(Some((id.into(), order)));
-        CurveHandle(u32::try_from(self.curves.len() - 1).expect("limits::POINTS_MAX fits"))
+        let CurveOrder { area, period, shape, points } = order;
+        self.insert_points(id, area, period, shape, &points)
+    }
+
+    /// Adds a curve order whose points stand elsewhere; as [`Self::insert_curve`], and cheaper.
+    ///
+    /// # Panics
+    ///
+    /// If the frame has no such area or period, or the order no point.
+    pub fn insert_points(
+        &mut self,
+        id: &str,
+        area: u16,
+        period: u16,
+        shape: Shape,
+        points: &[Point],
+    ) -> CurveHandle {
+        assert!(!points.is_empty(), "a curve has at least one point");
+        let handle = CurveHandle(self.curve_handles());
+        let cell = self.cell_index(period, area);
+        let position = self.cells[cell].insert(handle, id, shape, points);
+        self.curves.push(Some(Place { area, period, position }));
+        handle
     }
 
     /// Takes a curve order out; returns it, or nothing if the handle is not in the book.
     pub fn remove_curve(&mut self, handle: CurveHandle) -> Option<CurveOrder> {
-        self.curves.get_mut(usize::try_from(handle.0).ok()?)?.take().map(|(_, order)| order)
+        let slot = usize::try_from(handle.0).ok()?;
+        let place = self.curves.get_mut(slot)?.take()?;
+        let index = self.cell_index(place.period, place.area);
+        let cell = &mut self.cells[index];
+        let order = cell.order(place.position);
+        let order = CurveOrder {
+            area: place.area,
+            period: place.period,
+            shape: order.shape,
+            points: order.points.to_vec(),
+        };
+        if cell.remove(place.position) {
+            for (handle, position) in cell.positions() {
+                let slot = usize::try_from(handle.0).expect("it was an index when it came in");
+                self.curves[slot] = Some(Place { position, ..place });
+            }
+        }
+        Some(order)
     }
 
     /// Adds a block. Its parent, if any, is in the book.
@@ -91,28 +171,42 @@ impl AuctionBook {
         u32::try_from(self.curves.len()).expect("limits::POINTS_MAX fits")
     }
 
-    /// Every curve order in handle order: (handle, id, order).
+    /// How many block handles were given out.
+    #[must_use]
+    pub fn block_handles(&self) -> u32 {
+        u32::try_from(self.blocks.len()).expect("limits::BLOCKS_MAX fits")
+    }
+
+    /// How many handles of complex orders were given out.
+    #[must_use]
+    pub fn complex_handles(&self) -> u32 {
+        u32::try_from(self.complex.len()).expect("limits::BLOCKS_MAX fits")
+    }
+
+    /// Every curve order in handle order: (handle, id, order). For walks through all points,
+    /// [`Self::cell`] reads memory in order and this does not.
     pub fn curves(&self) -> impl Iterator<Item = (CurveHandle, &str, CurveView<'_>)> {
         (0..self.curve_handles()).map(CurveHandle).filter_map(|handle| {
-            let (id, order) = self.curve_slot(handle)?;
-            Some((handle, id.as_str(), view(order)))
+            let (place, order) = self.standing(handle)?;
+            Some((handle, order.id, view(place, &order)))
         })
     }
 
     /// The curve order behind a handle, or nothing if it is not in the book.
     #[must_use]
     pub fn curve(&self, handle: CurveHandle) -> Option<CurveView<'_>> {
-        self.curve_slot(handle).map(|(_, order)| view(order))
+        self.standing(handle).map(|(place, order)| view(place, &order))
     }
 
     /// The id of a curve order.
     #[must_use]
     pub fn curve_id(&self, handle: CurveHandle) -> Option<&str> {
-        self.curve_slot(handle).map(|(id, _)| id.as_str())
+        self.standing(handle).map(|(_, order)| order.id)
     }
 
-    fn curve_slot(&self, handle: CurveHandle) -> Option<&(String, CurveOrder)> {
-        self.curves.get(usize::try_from(handle.0).ok()?)?.as_ref()
+    fn standing(&self, handle: CurveHandle) -> Option<(Place, CellOrder<'_>)> {
+        let place = (*self.curves.get(usize::try_from(handle.0).ok()?)?)?;
+        Some((place, self.cell(place.period, place.area).order(place.position)))
     }
 
     /// Every block in handle order: (handle, id, order).
@@ -154,6 +248,6 @@ impl AuctionBook {
     }
 }
 
-fn view(order: &CurveOrder) -> CurveView<'_> {
-    CurveView { area: order.area, period: order.period, shape: order.shape, points: &order.points }
+fn view<'book>(place: Place, order: &CellOrder<'book>) -> CurveView<'book> {
+    CurveView { area: place.area, period: place.period, shape: order.shape, points: order.points }
 }

@@ -1,0 +1,128 @@
+//! What each curve order of an area and period trades, once the area's shares are known.
+
+use super::linear;
+use super::share::Sharing;
+use crate::auction::{CurveHandle, Point, Shape, Side};
+use crate::book::Cell;
+use crate::outcome::Fill;
+use alloc::vec::Vec;
+
+/// The accepted part of one side of a tie.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    lots: i64,
+    offered: i64,
+}
+
+impl Share {
+    fn is_whole(self) -> bool {
+        self.lots == self.offered
+    }
+
+    fn is_part(self) -> bool {
+        0 < self.lots && self.lots < self.offered
+    }
+}
+
+/// An order in a tie of which only a part is accepted.
+#[derive(Clone, Copy, Debug)]
+struct Tied<'book> {
+    handle: CurveHandle,
+    id: &'book str,
+    offered: i64,
+    remainder: i64,
+}
+
+/// Writes the fills of a cell: `fills` is indexed by handle.
+pub(super) fn fill(
+    cell: &Cell,
+    sharing: &Sharing,
+    area: usize,
+    price: i64,
+    bounds: (i64, i64),
+    fills: &mut [Fill],
+) {
+    let (bought, sold) = sharing.accepted(area);
+    let stand = sharing.stands[area];
+    let buys = Share { lots: bought, offered: stand.bought_tied };
+    let sells = Share { lots: sold, offered: stand.sold_tied };
+    // A tie that is accepted whole or not at all is a shift of the limit by a tick.
+    let buys_from = if buys.is_whole() { price } else { price + 1 };
+    let sells_to = if sells.is_whole() { price } else { price - 1 };
+    let (mut tied_buys, mut tied_sells) = (Vec::new(), Vec::new());
+    for order in cell.orders() {
+        let Some(fill) = usize::try_from(order.handle.0).ok().and_then(|slot| fills.get_mut(slot)) else {
+            continue;
+        };
+        match order.shape {
+            Shape::Step(Side::Buy) => {
+                fill.bought = lots(order.points, |at| at >= buys_from);
+                if buys.is_part() {
+                    let offered = lots(order.points, |at| at == price);
+                    tied_buys.push(Tied { handle: order.handle, id: order.id, offered, remainder: 0 });
+                }
+            }
+            Shape::Step(Side::Sell) => {
+                fill.sold = lots(order.points, |at| at <= sells_to);
+                if sells.is_part() {
+                    let offered = lots(order.points, |at| at == price);
+                    tied_sells.push(Tied { handle: order.handle, id: order.id, offered, remainder: 0 });
+                }
+            }
+            Shape::Linear => {
+                fill.bought = linear::demand(order.points, buys_from, bounds.1);
+                fill.sold = linear::supply(order.points, sells_to, bounds.0);
+                if buys.is_part() {
+                    let offered = linear::demand(order.points, price, bounds.1) - fill.bought;
+                    tied_buys.push(Tied { handle: order.handle, id: order.id, offered, remainder: 0 });
+                }
+                if sells.is_part() {
+                    let offered = linear::supply(order.points, price, bounds.0) - fill.sold;
+                    tied_sells.push(Tied { handle: order.handle, id: order.id, offered, remainder: 0 });
+                }
+            }
+        }
+    }
+    prorate(&mut tied_buys, buys, |handle, lots| fills[slot(handle)].bought += lots);
+    prorate(&mut tied_sells, sells, |handle, lots| fills[slot(handle)].sold += lots);
+}
+
+fn slot(handle: CurveHandle) -> usize {
+    usize::try_from(handle.0).expect("a u32 fits an index on every platform we build for")
+}
+
+/// Lots of the points whose price is accepted.
+fn lots(points: &[Point], accepts: impl Fn(i64) -> bool) -> i64 {
+    points.iter().map(|point| if accepts(point.price) { point.quantity } else { 0 }).sum()
+}
+
+/// Shares a tie by what each order has in it; lots left over go by largest remainder, then by id.
+fn prorate(tied: &mut Vec<Tied<'_>>, share: Share, mut accept: impl FnMut(CurveHandle, i64)) {
+    tied.retain(|it| it.offered > 0);
+    let mut left = share.lots;
+    for it in tied.iter_mut() {
+        let (whole, remainder) = portion(share, it.offered);
+        it.remainder = remainder;
+        left -= whole;
+        accept(it.handle, whole);
+    }
+    tied.sort_unstable_by(|a, b| b.remainder.cmp(&a.remainder).then_with(|| a.id.cmp(b.id)));
+    for it in tied.iter() {
+        if left == 0 {
+            break;
+        }
+        accept(it.handle, 1);
+        left -= 1;
+    }
+    assert!(left == 0 || tied.is_empty(), "fewer lots are left over than orders share them");
+}
+
+/// ⌊lots × part / offered⌋ and its remainder.
+fn portion(share: Share, part: i64) -> (i64, i64) {
+    if let Some(product) = share.lots.checked_mul(part) {
+        return (product / share.offered, product % share.offered);
+    }
+    let (product, offered) = (i128::from(share.lots) * i128::from(part), i128::from(share.offered));
+    let narrow = |value: i128| i64::try_from(value).expect("no larger than the lots offered");
+    (narrow(product / offered), narrow(product % offered))
+}

@@ -1,0 +1,245 @@
+//! Clearing prices of one period: divide and conquer on price with nested least cuts.
+//!
+//! The prices that clear a period are the optimal duals of a network flow, and minimise
+//!
+//! Σ over areas of Σ over ticks t below its price of surplus(t)
+//! + Σ over lines of capacity × (price(to) − price(from)) where that is positive, likewise back.
+//!
+//! Both sums split by ticks: between p and p + 1 only the set X of areas dearer than p counts, with
+//! Σ over X of surplus(p) + the capacities of the lines that lead into X. So X is a least cut, the
+//! sets are nested as p rises, and the least sets X give the least price vector `lo`. A group of
+//! areas whose prices are known to lie in one band is cut at the price that would clear it as if it
+//! had no lines inside: either that is its price, or the cut splits it and both parts go on in
+//! narrower bands. Nothing here walks over ticks.
+//!
+//! From one optimal flow the greatest vector `hi` follows: each area may rise until what it trades
+//! would change, and no further than an area that still has room to send to it.
+
+use super::curves::Curves;
+use super::network::{Flows, Network, Router};
+use alloc::vec::Vec;
+
+/// Scratch and results of pricing one period.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pricing {
+    /// Least clearing prices.
+    pub(super) lo: Vec<i64>,
+    /// Greatest clearing prices.
+    pub(super) hi: Vec<i64>,
+    /// Lots that each area is left with: sold − bought + injected, in an optimal flow.
+    pub(super) net: Vec<i64>,
+    /// Least and greatest price that an area can still have.
+    floor: Vec<i64>,
+    ceiling: Vec<i64>,
+    groups: Vec<Vec<usize>>,
+    spare: Vec<Vec<usize>>,
+    /// What saturated lines from cheaper and to dearer areas leave in an area.
+    through: Vec<i64>,
+    give: Vec<i64>,
+    take: Vec<i64>,
+}
+
+impl Pricing {
+    /// Finds `lo`, `hi` and an optimal flow. `flows` holds the capacities; its flows are replaced.
+    /// Returns false if no prices clear: then an area cannot absorb what is injected whatever the
+    /// price. Curves alone always clear.
+    pub(super) fn price(
+        &mut self,
+        network: &Network,
+        curves: &Curves,
+        flows: &mut Flows,
+        router: &mut Router,
+    ) -> bool {
+        let areas = network.areas;
+        for list in
+            [&mut self.lo, &mut self.hi, &mut self.net, &mut self.through, &mut self.give, &mut self.take]
+        {
+            list.clear();
+            list.resize(areas, 0);
+        }
+        self.floor.clear();
+        self.floor.resize(areas, curves.price_min);
+        self.ceiling.clear();
+        self.ceiling.resize(areas, curves.price_max);
+        let mut all = self.spare.pop().unwrap_or_default();
+        all.clear();
+        all.extend(0..areas);
+        self.groups.push(all);
+        while let Some(group) = self.groups.pop() {
+            self.settle(network, curves, flows, router, &group);
+            self.spare.push(group);
+        }
+        let balanced = self.route(network, curves, flows, router);
+        if balanced {
+            self.raise(network, curves, flows);
+        }
+        balanced
+    }
+
+    /// Narrows a group of areas in one band to one price, or splits it.
+    fn settle(
+        &mut self,
+        network: &Network,
+        curves: &Curves,
+        flows: &mut Flows,
+        router: &mut Router,
+        group: &[usize],
+    ) {
+        let Some(&first) = group.first() else { return };
+        let (floor, ceiling) = (self.floor[first], self.ceiling[first]);
+        if floor == ceiling {
+            return;
+        }
+        let mut extra = 0;
+        for &area in group.iter() {
+            let mut through = 0;
+            for hop in network.hops(area) {
+                if self.floor[hop.other] > ceiling {
+                    through -=
+                        if hop.leaves { flows.capacity[hop.line] } else { flows.capacity_back[hop.line] };
+                } else if self.ceiling[hop.other] < floor {
+                    through +=
+                        if hop.leaves { flows.capacity_back[hop.line] } else { flows.capacity[hop.line] };
+                }
+            }
+            self.through[area] = through;
+            extra += through;
+        }
+        let price = curves.clears(group, extra, floor, ceiling);
+        if group.len() == 1 {
+            self.floor[first] = price;
+            self.ceiling[first] = price;
+            return;
+        }
+        if price < ceiling {
+            self.cut(network, curves, flows, router, group, price);
+            if self.split(router, group, price) {
+                return;
+            }
+        }
+        if price > floor {
+            self.cut(network, curves, flows, router, group, price - 1);
+            if self.split(router, group, price - 1) {
+                return;
+            }
+        }
+        for &area in group.iter() {
+            self.floor[area] = price;
+            self.ceiling[area] = price;
+        }
+    }
+
+    /// Leaves in `router` the least set of areas of the group that are dearer than `price`.
+    fn cut(
+        &mut self,
+        network: &Network,
+        curves: &Curves,
+        flows: &mut Flows,
+        router: &mut Router,
+        group: &[usize],
+        price: i64,
+    ) {
+        let Some(&first) = group.first() else { return };
+        let (floor, ceiling) = (self.floor[first], self.ceiling[first]);
+        for &area in group {
+            let surplus = curves.surplus(area, price) + self.through[area];
+            self.give[area] = surplus.max(0);
+            self.take[area] = (-surplus).max(0);
+            for hop in network.hops(area) {
+                // Bands are equal or apart.
+                flows.open[hop.line] = self.floor[hop.other] == floor && self.ceiling[hop.other] == ceiling;
+                flows.flow[hop.line] = 0;
+            }
+        }
+        router.transfer(network, flows, group, &mut self.give, &mut self.take);
+    }
+
+    /// Narrows the bands by the cut at `price`; true if that left two groups.
+    fn split(&mut self, router: &Router, group: &[usize], price: i64) -> bool {
+        let mut dearer = self.spare.pop().unwrap_or_default();
+        dearer.clear();
+        dearer.extend(group.iter().copied().filter(|&area| router.reaches_taker(area)));
+        for &area in group.iter() {
+            if router.reaches_taker(area) {
+                self.floor[area] = price + 1;
+            } else {
+                self.ceiling[area] = price;
+            }
+        }
+        if dearer.is_empty() || dearer.len() == group.len() {
+            self.spare.push(dearer);
+            return false;
+        }
+        let mut cheaper = self.spare.pop().unwrap_or_default();
+        cheaper.clear();
+        cheaper.extend(group.iter().copied().filter(|&area| !router.reaches_taker(area)));
+        self.groups.push(dearer);
+        self.groups.push(cheaper);
+        true
+    }
+
+    /// Finds an optimal flow at `lo`; false if what is injected can go nowhere at any price.
+    fn route(&mut self, network: &Network, curves: &Curves, flows: &mut Flows, router: &mut Router) -> bool {
+        self.lo.copy_from_slice(&self.floor);
+        self.through.fill(0);
+        for line in 0..network.lines {
+            let (from, to) = (network.from[line], network.to[line]);
+            flows.open[line] = self.lo[from] == self.lo[to];
+            flows.flow[line] = match self.lo[from].cmp(&self.lo[to]) {
+                core::cmp::Ordering::Less => flows.capacity[line],
+                core::cmp::Ordering::Equal => 0,
+                core::cmp::Ordering::Greater => -flows.capacity_back[line],
+            };
+            self.through[from] -= flows.flow[line];
+            self.through[to] += flows.flow[line];
+        }
+        let mut members = self.spare.pop().unwrap_or_default();
+        members.clear();
+        members.extend(0..network.areas);
+        // Everything that is sold below `lo` finds a taker among what is bought at `lo` or above;
+        for area in 0..network.areas {
+            let least = curves.surplus(area, self.lo[area] - 1) + self.through[area];
+            self.net[area] = least;
+            self.give[area] = least.max(0);
+            self.take[area] = (-least).max(0);
+        }
+        router.transfer(network, flows, &members, &mut self.give, &mut self.take);
+        let mut balanced = self.give.iter().all(|&lots| lots == 0);
+        // and everything that is bought above `lo` finds a giver.
+        for area in 0..network.areas {
+            self.net[area] += self.take[area];
+            let most = curves.surplus(area, self.lo[area]) + self.through[area];
+            self.give[area] = (most - self.net[area]).max(0);
+            self.take[area] = (self.net[area] - most).max(0);
+            self.net[area] = most;
+        }
+        router.transfer(network, flows, &members, &mut self.give, &mut self.take);
+        balanced &= self.take.iter().all(|&lots| lots == 0);
+        for area in 0..network.areas {
+            self.net[area] -= self.give[area] + self.through[area];
+        }
+        self.spare.push(members);
+        balanced
+    }
+
+    /// Raises every area from `lo` as far as the optimal flow allows.
+    fn raise(&mut self, network: &Network, curves: &Curves, flows: &Flows) {
+        for area in 0..network.areas {
+            self.hi[area] = curves.greatest(area, self.net[area], self.lo[area]);
+        }
+        loop {
+            let mut changed = false;
+            for area in 0..network.areas {
+                for &hop in network.hops(area) {
+                    if self.hi[hop.other] > self.hi[area] && flows.room_out(hop) > 0 {
+                        self.hi[hop.other] = self.hi[area];
+                        changed = true;
+                    }
+                }
+            }
+            if !changed {
+                return;
+            }
+        }
+    }
+}
