@@ -23,6 +23,7 @@ pub mod core;
 pub mod error;
 pub mod frame;
 pub mod machine;
+pub mod record;
 pub mod recovery;
 pub mod runner;
 pub mod segment;

@@ -1,0 +1,445 @@
+//! Commands of the market as payloads of the journal, and the engine as the machine that runs them.
+//!
+//! The only file that knows both a command and its bytes. A payload begins with its version; the
+//! kind stands outside, in the record, so that a journal can be listed without opening what is
+//! sealed. FORMAT.md has the table.
+//!
+//! # Deliberately absent
+//!
+//! - **Judgement.** A payload that reads back is a command; whether the rules allow it, and every
+//!   market limit, is the engine's answer. (Otherwise a limit that is lowered later would make old
+//!   journals unreadable.)
+
+mod bytes;
+
+use crate::frame::Stamp;
+use crate::machine::Machine;
+use bytes::{Codec, Malformed, Take, choices, fields, wrapped};
+use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
+use merit_engine::calendar::{Day, Summer, Zone};
+use merit_engine::command::{Action, Actor, Body, Capacity, Command, NewOrder, OrderBody, Request, Role};
+use merit_engine::event::{Answer, Event};
+use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
+use merit_engine::market::Engine;
+use merit_engine::rules::{AreaRule, LateCapacity, LineRule, MarketRules, OrderLimits, Timetable};
+use std::fmt;
+
+/// Version of the payloads that this release writes.
+pub const PAYLOAD_VERSION: u8 = 1;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
+        /// What a record holds, without what is inside. Codes are never reused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Kind { $($(#[$doc])* $name,)* }
+
+        impl Kind {
+            /// All kinds.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The number in the record.
+            #[must_use]
+            pub const fn code(self) -> u16 {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// The kind of a number.
+            #[must_use]
+            pub const fn of_code(code: u16) -> Option<Self> {
+                match code { $($code => Some(Self::$name),)* _ => None }
+            }
+        }
+
+        impl fmt::Display for Kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Self::$name => $text,)* })
+            }
+        }
+    };
+}
+
+kinds! {
+    /// A node became primary.
+    EpochStarted = 1, "epoch-started";
+    /// Time passed.
+    Tick = 2, "tick";
+    /// A quantum of clearing.
+    ClearQuantum = 3, "clear-quantum";
+    /// Rules were set.
+    SetRules = 16, "set-rules";
+    /// A member was registered.
+    RegisterMember = 17, "register-member";
+    /// A member was suspended, or the suspension lifted.
+    SetMemberSuspended = 18, "set-member-suspended";
+    /// A portfolio was registered.
+    RegisterPortfolio = 19, "register-portfolio";
+    /// A user was registered.
+    RegisterUser = 20, "register-user";
+    /// An order was entered.
+    Submit = 32, "submit";
+    /// An order was replaced.
+    Amend = 33, "amend";
+    /// An order was taken back.
+    Cancel = 34, "cancel";
+    /// A member's orders were taken back.
+    CancelAll = 35, "cancel-all";
+    /// Capacities came.
+    SubmitCapacity = 48, "submit-capacity";
+    /// A schedule was acknowledged.
+    AcknowledgeSchedule = 49, "acknowledge-schedule";
+}
+
+impl Kind {
+    /// The kind of a command.
+    #[must_use]
+    pub const fn of(body: &Body) -> Self {
+        match body {
+            Body::EpochStarted { .. } => Self::EpochStarted,
+            Body::Tick => Self::Tick,
+            Body::ClearQuantum { .. } => Self::ClearQuantum,
+            Body::Request(request) => match &request.action {
+                Action::SetRules(_) => Self::SetRules,
+                Action::RegisterMember { .. } => Self::RegisterMember,
+                Action::SetMemberSuspended { .. } => Self::SetMemberSuspended,
+                Action::RegisterPortfolio { .. } => Self::RegisterPortfolio,
+                Action::RegisterUser { .. } => Self::RegisterUser,
+                Action::Submit(_) => Self::Submit,
+                Action::Amend { .. } => Self::Amend,
+                Action::Cancel { .. } => Self::Cancel,
+                Action::CancelAll { .. } => Self::CancelAll,
+                Action::SubmitCapacity(_) => Self::SubmitCapacity,
+                Action::AcknowledgeSchedule { .. } => Self::AcknowledgeSchedule,
+            },
+        }
+    }
+}
+
+/// Appends a command's payload to `out` and returns its kind.
+pub fn encode(body: &Body, out: &mut Vec<u8>) -> Kind {
+    out.push(PAYLOAD_VERSION);
+    match body {
+        Body::EpochStarted { node } => node.put(out),
+        Body::Tick => {}
+        Body::ClearQuantum { auction, units } => (*auction, *units).put(out),
+        Body::Request(request) => {
+            let Request { actor, request_id, action } = &**request;
+            actor.put(out);
+            request_id.put(out);
+            put_action(action, out);
+        }
+    }
+    Kind::of(body)
+}
+
+fn put_action(action: &Action, out: &mut Vec<u8>) {
+    match action {
+        Action::SetRules(rules) => rules.put(out),
+        Action::RegisterMember { code, name } => {
+            code.put(out);
+            name.put(out);
+        }
+        Action::SetMemberSuspended { member, suspended } => (*member, *suspended).put(out),
+        Action::RegisterPortfolio { member, code, areas } => {
+            member.put(out);
+            code.put(out);
+            areas.put(out);
+        }
+        Action::RegisterUser { name, fingerprint, role, member, portfolios } => {
+            name.put(out);
+            fingerprint.put(out);
+            role.put(out);
+            member.put(out);
+            portfolios.put(out);
+        }
+        Action::Submit(order) => order.put(out),
+        Action::Amend { order, version, body } => {
+            order.put(out);
+            version.put(out);
+            body.put(out);
+        }
+        Action::Cancel { order } => order.put(out),
+        Action::CancelAll { auction, portfolio } => (*auction, *portfolio).put(out),
+        Action::SubmitCapacity(capacity) => capacity.put(out),
+        Action::AcknowledgeSchedule { auction, revision } => (*auction, *revision).put(out),
+    }
+}
+
+/// Reads a command back.
+///
+/// # Errors
+///
+/// In words, what is wrong with the bytes. Never panics, whatever they are.
+pub fn decode(kind: u16, payload: &[u8]) -> Result<Body, String> {
+    let kind = Kind::of_code(kind).ok_or_else(|| format!("{kind} is no kind of command"))?;
+    let mut from = Take::new(payload);
+    match u8::take(&mut from) {
+        Ok(PAYLOAD_VERSION) => {}
+        Ok(version) => {
+            return Err(format!("payload version {version}; this release reads {PAYLOAD_VERSION}"));
+        }
+        Err(malformed) => return Err(malformed.to_string()),
+    }
+    let body = take_body(kind, &mut from).and_then(|body| from.end().map(|()| body));
+    body.map_err(|malformed| format!("{kind}: {malformed}"))
+}
+
+fn take_body(kind: Kind, from: &mut Take<'_>) -> Result<Body, Malformed> {
+    match kind {
+        Kind::EpochStarted => Ok(Body::EpochStarted { node: Codec::take(from)? }),
+        Kind::Tick => Ok(Body::Tick),
+        Kind::ClearQuantum => {
+            Ok(Body::ClearQuantum { auction: Codec::take(from)?, units: Codec::take(from)? })
+        }
+        Kind::SetRules
+        | Kind::RegisterMember
+        | Kind::SetMemberSuspended
+        | Kind::RegisterPortfolio
+        | Kind::RegisterUser
+        | Kind::Submit
+        | Kind::Amend
+        | Kind::Cancel
+        | Kind::CancelAll
+        | Kind::SubmitCapacity
+        | Kind::AcknowledgeSchedule => {
+            let (actor, request_id) = Codec::take(from)?;
+            let action = take_action(kind, from)?;
+            Ok(Body::Request(Box::new(Request { actor, request_id, action })))
+        }
+    }
+}
+
+fn take_action(kind: Kind, from: &mut Take<'_>) -> Result<Action, Malformed> {
+    Ok(match kind {
+        Kind::SetRules => Action::SetRules(Codec::take(from)?),
+        Kind::RegisterMember => Action::RegisterMember { code: Codec::take(from)?, name: Codec::take(from)? },
+        Kind::SetMemberSuspended => {
+            Action::SetMemberSuspended { member: Codec::take(from)?, suspended: Codec::take(from)? }
+        }
+        Kind::RegisterPortfolio => Action::RegisterPortfolio {
+            member: Codec::take(from)?,
+            code: Codec::take(from)?,
+            areas: Codec::take(from)?,
+        },
+        Kind::RegisterUser => Action::RegisterUser {
+            name: Codec::take(from)?,
+            fingerprint: Codec::take(from)?,
+            role: Codec::take(from)?,
+            member: Codec::take(from)?,
+            portfolios: Codec::take(from)?,
+        },
+        Kind::Submit => Action::Submit(Codec::take(from)?),
+        Kind::Amend => {
+            Action::Amend { order: Codec::take(from)?, version: Codec::take(from)?, body: Codec::take(from)? }
+        }
+        Kind::Cancel => Action::Cancel { order: Codec::take(from)? },
+        Kind::CancelAll => Action::CancelAll { auction: Codec::take(from)?, portfolio: Codec::take(from)? },
+        Kind::SubmitCapacity => Action::SubmitCapacity(Codec::take(from)?),
+        Kind::AcknowledgeSchedule => {
+            Action::AcknowledgeSchedule { auction: Codec::take(from)?, revision: Codec::take(from)? }
+        }
+        Kind::EpochStarted | Kind::Tick | Kind::ClearQuantum => {
+            return Err(Malformed::Tag("request", u8::MAX));
+        }
+    })
+}
+
+wrapped!(Day(i32), MemberId(u32), PortfolioId(u32), UserId(u32), OrderId(u64));
+
+choices!("market", Market { 0 = Dam, 1 = Rtm });
+choices!("side", Side { 0 = Buy, 1 = Sell });
+choices!("role", Role { 0 = Trader, 1 = Auditor, 2 = Dispatch, 3 = Settlement, 4 = Operator });
+choices!("summer time", Summer { 0 = None, 1 = European });
+choices!("rule for late capacities", LateCapacity { 0 = UseStanding, 1 = Islands });
+
+fields!(AuctionId { day: Day, market: Market, session: u16 });
+fields!(Point { price: i64, quantity: i64 });
+fields!(NewOrder { auction: AuctionId, portfolio: PortfolioId, area: u16, body: OrderBody });
+fields!(ComplexPeriod { period: u16, quantity_min: i64, points: Vec<Point> });
+fields!(Capacity { auction: AuctionId, revision: u32, lines: Vec<(u16, Vec<i64>, Vec<i64>)> });
+fields!(Zone { offset_minutes: i16, summer: Summer });
+fields!(AreaRule { code: TextId });
+fields!(LineRule { id: TextId, from: u16, to: u16, capacity: i64, capacity_back: i64 });
+fields!(Timetable {
+    session_minutes: u16,
+    open: i32,
+    gate: i32,
+    corridor: i32,
+    capacities: i32,
+    publish: i32,
+    two_runs: bool,
+});
+fields!(OrderLimits {
+    curve_points_max: u16,
+    quantity_max: i64,
+    blocks_per_portfolio_max: u16,
+    generations_max: u8,
+    orders_per_member_max: u32,
+    linear: bool,
+    blocks: bool,
+    complex: bool,
+});
+fields!(MarketRules {
+    market: Market,
+    effective_from: Day,
+    zone: Zone,
+    currency: [u8; 3],
+    minor_decimals: u8,
+    price_decimals: u8,
+    order_price_step: i64,
+    price_min: i64,
+    price_max: i64,
+    quantity_decimals: u8,
+    order_quantity_step: i64,
+    period_minutes: u16,
+    areas: Vec<AreaRule>,
+    lines: Vec<LineRule>,
+    timetable: Timetable,
+    late_capacity: LateCapacity,
+    limits: OrderLimits,
+    fee_minor_per_mwh: i64,
+});
+
+impl Codec for TextId {
+    const BYTES_MIN: usize = 2;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let text = self.as_str();
+        u8::try_from(text.len()).expect("a text id has at most 64 bytes").put(out);
+        out.extend_from_slice(text.as_bytes());
+    }
+
+    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        let length = usize::from(u8::take(from)?);
+        let text = str::from_utf8(from.bytes(length)?).map_err(|_| Malformed::Text)?;
+        Self::new(text).ok_or(Malformed::Text)
+    }
+}
+
+impl Codec for Actor {
+    const BYTES_MIN: usize = 1;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::System => out.push(0),
+            Self::User(user) => (1u8, *user).put(out),
+        }
+    }
+
+    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        match u8::take(from)? {
+            0 => Ok(Self::System),
+            1 => Codec::take(from).map(Self::User),
+            tag => Err(Malformed::Tag("actor", tag)),
+        }
+    }
+}
+
+impl Codec for Shape {
+    const BYTES_MIN: usize = 1;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Step(side) => (0u8, *side).put(out),
+            Self::Linear => out.push(1),
+        }
+    }
+
+    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        match u8::take(from)? {
+            0 => Codec::take(from).map(Self::Step),
+            1 => Ok(Self::Linear),
+            tag => Err(Malformed::Tag("curve shape", tag)),
+        }
+    }
+}
+
+impl Codec for OrderBody {
+    const BYTES_MIN: usize = 2;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Curve { shape, periods } => {
+                out.push(0);
+                shape.put(out);
+                periods.put(out);
+            }
+            Self::Block { side, price, quantity, ratio_min, parent, group } => {
+                out.push(1);
+                side.put(out);
+                price.put(out);
+                quantity.put(out);
+                ratio_min.put(out);
+                parent.put(out);
+                group.put(out);
+            }
+            Self::Complex { side, fixed_minor, curve } => {
+                out.push(2);
+                side.put(out);
+                fixed_minor.put(out);
+                curve.put(out);
+            }
+        }
+    }
+
+    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        match u8::take(from)? {
+            0 => Ok(Self::Curve { shape: Codec::take(from)?, periods: Codec::take(from)? }),
+            1 => Ok(Self::Block {
+                side: Codec::take(from)?,
+                price: Codec::take(from)?,
+                quantity: Codec::take(from)?,
+                ratio_min: Codec::take(from)?,
+                parent: Codec::take(from)?,
+                group: Codec::take(from)?,
+            }),
+            2 => Ok(Self::Complex {
+                side: Codec::take(from)?,
+                fixed_minor: Codec::take(from)?,
+                curve: Codec::take(from)?,
+            }),
+            tag => Err(Malformed::Tag("kind of order", tag)),
+        }
+    }
+}
+
+impl Machine for Engine {
+    type Body = Body;
+    type Answer = Answer;
+    type Event = Event;
+
+    fn encode(body: &Body, payload: &mut Vec<u8>) -> u16 {
+        encode(body, payload).code()
+    }
+
+    fn decode(kind: u16, payload: &[u8]) -> Result<Body, String> {
+        decode(kind, payload)
+    }
+
+    fn apply(&mut self, stamp: Stamp, body: Body, events: &mut Vec<Event>) -> Answer {
+        let Stamp { seq, epoch, time_us } = stamp;
+        Self::apply(self, &Command { seq, epoch, time_us, body }, events)
+    }
+
+    fn next_timer_us(&self) -> Option<i64> {
+        Self::next_timer_us(self)
+    }
+
+    fn tick() -> Body {
+        Body::Tick
+    }
+
+    fn quantum(&self) -> Option<Body> {
+        self.wants_quantum().map(|(auction, units)| Body::ClearQuantum { auction, units })
+    }
+
+    fn epoch_started(node: &str) -> Body {
+        Body::EpochStarted { node: node.to_owned() }
+    }
+
+    fn digest(&self) -> u128 {
+        Self::digest(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

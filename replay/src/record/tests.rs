@@ -1,0 +1,245 @@
+//! Every command reads back as itself, and no bytes whatever make the reader fall.
+
+use super::{Kind, PAYLOAD_VERSION, decode, encode};
+use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
+use merit_engine::calendar::{Day, Summer, Zone};
+use merit_engine::command::{Action, Actor, Body, Capacity, NewOrder, OrderBody, Request, Role};
+use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
+use merit_engine::rules::{AreaRule, LateCapacity, LineRule, MarketRules, OrderLimits, Timetable};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn text() -> impl Strategy<Value = TextId> {
+    "[A-Za-z0-9._:-]{1,64}".prop_map(|it| TextId::new(&it).expect("the pattern keeps the rule"))
+}
+
+fn auction() -> impl Strategy<Value = AuctionId> {
+    let market = prop_oneof![Just(Market::Dam), Just(Market::Rtm)];
+    (any::<i32>(), market, any::<u16>()).prop_map(|(day, market, session)| AuctionId {
+        day: Day(day),
+        market,
+        session,
+    })
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Buy), Just(Side::Sell)]
+}
+
+fn points() -> impl Strategy<Value = Vec<Point>> {
+    vec((any::<i64>(), any::<i64>()).prop_map(|(price, quantity)| Point { price, quantity }), 0..5)
+}
+
+fn order_body() -> impl Strategy<Value = OrderBody> {
+    let shape = prop_oneof![side().prop_map(Shape::Step), Just(Shape::Linear)];
+    let curve = (shape, vec((any::<u16>(), points()), 0..4))
+        .prop_map(|(shape, periods)| OrderBody::Curve { shape, periods });
+    let block = (
+        side(),
+        any::<i64>(),
+        vec((any::<u16>(), any::<i64>()), 0..5),
+        any::<u32>(),
+        option::of(any::<u64>().prop_map(OrderId)),
+        option::of(text()),
+    )
+        .prop_map(|(side, price, quantity, ratio_min, parent, group)| OrderBody::Block {
+            side,
+            price,
+            quantity,
+            ratio_min,
+            parent,
+            group,
+        });
+    let period = (any::<u16>(), any::<i64>(), points())
+        .prop_map(|(period, quantity_min, points)| ComplexPeriod { period, quantity_min, points });
+    let complex = (side(), any::<i64>(), vec(period, 0..4))
+        .prop_map(|(side, fixed_minor, curve)| OrderBody::Complex { side, fixed_minor, curve });
+    prop_oneof![curve, block, complex]
+}
+
+fn timetable() -> impl Strategy<Value = Timetable> {
+    (any::<u16>(), any::<[i32; 5]>(), any::<bool>()).prop_map(|(session_minutes, minutes, two_runs)| {
+        let [open, gate, corridor, capacities, publish] = minutes;
+        Timetable { session_minutes, open, gate, corridor, capacities, publish, two_runs }
+    })
+}
+
+fn limits() -> impl Strategy<Value = OrderLimits> {
+    (any::<[u16; 2]>(), any::<i64>(), any::<u8>(), any::<u32>(), any::<[bool; 3]>()).prop_map(
+        |(small, quantity_max, generations_max, orders_per_member_max, [linear, blocks, complex])| {
+            OrderLimits {
+                curve_points_max: small[0],
+                quantity_max,
+                blocks_per_portfolio_max: small[1],
+                generations_max,
+                orders_per_member_max,
+                linear,
+                blocks,
+                complex,
+            }
+        },
+    )
+}
+
+fn rules() -> impl Strategy<Value = MarketRules> {
+    let line = (text(), any::<[u16; 2]>(), any::<[i64; 2]>()).prop_map(|(id, [from, to], capacity)| {
+        LineRule { id, from, to, capacity: capacity[0], capacity_back: capacity[1] }
+    });
+    let areas = vec(text().prop_map(|code| AreaRule { code }), 0..4);
+    let zone = (any::<i16>(), prop_oneof![Just(Summer::None), Just(Summer::European)])
+        .prop_map(|(offset_minutes, summer)| Zone { offset_minutes, summer });
+    let late = prop_oneof![Just(LateCapacity::UseStanding), Just(LateCapacity::Islands)];
+    let numbers = (any::<[i64; 5]>(), any::<[u8; 3]>(), any::<u16>(), any::<[u8; 3]>(), any::<i32>());
+    (zone, areas, vec(line, 0..3), timetable(), limits(), late, numbers).prop_map(
+        |(zone, areas, lines, timetable, limits, late_capacity, numbers)| {
+            let (wide, decimals, period_minutes, currency, day) = numbers;
+            MarketRules {
+                market: Market::Rtm,
+                effective_from: Day(day),
+                zone,
+                currency,
+                minor_decimals: decimals[0],
+                price_decimals: decimals[1],
+                order_price_step: wide[0],
+                price_min: wide[1],
+                price_max: wide[2],
+                quantity_decimals: decimals[2],
+                order_quantity_step: wide[3],
+                period_minutes,
+                areas,
+                lines,
+                timetable,
+                late_capacity,
+                limits,
+                fee_minor_per_mwh: wide[4],
+            }
+        },
+    )
+}
+
+fn operator_action() -> impl Strategy<Value = Action> {
+    let role =
+        [Role::Trader, Role::Auditor, Role::Dispatch, Role::Settlement, Role::Operator].map(Just).to_vec();
+    let role = proptest::strategy::Union::new(role);
+    let member = any::<u32>().prop_map(MemberId);
+    let portfolios = vec(any::<u32>().prop_map(PortfolioId), 0..4);
+    prop_oneof![
+        rules().prop_map(|it| Action::SetRules(Box::new(it))),
+        (text(), any::<String>()).prop_map(|(code, name)| Action::RegisterMember { code, name }),
+        (member, any::<bool>())
+            .prop_map(|(member, suspended)| Action::SetMemberSuspended { member, suspended }),
+        (any::<u32>(), text(), vec(text(), 0..4)).prop_map(|(member, code, areas)| {
+            Action::RegisterPortfolio { member: MemberId(member), code, areas }
+        }),
+        (text(), any::<[u8; 32]>(), role, option::of(any::<u32>().prop_map(MemberId)), portfolios).prop_map(
+            |(name, fingerprint, role, member, portfolios)| Action::RegisterUser {
+                name,
+                fingerprint,
+                role,
+                member,
+                portfolios
+            }
+        ),
+    ]
+}
+
+fn market_action() -> impl Strategy<Value = Action> {
+    let order = || any::<u64>().prop_map(OrderId);
+    let lots = || vec(any::<i64>(), 0..4);
+    prop_oneof![
+        (auction(), any::<u32>(), any::<u16>(), order_body()).prop_map(|(auction, portfolio, area, body)| {
+            Action::Submit(NewOrder { auction, portfolio: PortfolioId(portfolio), area, body })
+        }),
+        (order(), any::<u32>(), order_body()).prop_map(|(order, version, body)| Action::Amend {
+            order,
+            version,
+            body
+        }),
+        order().prop_map(|order| Action::Cancel { order }),
+        (auction(), option::of(any::<u32>().prop_map(PortfolioId)))
+            .prop_map(|(auction, portfolio)| Action::CancelAll { auction, portfolio }),
+        (auction(), any::<u32>(), vec((any::<u16>(), lots(), lots()), 0..4)).prop_map(
+            |(auction, revision, lines)| Action::SubmitCapacity(Capacity { auction, revision, lines })
+        ),
+        (auction(), any::<u32>())
+            .prop_map(|(auction, revision)| Action::AcknowledgeSchedule { auction, revision }),
+    ]
+}
+
+fn body() -> impl Strategy<Value = Body> {
+    let actor = prop_oneof![Just(Actor::System), any::<u32>().prop_map(|it| Actor::User(UserId(it)))];
+    let request = (actor, text(), prop_oneof![operator_action(), market_action()]).prop_map(
+        |(actor, request_id, action)| Body::Request(Box::new(Request { actor, request_id, action })),
+    );
+    prop_oneof![
+        1 => any::<String>().prop_map(|node| Body::EpochStarted { node }),
+        1 => Just(Body::Tick),
+        1 => (auction(), any::<u32>()).prop_map(|(auction, units)| Body::ClearQuantum { auction, units }),
+        12 => request,
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_command_reads_back_as_itself(body in body()) {
+        let mut payload = Vec::new();
+        let kind = encode(&body, &mut payload);
+        prop_assert_eq!(decode(kind.code(), &payload), Ok(body));
+    }
+
+    #[test]
+    fn a_cut_or_longer_payload_is_refused(body in body(), cut in any::<prop::sample::Index>()) {
+        let mut payload = Vec::new();
+        let kind = encode(&body, &mut payload).code();
+        prop_assert!(decode(kind, &payload[..cut.index(payload.len())]).is_err());
+        payload.push(0);
+        prop_assert!(decode(kind, &payload).is_err());
+    }
+
+    #[test]
+    fn a_changed_payload_is_refused_or_has_its_own_spelling(body in body(), at in any::<prop::sample::Index>(), byte: u8) {
+        let mut payload = Vec::new();
+        let kind = encode(&body, &mut payload).code();
+        let at = at.index(payload.len());
+        payload[at] = byte;
+        if let Ok(changed) = decode(kind, &payload) {
+            let mut again = Vec::new();
+            encode(&changed, &mut again);
+            prop_assert_eq!(again, payload);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_make_the_reader_panic(kind in 0..64u16, mut payload in vec(any::<u8>(), 0..200)) {
+        if let Some(version) = payload.first_mut() {
+            *version = PAYLOAD_VERSION;
+        }
+        drop(decode(kind, &payload));
+    }
+}
+
+#[test]
+fn kinds_have_codes_of_their_own() {
+    for kind in Kind::ALL {
+        assert_eq!(Kind::of_code(kind.code()), Some(*kind));
+    }
+    assert_eq!(Kind::of_code(0), None);
+}
+
+#[test]
+fn a_length_beyond_the_payload_costs_no_memory() {
+    // A submit of a curve that announces four billion periods.
+    let order = OrderBody::Curve { shape: Shape::Linear, periods: Vec::new() };
+    let auction = AuctionId { day: Day(1), market: Market::Dam, session: 1 };
+    let action = Action::Submit(NewOrder { auction, portfolio: PortfolioId(1), area: 0, body: order });
+    let request_id = TextId::new("a").unwrap();
+    let body = Body::Request(Box::new(Request { actor: Actor::System, request_id, action }));
+    let mut payload = Vec::new();
+    let kind = encode(&body, &mut payload);
+    let length = payload.len();
+    payload[length - 4..].copy_from_slice(&[0xff; 4]);
+    assert_eq!(decode(kind.code(), &payload), Err("submit: the payload ends too early".to_owned()));
+}
