@@ -1,0 +1,145 @@
+//! Laws that hold for auctions of any size.
+
+use crate::tiny::{self, Auction, Seed, Size};
+use crate::{clear, clear_in};
+use merit_engine::outcome::{Fill, Outcome};
+
+const SIZES: [Size; 2] = [
+    Size {
+        periods: 4,
+        areas: 6,
+        lines: 9,
+        capacity: 400,
+        orders: 120,
+        points: 6,
+        lots: 300,
+        ticks: 500,
+        linear_every: 5,
+    },
+    Size {
+        periods: 2,
+        areas: 13,
+        lines: 20,
+        capacity: 30,
+        orders: 200,
+        points: 3,
+        lots: 20,
+        ticks: 6,
+        linear_every: 40,
+    },
+];
+
+fn auctions() -> impl Iterator<Item = (u64, Seed, Auction)> {
+    (0..300_u64).map(|number| {
+        let mut seed = Seed::new(number + 1_000_000);
+        let size = &SIZES[seed.index(SIZES.len())];
+        let auction = tiny::auction(&mut seed, size);
+        (number, seed, auction)
+    })
+}
+
+/// Fills by order id, for books whose handles differ.
+fn by_id(auction: &Auction, outcome: &Outcome) -> Vec<(String, Fill)> {
+    let mut fills: Vec<(String, Fill)> =
+        auction.orders.iter().map(|(id, _)| id.clone()).zip(outcome.curves.iter().copied()).collect();
+    fills.sort_by(|a, b| a.0.cmp(&b.0));
+    fills
+}
+
+#[test]
+fn the_order_of_orders_lines_and_areas_changes_nothing() {
+    for (number, mut seed, auction) in auctions() {
+        let mut other = auction.clone();
+        seed.shuffle(&mut other.orders);
+        seed.shuffle(&mut other.frame.lines);
+        let mut areas: Vec<usize> = (0..auction.frame.areas.len()).collect();
+        seed.shuffle(&mut areas);
+        let place =
+            |old: u16| u16::try_from(areas.iter().position(|&it| it == usize::from(old)).unwrap()).unwrap();
+        other.frame.areas = areas.iter().map(|&old| auction.frame.areas[old].clone()).collect();
+        for line in &mut other.frame.lines {
+            (line.from, line.to) = (place(line.from), place(line.to));
+        }
+        for (_, order) in &mut other.orders {
+            order.area = place(order.area);
+        }
+        let (one, two) = (clear(&auction.book()), clear(&other.book()));
+        assert_eq!(one.welfare, two.welfare, "auction {number}");
+        assert_eq!(by_id(&auction, &one), by_id(&other, &two), "auction {number}");
+        let width = areas.len();
+        for period in 0..usize::from(auction.frame.periods) {
+            for (new, &old) in areas.iter().enumerate() {
+                assert_eq!(one.prices[period * width + old], two.prices[period * width + new]);
+            }
+            for (at, line) in auction.frame.lines.iter().enumerate() {
+                let lines = auction.frame.lines.len();
+                let moved = other.frame.lines.iter().position(|it| it.id == line.id).unwrap();
+                let (before, after) = (one.flows[period * lines + at], two.flows[period * lines + moved]);
+                assert_eq!(before, after, "auction {number}, line {}", line.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn orders_that_came_and_went_leave_no_trace() {
+    for (number, mut seed, auction) in auctions() {
+        let passing = tiny::auction(&mut seed, &SIZES[0]);
+        let mut book = merit_engine::book::AuctionBook::new(auction.frame.clone());
+        let mut kept = Vec::new();
+        let mut gone = Vec::new();
+        let mut stay = auction.orders.iter();
+        let mut pass = passing.orders.iter().filter(|(_, order)| {
+            usize::from(order.area) < auction.frame.areas.len() && order.period < auction.frame.periods
+        });
+        loop {
+            let next = match seed.below(3) {
+                0 => stay.next().map(|(id, order)| kept.push(book.insert_curve(id, order.clone()))),
+                1 => pass.next().map(|(id, order)| gone.push((book.insert_curve(id, order.clone()), order))),
+                _ if gone.is_empty() => None,
+                _ => {
+                    let (handle, order) = gone.swap_remove(seed.index(gone.len()));
+                    assert_eq!(book.remove_curve(handle).as_ref(), Some(order));
+                    assert_eq!(book.remove_curve(handle), None);
+                    Some(())
+                }
+            };
+            if next.is_none() && kept.len() == auction.orders.len() {
+                break;
+            }
+        }
+        for (handle, order) in gone {
+            assert_eq!(book.remove_curve(handle).as_ref(), Some(order));
+        }
+        let (never, went) = (clear(&auction.book()), clear(&book));
+        assert_eq!((&never.prices, &never.flows), (&went.prices, &went.flows), "auction {number}");
+        assert_eq!(never.welfare, went.welfare);
+        for (slot, handle) in kept.iter().enumerate() {
+            let fill = went.curves[usize::try_from(handle.0).unwrap()];
+            assert_eq!(never.curves[slot], fill, "auction {number}");
+            assert_eq!(book.curve_id(*handle), Some(auction.orders[slot].0.as_str()));
+        }
+        let all: i64 = went.curves.iter().map(|it| it.bought + it.sold).sum();
+        assert_eq!(all, never.curves.iter().map(|it| it.bought + it.sold).sum::<i64>(), "auction {number}");
+    }
+}
+
+#[test]
+fn the_size_of_quanta_changes_nothing() {
+    for (number, mut seed, auction) in auctions() {
+        let book = auction.book();
+        let whole = clear(&book);
+        assert_eq!(clear_in(&book, 1), whole, "auction {number}");
+        assert_eq!(clear_in(&book, 0), whole, "auction {number}");
+        let quantum = u64::try_from(seed.within(2, 60)).unwrap();
+        assert_eq!(clear_in(&book, quantum), whole, "auction {number}, quantum {quantum}");
+    }
+}
+
+#[test]
+fn a_book_cleared_twice_gives_the_same_result() {
+    for (number, _, auction) in auctions().take(50) {
+        let book = auction.book();
+        assert_eq!(clear(&book), clear(&book.clone()), "auction {number}");
+    }
+}
