@@ -1,6 +1,8 @@
 //! The rules of the format page read literally: every price vector, every flow, every share of a
 //! tiny auction is tried.
 
+#![expect(clippy::needless_range_loop, reason = "an area indexes several lists at once")]
+
 use crate::clear;
 use crate::tiny::{self, Auction, Seed, Size};
 use merit_engine::auction::{CurveOrder, Shape, Side};
