@@ -1,0 +1,123 @@
+//! The crowd against the published tables, with a crossing of the test's own.
+
+use super::super::curve::{Curve, Shape};
+use super::super::profile::{BLOCKS, BLOCKS_PER_ROW, CAP, DAY_AHEAD, REAL_TIME, Row};
+use super::{Bids, Crowd, Kind, apportion};
+
+/// Clearing price in paise and volume in hundredths of a MW of curves in one area.
+fn cross(curves: &[Option<Curve>]) -> (i64, i64) {
+    let at = |paise: i64| {
+        curves.iter().flatten().map(|it| it.wants(paise)).fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1))
+    };
+    // The highest price at which demand still covers supply.
+    let (mut low, mut high) = (0, CAP * 100 + 1);
+    while low + 1 < high {
+        let middle = (low + high) / 2;
+        let (bought, sold) = if middle > CAP * 100 { (0, 1) } else { at(middle) };
+        if bought >= sold { low = middle } else { high = middle }
+    }
+    let (bought, sold) = at(low);
+    (low, bought.min(sold))
+}
+
+/// Largest deviation of purchase and sell totals, of cleared volume and of the mean price from the
+/// table, in thousandths; prices outside the published range count as failures.
+fn check(seed: u64, members: u16, bids: &Bids, table: &[Row; 12], tolerances: [i64; 3]) {
+    assert_eq!(bids.len(), BLOCKS);
+    for (row, blocks) in table.iter().zip(bids.chunks(BLOCKS_PER_ROW)) {
+        let (mut purchase, mut sell, mut cleared, mut price) = (0, 0, 0, 0);
+        for curves in blocks {
+            for curve in curves.iter().flatten() {
+                let (bought, sold) = curve.extremes();
+                purchase += bought;
+                sell += sold;
+            }
+            let (paise, volume) = cross(curves);
+            cleared += volume;
+            price += paise;
+            let range = row.low * 100..=row.high * 100;
+            assert!(range.contains(&paise), "seed {seed}, {members} members: {paise} paise, {row:?}");
+        }
+        let near = |what: &str, found: i64, published: i64, tolerance: i64| {
+            let off = (found - published).abs() * 1_000 / published;
+            assert!(off <= tolerance, "seed {seed}, {members} members: {what} {found} {off}‰ off, {row:?}");
+        };
+        near("purchase", purchase / 80, row.purchase, tolerances[0]);
+        near("sell", sell / 80, row.sell, tolerances[0]);
+        near("cleared", cleared / 800, row.cleared, tolerances[1]);
+        near("price", price / 800, row.price, tolerances[2]);
+    }
+}
+
+#[test]
+fn totals_prices_and_volumes_follow_the_published_days() {
+    for seed in [1, 7] {
+        for members in [40, 150] {
+            let crowd = Crowd::new(seed, members);
+            check(seed, members, &crowd.day_ahead, &DAY_AHEAD, [20, 40, 40]);
+            check(seed, members, &crowd.real_time, &REAL_TIME, [20, 50, 50]);
+        }
+    }
+}
+
+#[test]
+fn the_peaks_clear_at_the_cap_for_every_seed() {
+    for seed in 0..4 {
+        let crowd = Crowd::new(seed, 30);
+        let at_cap = |blocks: std::ops::Range<usize>| {
+            crowd.day_ahead[blocks].iter().filter(|it| cross(it).0 == CAP * 100).count()
+        };
+        assert_eq!(at_cap(32..40), 8, "seed {seed}");
+        assert!((3..8).contains(&at_cap(72..80)), "seed {seed}");
+        assert_eq!(at_cap(0..24) + at_cap(48..64) + at_cap(80..96), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn every_curve_keeps_the_market_s_ticks_and_form() {
+    for (seed, members) in [(3, 7), (3, 20), (3, 60)] {
+        let crowd = Crowd::new(seed, members);
+        for (bids, curve) in [&crowd.day_ahead, &crowd.real_time]
+            .into_iter()
+            .flatten()
+            .flat_map(|bids| bids.iter().flatten().map(move |it| (bids, it)))
+        {
+            assert_eq!(bids.len(), crowd.portfolios.len());
+            let points = &curve.points;
+            assert!((1..=64).contains(&points.len()));
+            assert!(points.windows(2).all(|it| it[0].rupees < it[1].rupees));
+            assert!(points.iter().all(|it| (0..=CAP).contains(&it.rupees)));
+            match curve.shape {
+                Shape::Buy | Shape::Sell => assert!(points.iter().all(|it| it.tenths > 0)),
+                Shape::Portfolio => {
+                    assert!(points.windows(2).all(|it| it[0].tenths >= it[1].tenths));
+                    assert_eq!((points[0].rupees, points[points.len() - 1].rupees), (0, CAP));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn seven_members_are_one_of_each_kind_and_twenty_sit_in_most_areas() {
+    let crowd = Crowd::new(5, 7);
+    assert!(Kind::ALL.iter().all(|it| crowd.count(*it) == 1));
+    let mut areas: Vec<u16> = Crowd::new(5, 120).portfolios.iter().map(|it| it.area).collect();
+    areas.sort_unstable();
+    areas.dedup();
+    assert_eq!(areas.len(), 13);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bids_and_another_seed_others() {
+    let (one, same, other) = (Crowd::new(9, 30), Crowd::new(9, 30), Crowd::new(10, 30));
+    assert!(one.day_ahead == same.day_ahead && one.real_time == same.real_time);
+    assert!(one.day_ahead != other.day_ahead && one.real_time != other.real_time);
+}
+
+#[test]
+fn shares_add_up_to_the_total() {
+    assert_eq!(apportion(10, &[1, 1, 1]), [4, 3, 3]);
+    assert_eq!(apportion(10, &[0, 0]), [0, 0]);
+    assert_eq!(apportion(7, &[0, 5, 2]), [0, 5, 2]);
+}
