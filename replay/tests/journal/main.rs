@@ -4,4 +4,5 @@
 mod common;
 mod crash;
 mod cuts;
+mod golden;
 mod runner;
