@@ -1,1 +1,4 @@
-//! Benches and comparisons with peers.
+//! Benches and comparisons with peers: generated auctions, and what clearing them costs.
+
+mod chance;
+pub mod generate;

@@ -1,0 +1,42 @@
+//! Clearing without blocks, from admitted book to result, one thread.
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use merit_benches::generate::{self, Auction};
+use merit_engine::book::AuctionBook;
+use merit_engine::clearing::{Clearing, Progress};
+use merit_engine::outcome::Outcome;
+use std::hint::black_box;
+
+fn clear(book: &AuctionBook) -> Outcome {
+    let mut clearing = Clearing::start(book);
+    while clearing.advance(book, u64::MAX) != Progress::Done {}
+    clearing.into_outcome().expect("it is done")
+}
+
+fn clearing(criterion: &mut Criterion) {
+    let cases: [(&str, Auction); 5] = [
+        ("liquid 96x13", generate::liquid_curves(96, 13, 1)),
+        ("liquid 2x13", generate::liquid_curves(2, 13, 1)),
+        ("liquid 96x1", generate::liquid_curves(96, 1, 1)),
+        ("lumpy 96x13", generate::lumpy_curves(96, 13, 1)),
+        ("linear 96x13", generate::linear_curves(96, 13, 1)),
+    ];
+    let mut group = criterion.benchmark_group("clear");
+    group.sample_size(20);
+    for (name, auction) in &cases {
+        let book = auction.book();
+        println!("{name}: {} orders, {} points", auction.orders.len(), auction.points());
+        group.bench_function(*name, |bench| bench.iter(|| clear(black_box(&book))));
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("admit");
+    group.sample_size(20);
+    let (name, auction) = &cases[0];
+    group.bench_function(*name, |bench| {
+        bench.iter_batched(|| (), |()| auction.book(), BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, clearing);
+criterion_main!(benches);
