@@ -132,11 +132,13 @@ impl Zone {
         (self.day_start_us(day.plus(1)) - self.day_start_us(day)) / MINUTE_US
     }
 
-    /// The local day that an instant lies in.
+    /// The local day that an instant lies in; instants outside of the proved calendar lie in the day
+    /// before [`Day::MIN`] or after [`Day::MAX`], so that no instant whatever leads out of bounds.
     #[must_use]
     pub fn day_of(self, time_us: i64) -> Day {
         let local = time_us.div_euclid(MINUTE_US) + self.offset_at(time_us);
-        Day(i32::try_from(local.div_euclid(DAY_MINUTES)).unwrap_or(i32::MAX / 2))
+        let day = local.div_euclid(DAY_MINUTES).clamp(i64::from(Day::MIN.0) - 1, i64::from(Day::MAX.0) + 1);
+        Day(i32::try_from(day).expect("clamped"))
     }
 }
 

@@ -202,7 +202,7 @@ pub enum Reason {
 pub struct PeriodFill {
     /// Period index.
     pub period: u16,
-    /// Clearing price, ticks.
+    /// Clearing price, ticks; without meaning if the reason is [`Reason::AuctionCancelled`].
     pub price: i64,
     /// Lots bought.
     pub bought: i64,

@@ -47,3 +47,18 @@ pub const PORTFOLIOS_MAX: u32 = 1_000_000;
 pub const USERS_MAX: u32 = 1_000_000;
 /// Longest free text (names), bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Local days after delivery for which a published auction, its schedules and the owners of its
+/// orders stay known to the engine; the journal keeps them for ever.
+pub const AUCTION_RETENTION_DAYS: i32 = 35;
+/// Versions that a member may enter in one auction, per order that it may hold.
+pub const VERSIONS_PER_ORDER_MAX: u32 = 16;
+/// Curve handles that one auction's book gives out; each live or past version takes one per period.
+pub const CURVE_HANDLES_MAX: u32 = 64_000_000;
+/// Points that a published aggregate curve keeps per side.
+pub const PUBLISHED_POINTS_MAX: usize = 128;
+/// Largest fixed term of a complex order, minor units.
+pub const FIXED_MINOR_MAX: i64 = 1_000_000_000_000_000;
+/// Bounds of a timetable: minutes before delivery.
+pub const OPEN_MINUTES_MAX: i32 = 2_880;
+/// Refusals that one dry run lists.
+pub const DRY_RUN_REFUSALS_MAX: usize = 1_000;

@@ -4,8 +4,10 @@
 //! the next set begins. An auction keeps the rules it was created under, so history stays
 //! reproducible. Sources of the shipped presets are named where the presets are built.
 
-use crate::calendar::{Day, Zone};
+use crate::calendar::{Day, Summer, Zone};
 use crate::ids::{Market, TextId};
+use crate::limits;
+use crate::money::Money;
 use alloc::vec::Vec;
 
 /// A bid area.
@@ -120,4 +122,112 @@ pub struct MarketRules {
     pub limits: OrderLimits,
     /// Exchange fee of each side, minor units per MWh (2 paise/kWh = 2,000 paise/MWh).
     pub fee_minor_per_mwh: i64,
+}
+
+/// Largest number of decimals of prices, quantities and money.
+const DECIMALS_MAX: u8 = 6;
+
+impl MarketRules {
+    /// The field that contradicts another or breaks a bound, if any: the first in the order of the
+    /// struct.
+    #[must_use]
+    pub fn fault(&self) -> Option<&'static str> {
+        let grid = [
+            (!(Day::MIN..=Day::MAX).contains(&self.effective_from), "effective_from"),
+            (!(-840..=840).contains(&self.zone.offset_minutes), "zone"),
+            (!self.currency.iter().all(u8::is_ascii_uppercase), "currency"),
+            (self.minor_decimals > DECIMALS_MAX, "minor_decimals"),
+            (self.price_decimals > DECIMALS_MAX, "price_decimals"),
+            (!(1..=limits::PRICE_TICKS_MAX).contains(&self.order_price_step), "order_price_step"),
+            (self.price_min < -limits::PRICE_TICKS_MAX, "price_min"),
+            (self.price_max > limits::PRICE_TICKS_MAX || self.price_max <= self.price_min, "price_max"),
+            (self.quantity_decimals > DECIMALS_MAX, "quantity_decimals"),
+            (!(1..=limits::LOTS_MAX).contains(&self.order_quantity_step), "order_quantity_step"),
+        ];
+        let broken = grid.iter().find(|(broken, _)| *broken).map(|(_, field)| *field);
+        broken
+            .or_else(|| self.bounds_fault())
+            .or_else(|| self.period_fault())
+            .or_else(|| self.network_fault())
+            .or_else(|| self.timetable_fault())
+            .or_else(|| self.limits_fault())
+            .or_else(|| Money::new(self).is_none().then_some("limits.quantity_max"))
+    }
+
+    fn bounds_fault(&self) -> Option<&'static str> {
+        let off = |price: i64| price % self.order_price_step != 0;
+        (off(self.price_min)).then_some("price_min").or(off(self.price_max).then_some("price_max"))
+    }
+
+    /// Periods divide the shortest and longest local day and the session, and each session too.
+    fn period_fault(&self) -> Option<&'static str> {
+        let unit = match self.zone.summer {
+            Summer::None => 1_440,
+            Summer::European => 60,
+        };
+        let (period, session) = (self.period_minutes, self.timetable.session_minutes);
+        if period == 0 || !period.is_multiple_of(3) || unit % period != 0 {
+            return Some("period_minutes");
+        }
+        let whole_day = session == 0;
+        let fits = whole_day || (session.is_multiple_of(period) && unit % session == 0);
+        (!fits).then_some("timetable.session_minutes")
+    }
+
+    fn network_fault(&self) -> Option<&'static str> {
+        let areas = self.areas.len();
+        if areas == 0 || areas > usize::from(limits::AREAS_MAX) {
+            return Some("areas");
+        }
+        let mut codes: Vec<&TextId> = self.areas.iter().map(|it| &it.code).collect();
+        codes.sort_unstable();
+        if codes.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Some("areas");
+        }
+        let mut ids: Vec<&TextId> = self.lines.iter().map(|it| &it.id).collect();
+        ids.sort_unstable();
+        let capacity = 0..=limits::LOTS_MAX;
+        let sound = |it: &LineRule| {
+            it.from != it.to
+                && usize::from(it.from.max(it.to)) < areas
+                && capacity.contains(&it.capacity)
+                && capacity.contains(&it.capacity_back)
+        };
+        let fits = self.lines.len() <= usize::from(limits::LINES_MAX)
+            && ids.windows(2).all(|pair| pair[0] != pair[1])
+            && self.lines.iter().all(sound);
+        (!fits).then_some("lines")
+    }
+
+    fn timetable_fault(&self) -> Option<&'static str> {
+        let it = &self.timetable;
+        let steps = [
+            (it.open < -limits::OPEN_MINUTES_MAX, "timetable.open"),
+            (it.gate <= it.open, "timetable.gate"),
+            (it.corridor < it.gate, "timetable.corridor"),
+            (it.capacities < it.corridor, "timetable.capacities"),
+            (it.publish <= it.capacities || it.publish > 0, "timetable.publish"),
+        ];
+        steps.iter().find(|(broken, _)| *broken).map(|(_, field)| *field)
+    }
+
+    fn limits_fault(&self) -> Option<&'static str> {
+        let it = &self.limits;
+        let largest = it.quantity_max >= self.order_quantity_step && it.quantity_max <= limits::LOTS_MAX;
+        let bounds = [
+            (it.curve_points_max == 0, "limits.curve_points_max"),
+            (!largest, "limits.quantity_max"),
+            (it.generations_max == 0, "limits.generations_max"),
+            (it.orders_per_member_max == 0, "limits.orders_per_member_max"),
+            (self.fee_minor_per_mwh < 0, "fee_minor_per_mwh"),
+        ];
+        bounds.iter().find(|(broken, _)| *broken).map(|(_, field)| *field)
+    }
+
+    /// Index of the area with a code.
+    #[must_use]
+    pub fn area(&self, code: &str) -> Option<u16> {
+        let found = self.areas.iter().position(|it| it.code.as_str() == code)?;
+        u16::try_from(found).ok()
+    }
 }

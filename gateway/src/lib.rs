@@ -1,5 +1,4 @@
 //! gRPC services, identity, clock, streams, command line: the binary merit.
 
 pub mod cli;
-pub mod files;
 pub mod server;

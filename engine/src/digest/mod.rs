@@ -1,0 +1,326 @@
+//! One number that says whether two states, requests or results are the same.
+//!
+//! The function is SipHash-2-4 with 128 bits of output (J.-P. Aumasson, D. J. Bernstein, "SipHash: a
+//! fast short-input PRF", 2012) under a fixed, public key, over a sequence of 64-bit words in little
+//! endian. It compares nodes and finds repeats; it is no signature: whoever knows the key may look
+//! for collisions, and gains nothing but a wrong answer to himself.
+//!
+//! A value becomes words without ambiguity: an integer is one word (128-bit ones two, low first), a
+//! text or list is its length and then its contents (bytes in groups of eight, zero filled), an
+//! option or a variant is its number and then its contents, a struct is its fields in order. The
+//! macro that feeds a struct names every field of it, so a new field that is not fed does not compile.
+
+mod feed;
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// A digest in the making.
+#[derive(Clone, Debug)]
+pub struct Hasher {
+    v0: u64,
+    v1: u64,
+    v2: u64,
+    v3: u64,
+    words: u64,
+}
+
+const KEY: (u64, u64) = (0x6d65_7269_742f_3031, 0x656e_6769_6e65_2f31);
+
+impl Default for Hasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Hasher {
+    /// Nothing fed yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with_key(KEY.0, KEY.1)
+    }
+
+    const fn with_key(k0: u64, k1: u64) -> Self {
+        Self {
+            v0: k0 ^ 0x736f_6d65_7073_6575,
+            v1: k1 ^ 0x646f_7261_6e64_6f6d ^ 0xee,
+            v2: k0 ^ 0x6c79_6765_6e65_7261,
+            v3: k1 ^ 0x7465_6462_7974_6573,
+            words: 0,
+        }
+    }
+
+    const fn round(&mut self) {
+        self.v0 = self.v0.wrapping_add(self.v1);
+        self.v2 = self.v2.wrapping_add(self.v3);
+        self.v1 = self.v1.rotate_left(13) ^ self.v0;
+        self.v3 = self.v3.rotate_left(16) ^ self.v2;
+        self.v0 = self.v0.rotate_left(32);
+        self.v2 = self.v2.wrapping_add(self.v1);
+        self.v0 = self.v0.wrapping_add(self.v3);
+        self.v1 = self.v1.rotate_left(17) ^ self.v2;
+        self.v3 = self.v3.rotate_left(21) ^ self.v0;
+        self.v2 = self.v2.rotate_left(32);
+    }
+
+    /// Takes one word.
+    pub const fn word(&mut self, word: u64) {
+        self.words = self.words.wrapping_add(1);
+        self.block(word);
+    }
+
+    const fn block(&mut self, word: u64) {
+        self.v3 ^= word;
+        self.round();
+        self.round();
+        self.v0 ^= word;
+    }
+
+    /// Takes bytes: their number, then groups of eight.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        bytes.len().feed(self);
+        for group in bytes.chunks(8) {
+            let mut word = [0_u8; 8];
+            for (to, from) in word.iter_mut().zip(group) {
+                *to = *from;
+            }
+            self.word(u64::from_le_bytes(word));
+        }
+    }
+
+    /// The digest of what was fed so far.
+    #[must_use]
+    pub const fn finish(&self) -> u128 {
+        self.finish_tail(0, 0)
+    }
+
+    /// Ends a message of whole words and `bytes` (below 8) more bytes, little endian in `tail`.
+    const fn finish_tail(&self, tail: u64, bytes: u64) -> u128 {
+        let mut end = self.finish_state();
+        end.block((self.words.wrapping_mul(8).wrapping_add(bytes) << 56) | tail);
+        end.v2 ^= 0xee;
+        let low = end.squeeze();
+        end.v1 ^= 0xdd;
+        let high = end.squeeze();
+        widen(low) | (widen(high) << 64)
+    }
+
+    const fn finish_state(&self) -> Self {
+        Self { v0: self.v0, v1: self.v1, v2: self.v2, v3: self.v3, words: self.words }
+    }
+
+    const fn squeeze(&mut self) -> u64 {
+        self.round();
+        self.round();
+        self.round();
+        self.round();
+        self.v0 ^ self.v1 ^ self.v2 ^ self.v3
+    }
+}
+
+#[expect(clippy::as_conversions, reason = "From is not const; this widens")]
+const fn widen(word: u64) -> u128 {
+    word as u128
+}
+
+/// What has a digest.
+pub trait Feed {
+    /// Feeds every part of the value.
+    fn feed(&self, hasher: &mut Hasher);
+
+    /// The digest of the value alone.
+    fn digest(&self) -> u128 {
+        let mut hasher = Hasher::new();
+        self.feed(&mut hasher);
+        hasher.finish()
+    }
+}
+
+macro_rules! feed_unsigned {
+    ($($ty:ty),*) => { $(impl Feed for $ty {
+        fn feed(&self, hasher: &mut Hasher) { hasher.word(u64::from(*self)); }
+    })* };
+}
+macro_rules! feed_signed {
+    ($($ty:ty),*) => { $(impl Feed for $ty {
+        fn feed(&self, hasher: &mut Hasher) { hasher.word(i64::from(*self).cast_unsigned()); }
+    })* };
+}
+feed_unsigned!(u8, u16, u32, u64, bool);
+feed_signed!(i16, i32, i64);
+
+impl Feed for usize {
+    fn feed(&self, hasher: &mut Hasher) {
+        hasher.word(u64::try_from(*self).expect("lengths are below 2^64"));
+    }
+}
+impl Feed for u128 {
+    fn feed(&self, hasher: &mut Hasher) {
+        let (low, high) = halves(*self);
+        hasher.word(low);
+        hasher.word(high);
+    }
+}
+impl Feed for i128 {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.cast_unsigned().feed(hasher);
+    }
+}
+fn halves(value: u128) -> (u64, u64) {
+    let fits = "half of 128 bits";
+    (u64::try_from(value & u128::from(u64::MAX)).expect(fits), u64::try_from(value >> 64).expect(fits))
+}
+impl Feed for str {
+    fn feed(&self, hasher: &mut Hasher) {
+        hasher.bytes(self.as_bytes());
+    }
+}
+impl Feed for String {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.as_str().feed(hasher);
+    }
+}
+impl<const N: usize> Feed for [u8; N] {
+    fn feed(&self, hasher: &mut Hasher) {
+        hasher.bytes(self);
+    }
+}
+impl<T: Feed> Feed for [T] {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.len().feed(hasher);
+        for it in self {
+            it.feed(hasher);
+        }
+    }
+}
+impl<T: Feed> Feed for Vec<T> {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.as_slice().feed(hasher);
+    }
+}
+impl<T: Feed> Feed for VecDeque<T> {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.len().feed(hasher);
+        for it in self {
+            it.feed(hasher);
+        }
+    }
+}
+impl<T: Feed + ?Sized> Feed for Arc<T> {
+    fn feed(&self, hasher: &mut Hasher) {
+        T::feed(self, hasher);
+    }
+}
+impl<T: Feed + ?Sized> Feed for Box<T> {
+    fn feed(&self, hasher: &mut Hasher) {
+        T::feed(self, hasher);
+    }
+}
+impl<T: Feed> Feed for Option<T> {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.is_some().feed(hasher);
+        if let Some(it) = self {
+            it.feed(hasher);
+        }
+    }
+}
+impl<K: Feed, V: Feed> Feed for BTreeMap<K, V> {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.len().feed(hasher);
+        for (key, value) in self {
+            key.feed(hasher);
+            value.feed(hasher);
+        }
+    }
+}
+impl<T: Feed> Feed for BTreeSet<T> {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.len().feed(hasher);
+        for it in self {
+            it.feed(hasher);
+        }
+    }
+}
+impl<A: Feed, B: Feed> Feed for (A, B) {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.0.feed(hasher);
+        self.1.feed(hasher);
+    }
+}
+impl<A: Feed, B: Feed, C: Feed> Feed for (A, B, C) {
+    fn feed(&self, hasher: &mut Hasher) {
+        self.0.feed(hasher);
+        self.1.feed(hasher);
+        self.2.feed(hasher);
+    }
+}
+
+/// Feeds every field of a struct; naming all of them is what the compiler checks.
+macro_rules! feed_struct {
+    ($($ty:ident { $($field:ident),* $(,)? })*) => { $(
+        impl $crate::digest::Feed for $ty {
+            fn feed(&self, hasher: &mut $crate::digest::Hasher) {
+                let Self { $($field),* } = self;
+                $($crate::digest::Feed::feed($field, hasher);)*
+            }
+        }
+    )* };
+}
+pub(crate) use feed_struct;
+
+#[cfg(test)]
+mod tests {
+    use super::{Feed, Hasher};
+    use alloc::string::String;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn empty_and_one_byte_give_the_published_vectors() {
+        // vectors_sip128 of the reference implementation: key 00 01 … 0f.
+        let fresh = Hasher::with_key(0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
+        assert_eq!(
+            fresh.finish().to_le_bytes(),
+            0xa381_7f04_ba25_a8e6_6df6_7214_c755_0293_u128.to_be_bytes()
+        );
+        assert_eq!(
+            fresh.finish_tail(0, 1).to_le_bytes(),
+            0xda87_c1d8_6b99_af44_3476_5911_9b22_fc45_u128.to_be_bytes()
+        );
+    }
+
+    #[test]
+    fn values_that_look_alike_differ() {
+        let digests: Vec<u128> = vec![
+            (1_u64, 2_u64).digest(),
+            (2_u64, 1_u64).digest(),
+            vec![1_u64, 2].digest(),
+            vec![vec![1_u64], vec![2]].digest(),
+            vec![vec![1_u64, 2], vec![]].digest(),
+            Some(1_u64).digest(),
+            None::<u64>.digest(),
+            String::from("a").digest(),
+            String::from("a\0").digest(),
+            (-1_i64).digest(),
+            1_i128.digest(),
+        ];
+        for (n, a) in digests.iter().enumerate() {
+            for b in digests.iter().skip(n + 1) {
+                assert_ne!(a, b);
+            }
+        }
+    }
+
+    #[test]
+    fn one_changed_bit_changes_about_half_of_the_digest() {
+        let base = (7_u64, 9_u64).digest();
+        for bit in 0..64 {
+            let changed = (7_u64 ^ (1 << bit), 9_u64).digest();
+            let differing = (base ^ changed).count_ones();
+            assert!((35..=93).contains(&differing), "bit {bit}: {differing}");
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! Requests: first everything that could be wrong, read-only; then, if nothing is, the change.
+
+use super::admission::{self, Replaces};
+use super::faults::Faults;
+use super::registry::User;
+use super::requests::{self, Known, Scope};
+use super::session::Auction;
+use super::state::State;
+use super::streams::Out;
+use crate::command::{Action, Actor, Capacity, NewOrder, OrderBody, Request};
+use crate::event::{Answer, EventBody, Made, Phase, Stream};
+use crate::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId, UserId};
+use crate::limits;
+use crate::reject::{Place, Refusal, Reject};
+use crate::rules::MarketRules;
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+impl State {
+    /// Answers a request, doing what it asks if nothing speaks against it.
+    pub(super) fn request(&mut self, request: &Request, out: &mut Out<'_>) -> Answer {
+        let at = (out.seq, out.time_us);
+        let Some(scope) = self.registry.scope(request.actor) else {
+            let refusal = Refusal { reject: Reject::UnknownUser, place: Place::Whole };
+            return requests::answer(Err(refusal), at.0, at.1, false);
+        };
+        let content = requests::content(request);
+        let result = match self.requests.look_up(scope, &request.request_id, content, at.1) {
+            Known::Repeat(answer) => return answer,
+            Known::Reused => Err(REUSED),
+            Known::Fresh => {
+                let mut faults = Faults::first();
+                self.check(request, at.1, &mut faults);
+                let fit = faults.result(());
+                self.note_operator(request.actor);
+                fit.map(|()| self.commit(request, out))
+            }
+        };
+        self.requests.remember(scope, &request.request_id, content, result, at);
+        if let Err(refusal) = result {
+            self.say_refused(scope, request, refusal, out);
+        }
+        requests::answer(result, at.0, at.1, false)
+    }
+
+    /// From the first request of an operator on, the node's own configuration registers nothing.
+    fn note_operator(&mut self, actor: Actor) {
+        if let Actor::User(user) = actor {
+            let role = self.registry.user(user).map(|it| it.role);
+            self.registry.bootstrap_over |= role == Some(crate::command::Role::Operator);
+        }
+    }
+
+    fn say_refused(&self, scope: Scope, request: &Request, refusal: Refusal, out: &mut Out<'_>) {
+        if let (Scope::Member(member), Actor::User(user)) = (scope, request.actor) {
+            let request_id = request.request_id.clone();
+            let body = EventBody::RequestRefused { request_id, user, refusal };
+            out.say(Stream::Member(member), body);
+        }
+    }
+
+    /// All that speaks against a request at an instant, in order of precedence; changes nothing. A
+    /// repeat of an accepted request has nothing against it.
+    pub(super) fn dry_run(&self, request: &Request, time_us: i64) -> Vec<Refusal> {
+        let mut faults = Faults::all();
+        let Some(scope) = self.registry.scope(request.actor) else {
+            faults.add(Reject::UnknownUser, Place::Whole);
+            return faults.into_all();
+        };
+        let content = requests::content(request);
+        match self.requests.look_up(scope, &request.request_id, content, time_us) {
+            Known::Repeat(Answer::Accepted { .. } | Answer::None) => return Vec::new(),
+            Known::Repeat(Answer::Refused { refusal, .. }) => faults.add(refusal.reject, refusal.place),
+            Known::Reused => faults.add(REUSED.reject, REUSED.place),
+            Known::Fresh => {}
+        }
+        self.check(request, time_us, &mut faults);
+        faults.into_all()
+    }
+
+    fn check(&self, request: &Request, time_us: i64, faults: &mut Faults) {
+        let Request { actor, request_id: _, action } = request;
+        faults.require(self.registry.permits(*actor, action), Reject::NotPermitted, Place::Whole);
+        let registry = &self.registry;
+        match action {
+            Action::SetRules(rules) => self.check_rules(rules, faults),
+            Action::RegisterMember { code, name } => registry.check_member(code, name, faults),
+            Action::SetMemberSuspended { member, suspended: _ } => registry.check_suspended(*member, faults),
+            Action::RegisterPortfolio { member, code, areas } => {
+                registry.check_portfolio(*member, code, areas, faults);
+            }
+            Action::RegisterUser { .. } => {
+                registry.check_user(&user_of(action).expect("the action registers a user"), faults);
+            }
+            Action::SubmitCapacity(capacity) => self.check_capacity(capacity, faults),
+            Action::AcknowledgeSchedule { auction, revision } => {
+                self.check_acknowledgement(*auction, *revision, faults);
+            }
+            Action::Submit(_) | Action::Amend { .. } | Action::Cancel { .. } | Action::CancelAll { .. } => {
+                if let Some((user, member)) = self.trader(*actor) {
+                    self.check_trade(user, member, action, time_us, faults);
+                }
+            }
+        }
+    }
+
+    /// The user behind a trading request and its member; whoever has none is refused already.
+    fn trader(&self, actor: Actor) -> Option<(&User, MemberId)> {
+        let Actor::User(id) = actor else { return None };
+        let user = self.registry.user(id)?;
+        Some((user, user.member?))
+    }
+
+    fn check_rules(&self, rules: &MarketRules, faults: &mut Faults) {
+        if let Some(field) = rules.fault() {
+            faults.add(Reject::RulesInvalid, Place::Field(field));
+        }
+        let money = |it: &MarketRules| (it.currency, it.minor_decimals);
+        let one = self.timetable.rules().iter().all(|it| money(it) == money(rules));
+        faults.require(one, Reject::RulesInvalid, Place::Field("currency"));
+        let free = rules.effective_from >= self.timetable.first_free_day(rules.market);
+        faults.require(free, Reject::RulesTooLate, Place::Field("effective_from"));
+    }
+
+    fn check_capacity(&self, capacity: &Capacity, faults: &mut Faults) {
+        let Some(auction) = self.auctions.get(&capacity.auction) else {
+            return faults.add(Reject::UnknownAuction, Place::Auction);
+        };
+        let halted = matches!(auction.phase, Phase::Halted | Phase::Cancelled);
+        faults.require(!halted, Reject::AuctionHalted, Place::Auction);
+        faults.require(halted || auction.takes_capacity(), Reject::TooLate, Place::Auction);
+        let known = auction.capacity.as_ref().map_or(0, |it| it.revision);
+        faults.require(capacity.revision > known, Reject::StaleRevision, Place::Field("revision"));
+        let lines = auction.info.rules.lines.len();
+        let periods = usize::from(auction.info.periods);
+        let mut named = BTreeSet::new();
+        for (index, (line, forward, backward)) in capacity.lines.iter().enumerate() {
+            let place = Place::Line { index: u16::try_from(index).unwrap_or(u16::MAX) };
+            let once = usize::from(*line) < lines && named.insert(*line);
+            let whole = forward.len() == periods && backward.len() == periods;
+            faults.require(once && whole, Reject::LinesIncomplete, place);
+            let bounded = forward.iter().chain(backward).all(|it| (0..=limits::LOTS_MAX).contains(it));
+            faults.require(bounded, Reject::CapacityOutOfRange, place);
+        }
+        faults.require(named.len() == lines, Reject::LinesIncomplete, Place::Field("lines"));
+    }
+
+    fn check_acknowledgement(&self, auction: AuctionId, revision: u32, faults: &mut Faults) {
+        match self.auctions.get(&auction) {
+            None => faults.add(Reject::UnknownAuction, Place::Auction),
+            Some(it) => {
+                let known = it.schedule.as_ref().is_some_and(|it| it.revision == revision);
+                faults.require(known, Reject::UnknownSchedule, Place::Field("revision"));
+            }
+        }
+    }
+
+    fn check_trade(&self, user: &User, member: MemberId, action: &Action, time_us: i64, faults: &mut Faults) {
+        let suspended = self.registry.member(member).is_some_and(|it| it.suspended);
+        match action {
+            Action::Submit(order) => {
+                faults.require(!suspended, Reject::MemberSuspended, Place::Whole);
+                self.check_submit(user, member, order, time_us, faults);
+            }
+            Action::Amend { order, version, body } => {
+                faults.require(!suspended, Reject::MemberSuspended, Place::Whole);
+                self.check_amend(user, member, (*order, *version, body), time_us, faults);
+            }
+            Action::Cancel { order } => {
+                self.check_standing(user, member, *order, time_us, faults);
+            }
+            Action::CancelAll { auction, portfolio } => {
+                if let Some(portfolio) = portfolio {
+                    let own = self.registry.trades(user, *portfolio);
+                    faults.require(own, Reject::UnknownPortfolio, Place::Portfolio);
+                }
+                match self.auctions.get(auction) {
+                    Some(auction) => check_open(auction, time_us, faults),
+                    None => faults.add(Reject::UnknownAuction, Place::Auction),
+                }
+            }
+            Action::SetRules(_)
+            | Action::RegisterMember { .. }
+            | Action::SetMemberSuspended { .. }
+            | Action::RegisterPortfolio { .. }
+            | Action::RegisterUser { .. }
+            | Action::SubmitCapacity(_)
+            | Action::AcknowledgeSchedule { .. } => {}
+        }
+    }
+
+    fn check_submit(
+        &self,
+        user: &User,
+        member: MemberId,
+        order: &NewOrder,
+        time_us: i64,
+        faults: &mut Faults,
+    ) {
+        let own = self.registry.trades(user, order.portfolio);
+        faults.require(own, Reject::UnknownPortfolio, Place::Portfolio);
+        let Some(auction) = self.auctions.get(&order.auction) else {
+            return faults.add(Reject::UnknownAuction, Place::Auction);
+        };
+        check_open(auction, time_us, faults);
+        if let Some(portfolio) = self.registry.portfolio(order.portfolio).filter(|_| own) {
+            admission::check_area(&auction.info.rules, portfolio, order.area, faults);
+        }
+        admission::check_body(&auction.info, &order.body, faults);
+        if let Some(book) = &auction.book {
+            let owner = (member, order.portfolio);
+            admission::check_room(&auction.info, book, owner, &order.body, None, faults);
+        }
+    }
+
+    fn check_amend(
+        &self,
+        user: &User,
+        member: MemberId,
+        amendment: (OrderId, u32, &OrderBody),
+        time_us: i64,
+        faults: &mut Faults,
+    ) {
+        let (id, version, body) = amendment;
+        let Some((auction, slot)) = self.check_standing(user, member, id, time_us, faults) else { return };
+        admission::check_body(&auction.info, body, faults);
+        let Some(book) = &auction.book else { return };
+        let order = book.order(slot).expect("the index holds slots of the book");
+        let current = order.version() == version;
+        faults.require(current, Reject::VersionConflict, Place::Field("version"));
+        let same = core::mem::discriminant(order.body().as_ref()) == core::mem::discriminant(body);
+        faults.require(same, Reject::KindChanged, Place::Field("body"));
+        let portfolio = self.registry.portfolio(order.portfolio).expect("portfolios stay");
+        admission::check_area(&auction.info.rules, portfolio, order.area, faults);
+        let (owner, replaces) = ((member, order.portfolio), Some(Replaces { order }));
+        admission::check_room(&auction.info, book, owner, body, replaces, faults);
+    }
+
+    /// Whether an order is the user's to change, and can be changed now.
+    fn check_standing(
+        &self,
+        user: &User,
+        member: MemberId,
+        id: OrderId,
+        time_us: i64,
+        faults: &mut Faults,
+    ) -> Option<(&Auction, u32)> {
+        let found = self.orders.find(id).and_then(|(auction, slot)| {
+            let auction = self.auctions.get(&auction)?;
+            let (owner, portfolio) = auction.owner(slot)?;
+            (owner == member && self.registry.trades(user, portfolio)).then_some((auction, slot))
+        });
+        let Some((auction, slot)) = found else {
+            faults.add(Reject::UnknownOrder, Place::Order);
+            return None;
+        };
+        check_open(auction, time_us, faults);
+        if let Some(order) = auction.book.as_ref().and_then(|it| it.order(slot)) {
+            faults.require(order.live, Reject::OrderNotLive, Place::Order);
+        }
+        Some((auction, slot))
+    }
+
+    /// Does what a checked request asks.
+    fn commit(&mut self, request: &Request, out: &mut Out<'_>) -> Made {
+        let Request { actor, request_id, action } = request;
+        match action {
+            Action::SetRules(rules) => self.set_rules(rules, out),
+            Action::RegisterMember { code, name } => self.registry.register_member(code, name, out),
+            Action::SetMemberSuspended { member, suspended } => {
+                self.registry.set_suspended(*member, *suspended, out)
+            }
+            Action::RegisterPortfolio { member, code, areas } => {
+                self.registry.register_portfolio(*member, code, areas, out)
+            }
+            Action::RegisterUser { .. } => {
+                let user = user_of(action).expect("the action registers a user");
+                self.registry.register_user(user, out)
+            }
+            Action::SubmitCapacity(capacity) => {
+                let auction = self.auctions.get_mut(&capacity.auction).expect("checked");
+                auction.take_capacity(Arc::new(capacity.clone()), out);
+                self.note_run(capacity.auction);
+                Made::Revision(capacity.revision)
+            }
+            Action::AcknowledgeSchedule { auction, revision } => self.acknowledge(*auction, *revision, out),
+            Action::Submit(order) => self.submit(user_id(*actor), request_id, order, out),
+            Action::Amend { order, version: _, body } => self.amend(user_id(*actor), *order, body, out),
+            Action::Cancel { order } => {
+                let (auction, _) = self.orders.find(*order).expect("checked");
+                self.cancel(user_id(*actor), auction, |it| it == *order, out)
+            }
+            Action::CancelAll { auction, portfolio } => {
+                let all = self.tradable(user_id(*actor), *auction, *portfolio);
+                self.cancel(user_id(*actor), *auction, |it| all.binary_search(&it).is_ok(), out)
+            }
+        }
+    }
+
+    fn set_rules(&mut self, rules: &MarketRules, out: &mut Out<'_>) -> Made {
+        let rules = Arc::new(rules.clone());
+        out.say(Stream::Market, EventBody::RulesSet(Arc::clone(&rules)));
+        self.timetable.set_rules(rules, out.time_us);
+        self.pass_time(out);
+        Made::Done
+    }
+
+    fn acknowledge(&mut self, id: AuctionId, revision: u32, out: &mut Out<'_>) -> Made {
+        let auction = self.auctions.get_mut(&id).expect("checked");
+        let schedule = auction.schedule.as_mut().expect("checked");
+        if !schedule.acknowledged {
+            schedule.acknowledged = true;
+            out.say(Stream::Dispatch, EventBody::ScheduleAcknowledged { auction: id, revision });
+        }
+        Made::Revision(revision)
+    }
+
+    fn submit(
+        &mut self,
+        user: UserId,
+        client_order_id: &TextId,
+        order: &NewOrder,
+        out: &mut Out<'_>,
+    ) -> Made {
+        let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
+        let code = &self.registry.member(member).expect("members stay").code;
+        let id = self.orders.next();
+        let auction = self.auctions.get_mut(&order.auction).expect("checked");
+        let book = auction.book.as_mut().expect("an open auction has its book");
+        let entry = (user, out.seq, out.time_us);
+        let slot = book.insert(id, (member, code), client_order_id, order, entry);
+        self.orders.add(order.auction, slot);
+        accepted_event(auction, slot, out);
+        Made::Order { order: id, version: 1 }
+    }
+
+    fn amend(&mut self, user: UserId, order: OrderId, body: &OrderBody, out: &mut Out<'_>) -> Made {
+        let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
+        let code = &self.registry.member(member).expect("members stay").code;
+        let (id, slot) = self.orders.find(order).expect("checked");
+        let auction = self.auctions.get_mut(&id).expect("checked");
+        let book = auction.book.as_mut().expect("an open auction has its book");
+        let version = book.amend(slot, code, body, (user, out.seq, out.time_us));
+        accepted_event(auction, slot, out);
+        Made::Order { order, version }
+    }
+
+    /// The live orders of an auction that a user may cancel, sorted.
+    fn tradable(&self, user: UserId, auction: AuctionId, only: Option<PortfolioId>) -> Vec<OrderId> {
+        let user = self.registry.user(user).expect("checked");
+        let member = user.member.expect("checked");
+        let book = self.auctions.get(&auction).and_then(|it| it.book.as_ref()).expect("checked");
+        let orders = book.orders_of(member).map(|(_, order)| order).filter(|it| it.live);
+        let wanted = orders.filter(|it| only.is_none_or(|only| only == it.portfolio));
+        wanted.filter(|it| self.registry.trades(user, it.portfolio)).map(|it| it.id).collect()
+    }
+
+    /// Cancels the wanted live orders of the user's member, and with a block everything that descends
+    /// from it: a child without its parent could never trade. One answer counts them all.
+    fn cancel(
+        &mut self,
+        user: UserId,
+        auction: AuctionId,
+        wanted: impl Fn(OrderId) -> bool,
+        out: &mut Out<'_>,
+    ) -> Made {
+        let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
+        let auction = self.auctions.get_mut(&auction).expect("checked");
+        let book = auction.book.as_mut().expect("an open auction has its book");
+        let mut goes: BTreeSet<OrderId> = BTreeSet::new();
+        let live = |goes: &BTreeSet<OrderId>| -> Vec<(u32, OrderId)> {
+            let orders = book.orders_of(member).filter(|(_, it)| it.live && !goes.contains(&it.id));
+            let leaves = orders.filter(|(_, it)| {
+                let orphan = it.parent().is_some_and(|parent| goes.contains(&parent));
+                orphan || (goes.is_empty() && wanted(it.id))
+            });
+            leaves.map(|(slot, it)| (slot, it.id)).collect()
+        };
+        let mut slots: Vec<(u32, OrderId)> = Vec::new();
+        loop {
+            let more = live(&goes);
+            if more.is_empty() {
+                break;
+            }
+            goes.extend(more.iter().map(|(_, id)| *id));
+            slots.extend(more);
+        }
+        for (slot, order) in &slots {
+            book.cancel(*slot);
+            out.say(Stream::Member(member), EventBody::OrderCancelled { order: *order, user });
+        }
+        Made::Cancelled { orders: u32::try_from(slots.len()).expect("bounded per member") }
+    }
+}
+
+const REUSED: Refusal = Refusal { reject: Reject::RequestIdReused, place: Place::RequestId };
+
+/// Whether orders may come, change or go at an instant: from the opening on, until just before the
+/// gate. Decided by the times of the timetable alone, so a dry run sees the same as the request.
+fn check_open(auction: &Auction, time_us: i64, faults: &mut Faults) {
+    let closed = auction.info.gate_us <= time_us;
+    faults.require(auction.info.open_us <= time_us, Reject::NotOpen, Place::Auction);
+    faults.require(!closed, Reject::GateClosed, Place::Auction);
+    let halted = matches!(auction.phase, Phase::Halted | Phase::Cancelled);
+    faults.require(!halted, Reject::AuctionHalted, Place::Auction);
+}
+
+/// The user that a registration makes.
+fn user_of(action: &Action) -> Option<User> {
+    let Action::RegisterUser { name, fingerprint, role, member, portfolios } = action else { return None };
+    let (name, portfolios) = (name.clone(), portfolios.clone());
+    Some(User { name, fingerprint: *fingerprint, role: *role, member: *member, portfolios })
+}
+
+fn user_id(actor: Actor) -> UserId {
+    match actor {
+        Actor::User(user) => user,
+        Actor::System => panic!("the node's configuration does not trade; checked"),
+    }
+}
+
+fn accepted_event(auction: &Auction, slot: u32, out: &mut Out<'_>) {
+    let book = auction.book.as_ref().expect("an open auction has its book");
+    let order = book.order(slot).expect("just entered");
+    let body = EventBody::OrderAccepted {
+        order: order.id,
+        version: order.version(),
+        client_order_id: order.client_order_id.clone(),
+        user: order.versions.last().expect("just entered").user,
+        auction: auction.info.auction,
+        portfolio: order.portfolio,
+        area: order.area,
+        body: Arc::clone(order.body()),
+    };
+    out.say(Stream::Member(order.member), body);
+}

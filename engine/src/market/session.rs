@@ -1,0 +1,343 @@
+//! The life of one auction, driven by the timetable, the dispatch centre and quanta of clearing.
+//!
+//! ```text
+//! Scheduled ─open─► Open ─gate─┬─ two runs ─► ClearingUnconstrained ─done─► corridor request ─┐
+//!                              └─ one run ──────────────────────────────────────────────────┤
+//!                     capacities there, or due and the late rule holds ─► Clearing          │
+//!                     else AwaitingCapacity ◄───────────────────────────────────────────────┘
+//! Clearing ─verified─► Published        any run that fails or is refused ─► Halted
+//! ```
+
+use super::orders::SealedBook;
+use super::settlement::Settled;
+use super::streams::Out;
+use crate::clearing::{Clearing, Progress};
+use crate::command::Capacity;
+use crate::digest::{Feed, Hasher, feed_struct};
+use crate::event::{Alarm, AuctionInfo, EventBody, Phase, ScheduleRow, Stream};
+use crate::ids::{MemberId, PortfolioId};
+use crate::limits;
+use crate::outcome::Outcome;
+use crate::rules::LateCapacity;
+use crate::verify;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// A run of the clearing, cut into quanta.
+#[derive(Debug)]
+pub(super) enum Run {
+    /// Nothing done yet.
+    Begins,
+    /// Clearing advances.
+    Clears { clearing: Box<Clearing>, done: u64 },
+    /// The verifier is next.
+    Verifies(Box<Outcome>),
+    /// Publication is next.
+    Publishes(Box<Outcome>),
+}
+
+// A clearing is a function of the book and the work done.
+impl Feed for Run {
+    fn feed(&self, hasher: &mut Hasher) {
+        match self {
+            Self::Begins => hasher.word(0),
+            Self::Clears { clearing: _, done } => (1_u64, *done).feed(hasher),
+            Self::Verifies(outcome) => {
+                hasher.word(2);
+                outcome.feed(hasher);
+            }
+            Self::Publishes(outcome) => {
+                hasher.word(3);
+                outcome.feed(hasher);
+            }
+        }
+    }
+}
+
+/// A published schedule.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    pub(super) revision: u32,
+    pub(super) rows: Arc<Vec<ScheduleRow>>,
+    pub(super) acknowledged: bool,
+}
+
+/// Whose an order of an ended auction was.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    pub(super) member: MemberId,
+    pub(super) portfolio: PortfolioId,
+}
+
+/// One auction.
+#[derive(Debug)]
+pub(super) struct Auction {
+    pub(super) info: Arc<AuctionInfo>,
+    pub(super) phase: Phase,
+    /// The last revision that the dispatch centre sent.
+    pub(super) capacity: Option<Arc<Capacity>>,
+    /// Whether capacities were due and absent.
+    capacity_late: bool,
+    /// Until the auction ends.
+    pub(super) book: Option<Box<SealedBook>>,
+    pub(super) run: Option<Run>,
+    /// Prices of the unconstrained run, `period * areas + area`.
+    pub(super) provisional: Option<Vec<i64>>,
+    /// After publication.
+    pub(super) schedule: Option<Schedule>,
+    /// After the end: by slot.
+    pub(super) owners: Vec<Owner>,
+    /// Digest of the published result.
+    pub(super) result: Option<u128>,
+}
+
+feed_struct! {
+    Schedule { revision, rows, acknowledged }
+    Owner { member, portfolio }
+    Auction {
+        info, phase, capacity, capacity_late, book, run, provisional, schedule, owners, result,
+    }
+}
+
+/// What a quantum led to.
+pub(super) enum Advance {
+    /// More quanta are wanted, or none.
+    Continues,
+    /// The constrained run has passed the verifier: publish this.
+    Publish(Box<Outcome>),
+    /// The auction is halted.
+    Halted,
+}
+
+impl Auction {
+    pub(super) fn new(info: AuctionInfo) -> Self {
+        Self {
+            book: Some(Box::new(SealedBook::new(&info))),
+            info: Arc::new(info),
+            phase: Phase::Scheduled,
+            capacity: None,
+            capacity_late: false,
+            run: None,
+            provisional: None,
+            schedule: None,
+            owners: Vec::new(),
+            result: None,
+        }
+    }
+
+    /// Whether the auction has come to its end.
+    pub(super) const fn ended(&self) -> bool {
+        matches!(self.phase, Phase::Published | Phase::Halted | Phase::Cancelled)
+    }
+
+    /// Whether a new capacity would still be used.
+    pub(super) const fn takes_capacity(&self) -> bool {
+        match self.phase {
+            Phase::Scheduled | Phase::Open | Phase::ClearingUnconstrained | Phase::AwaitingCapacity => true,
+            Phase::Clearing | Phase::Published | Phase::Halted | Phase::Cancelled => false,
+        }
+    }
+
+    /// Whose an order is or was.
+    pub(super) fn owner(&self, slot: u32) -> Option<(MemberId, PortfolioId)> {
+        if let Some(book) = &self.book {
+            return book.order(slot).map(|it| (it.member, it.portfolio));
+        }
+        let at = usize::try_from(slot).ok()?;
+        self.owners.get(at).map(|it| (it.member, it.portfolio))
+    }
+
+    pub(super) fn enter(&mut self, phase: Phase, out: &mut Out<'_>) {
+        self.phase = phase;
+        let info = &self.info;
+        let next_due_us = match phase {
+            Phase::Scheduled => Some(info.open_us),
+            Phase::Open => Some(info.gate_us),
+            Phase::ClearingUnconstrained => Some(info.corridor_us),
+            Phase::AwaitingCapacity => Some(info.capacities_us),
+            Phase::Clearing => Some(info.publish_us),
+            Phase::Published | Phase::Halted | Phase::Cancelled => None,
+        };
+        out.say(Stream::Market, EventBody::PhaseChanged { auction: info.auction, phase, next_due_us });
+    }
+
+    /// The auction opens.
+    pub(super) fn open(&mut self, out: &mut Out<'_>) {
+        assert!(self.phase == Phase::Scheduled);
+        self.enter(Phase::Open, out);
+    }
+
+    /// The gate closes.
+    pub(super) fn close_gate(&mut self, out: &mut Out<'_>) {
+        assert!(self.phase == Phase::Open);
+        if self.info.rules.timetable.two_runs {
+            self.run = Some(Run::Begins);
+            self.enter(Phase::ClearingUnconstrained, out);
+        } else {
+            self.await_capacity(out);
+        }
+    }
+
+    /// Starts the constrained run if its capacities are settled, or waits for them.
+    fn await_capacity(&mut self, out: &mut Out<'_>) {
+        if self.capacity.is_some() || self.capacity_late {
+            self.run = Some(Run::Begins);
+            self.enter(Phase::Clearing, out);
+        } else {
+            self.enter(Phase::AwaitingCapacity, out);
+        }
+    }
+
+    /// The dispatch centre sent capacities, checked.
+    pub(super) fn take_capacity(&mut self, capacity: Arc<Capacity>, out: &mut Out<'_>) {
+        assert!(self.takes_capacity());
+        out.say(Stream::Dispatch, EventBody::CapacityAccepted(Arc::clone(&capacity)));
+        self.capacity = Some(capacity);
+        if self.phase == Phase::AwaitingCapacity {
+            self.await_capacity(out);
+        }
+    }
+
+    /// Capacities are due.
+    pub(super) fn capacities_due(&mut self, out: &mut Out<'_>) {
+        if self.ended() || self.capacity.is_some() {
+            return;
+        }
+        self.capacity_late = true;
+        let auction = self.info.auction;
+        out.say(Stream::Operator, EventBody::Alarm(Alarm::CapacityLate { auction }));
+        if self.phase == Phase::AwaitingCapacity {
+            self.await_capacity(out);
+        }
+    }
+
+    /// The final result is due.
+    pub(super) fn result_due(&self, out: &mut Out<'_>) {
+        if !self.ended() {
+            let auction = self.info.auction;
+            out.say(Stream::Operator, EventBody::Alarm(Alarm::ResultLate { auction }));
+        }
+    }
+
+    /// One quantum of work. `seal` is called once, when the first run begins.
+    pub(super) fn quantum(
+        &mut self,
+        units: u32,
+        seal: impl FnOnce(&mut SealedBook),
+        out: &mut Out<'_>,
+    ) -> Advance {
+        let Some(run) = self.run.take() else { return Advance::Continues };
+        match run {
+            Run::Begins => {
+                let capacities = self.capacities();
+                let first = self.provisional.is_none();
+                let sealed = self.book.as_mut().expect("an auction that clears has its book");
+                if first {
+                    seal(sealed);
+                }
+                for (line, (forward, backward)) in (0..).zip(capacities) {
+                    sealed.book_mut().set_capacity(line, forward, backward);
+                }
+                let clearing = Box::new(Clearing::start(sealed.book()));
+                self.run = Some(Run::Clears { clearing, done: 0 });
+                Advance::Continues
+            }
+            Run::Clears { mut clearing, done: _ } => {
+                let sealed = self.book.as_ref().expect("an auction that clears has its book");
+                match clearing.advance(sealed.book(), u64::from(units)) {
+                    Progress::Running { done, total: _ } => {
+                        self.run = Some(Run::Clears { clearing, done });
+                        Advance::Continues
+                    }
+                    Progress::Done => match clearing.into_outcome() {
+                        Some(outcome) => {
+                            self.run = Some(Run::Verifies(Box::new(outcome)));
+                            Advance::Continues
+                        }
+                        None => self.halt(0, String::from("the clearing found no result"), out),
+                    },
+                }
+            }
+            Run::Verifies(outcome) => self.judge(outcome, out),
+            Run::Publishes(outcome) => Advance::Publish(outcome),
+        }
+    }
+
+    /// Lets the verifier look at an outcome; nothing that it refuses goes any further.
+    pub(super) fn judge(&mut self, outcome: Box<Outcome>, out: &mut Out<'_>) -> Advance {
+        let sealed = self.book.as_ref().expect("an auction that clears has its book");
+        if let Err(breaks) = verify::verify(sealed.book(), &outcome) {
+            let first = breaks.first().map(|it| format!("{it:?}")).unwrap_or_default();
+            return self.halt(u32::try_from(breaks.len()).unwrap_or(u32::MAX), first, out);
+        }
+        if self.phase == Phase::ClearingUnconstrained {
+            self.request_corridor(*outcome, out);
+            Advance::Continues
+        } else {
+            self.run = Some(Run::Publishes(outcome));
+            Advance::Continues
+        }
+    }
+
+    /// Tells the dispatch centre what the unconstrained result wants of the grid: net positions of
+    /// areas and flows, no order and no portfolio. It is the one thing that leaves the book before
+    /// publication, for the centre must know it to set the capacities (IEGC 2023, Reg. 49(1)).
+    fn request_corridor(&mut self, outcome: Outcome, out: &mut Out<'_>) {
+        let sealed = self.book.as_ref().expect("an auction that clears has its book");
+        let traded = super::results::traded(sealed, &outcome);
+        let net_positions = traded.bought.iter().zip(&traded.sold).map(|(b, s)| s - b).collect();
+        let info = Arc::clone(&self.info);
+        let (net_positions, flows) = (Arc::new(net_positions), Arc::new(outcome.flows));
+        out.say(Stream::Dispatch, EventBody::CorridorRequested { info, net_positions, flows });
+        self.provisional = Some(outcome.prices);
+        self.await_capacity(out);
+    }
+
+    fn halt(&mut self, breaks: u32, first: String, out: &mut Out<'_>) -> Advance {
+        let auction = self.info.auction;
+        out.say(Stream::Operator, EventBody::Alarm(Alarm::VerifierRefused { auction, breaks, first }));
+        self.run = None;
+        Advance::Halted
+    }
+
+    /// Capacities of the run that begins, per line: (forward, backward) per period.
+    pub(super) fn capacities(&self) -> Vec<(Vec<i64>, Vec<i64>)> {
+        let rules = &self.info.rules;
+        let all = |forward, backward| {
+            let periods = usize::from(self.info.periods);
+            (vec![forward; periods], vec![backward; periods])
+        };
+        if self.phase == Phase::ClearingUnconstrained {
+            // No line carries more than everything that is offered; a book beyond this bound has its
+            // provisional run limited to it, its final run is limited by real lines anyway.
+            return rules.lines.iter().map(|_| all(limits::LOTS_MAX, limits::LOTS_MAX)).collect();
+        }
+        if let Some(capacity) = &self.capacity {
+            let mut lines: Vec<_> = capacity.lines.iter().collect();
+            lines.sort_unstable_by_key(|(line, _, _)| *line);
+            return lines.into_iter().map(|(_, forward, back)| (forward.clone(), back.clone())).collect();
+        }
+        match rules.late_capacity {
+            LateCapacity::UseStanding => {
+                rules.lines.iter().map(|it| all(it.capacity, it.capacity_back)).collect()
+            }
+            LateCapacity::Islands => rules.lines.iter().map(|_| all(0, 0)).collect(),
+        }
+    }
+
+    /// Forgets the book, keeping what is asked about afterwards.
+    pub(super) fn close_book(&mut self, settled: Option<Settled>) {
+        let sealed = self.book.take().expect("an auction ends once");
+        let owner = |it: &super::orders::Order| Owner { member: it.member, portfolio: it.portfolio };
+        self.owners = sealed.orders().iter().map(owner).collect();
+        self.provisional = None;
+        if let Some(Settled { rows, digest }) = settled {
+            self.result = Some(digest);
+            self.schedule = Some(Schedule { revision: 1, rows, acknowledged: false });
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The whole state, and what happens to it by itself: timers, quanta, publication.
+
+use super::curves::Bounds;
+use super::orders::Order;
+use super::registry::Registry;
+use super::requests::{RequestLog, utc_day};
+use super::results::{self, Explainer, Unlimited};
+use super::session::{Advance, Auction};
+use super::settlement::{self, Ledger, Settled};
+use super::streams::Out;
+use super::timetable::{Step, Timer, Timetable};
+use crate::command::OrderBody;
+use crate::digest::feed_struct;
+use crate::event::{AuctionInfo, EventBody, PeriodFill, Phase, Reason, Stream};
+use crate::ids::{AuctionId, Market, OrderId};
+use crate::limits;
+use crate::outcome::Outcome;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// Everything but the counters of streams.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) registry: Registry,
+    pub(super) timetable: Timetable,
+    pub(super) auctions: BTreeMap<AuctionId, Auction>,
+    pub(super) orders: OrderIndex,
+    pub(super) requests: RequestLog,
+    pub(super) ledger: Ledger,
+    /// Auctions with a run, the most urgent first.
+    running: BTreeSet<Urgency>,
+    /// UTC day of the last command.
+    day: i64,
+}
+
+feed_struct! { State { registry, timetable, auctions, orders, requests, ledger, running, day } }
+
+/// A real-time session goes before a day-ahead auction, then the earlier gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Urgency {
+    day_ahead: bool,
+    gate_us: i64,
+    auction: AuctionId,
+}
+
+feed_struct! { Urgency { day_ahead, gate_us, auction } }
+
+impl Urgency {
+    fn of(info: &AuctionInfo) -> Self {
+        let auction = info.auction;
+        Self { day_ahead: auction.market == Market::Dam, gate_us: info.gate_us, auction }
+    }
+}
+
+/// Where each order is: numbered without gaps, so a list finds it.
+#[derive(Debug, Default)]
+pub(super) struct OrderIndex {
+    /// Orders before the first one of the list are forgotten.
+    forgotten: u64,
+    places: VecDeque<(AuctionId, u32)>,
+}
+
+feed_struct! { OrderIndex { forgotten, places } }
+
+impl OrderIndex {
+    /// The id that the next order gets.
+    pub(super) fn next(&self) -> OrderId {
+        let length = u64::try_from(self.places.len()).expect("lengths fit");
+        OrderId(self.forgotten + length + 1)
+    }
+
+    pub(super) fn add(&mut self, auction: AuctionId, slot: u32) {
+        self.places.push_back((auction, slot));
+    }
+
+    /// The auction and slot of an order, unless it is unknown or forgotten.
+    pub(super) fn find(&self, order: OrderId) -> Option<(AuctionId, u32)> {
+        let at = order.0.checked_sub(self.forgotten + 1)?;
+        self.places.get(usize::try_from(at).ok()?).copied()
+    }
+
+    fn forget_while(&mut self, gone: impl Fn(AuctionId) -> bool) {
+        while self.places.front().is_some_and(|(auction, _)| gone(*auction)) {
+            self.places.pop_front();
+            self.forgotten += 1;
+        }
+    }
+}
+
+impl State {
+    /// Does everything that is due, in order.
+    pub(super) fn pass_time(&mut self, out: &mut Out<'_>) {
+        let day = utc_day(out.time_us);
+        if self.day != day {
+            self.day = day;
+            self.requests.expire(out.time_us);
+        }
+        while let Some(timer) = self.timetable.take_due(out.time_us) {
+            if timer.step == Step::Load {
+                self.load_day(timer, out);
+            } else {
+                self.step(timer, out);
+            }
+        }
+    }
+
+    fn load_day(&mut self, timer: Timer, out: &mut Out<'_>) {
+        self.retire(timer);
+        for info in self.timetable.load(timer, out.time_us) {
+            self.timetable.set_timers(&info);
+            let auction = Auction::new(info);
+            out.say(Stream::Market, EventBody::AuctionScheduled(Arc::clone(&auction.info)));
+            self.auctions.insert(auction.info.auction, auction);
+        }
+    }
+
+    /// Forgets auctions that ended long before the day being loaded.
+    fn retire(&mut self, timer: Timer) {
+        let oldest = timer.day.plus(-limits::AUCTION_RETENTION_DAYS);
+        self.auctions.retain(|id, it| id.market != timer.market || id.day >= oldest || !it.ended());
+        let auctions = &self.auctions;
+        self.orders.forget_while(|auction| !auctions.contains_key(&auction));
+    }
+
+    fn step(&mut self, timer: Timer, out: &mut Out<'_>) {
+        let id = timer.auction();
+        let auction = self.auctions.get_mut(&id).expect("timers of auctions that exist");
+        match timer.step {
+            Step::Load => {}
+            Step::Open => auction.open(out),
+            Step::Gate => auction.close_gate(out),
+            Step::Capacities => auction.capacities_due(out),
+            Step::Publish => auction.result_due(out),
+        }
+        self.note_run(id);
+    }
+
+    /// Keeps the list of running auctions and idle timers in step with an auction.
+    pub(super) fn note_run(&mut self, id: AuctionId) {
+        let auction = self.auctions.get(&id).expect("the auction at hand");
+        let urgency = Urgency::of(&auction.info);
+        if auction.run.is_some() {
+            self.running.insert(urgency);
+        } else {
+            self.running.remove(&urgency);
+        }
+        if auction.ended() || auction.capacity.is_some() {
+            self.timetable.clear_timer(&auction.info, Step::Capacities, auction.info.capacities_us);
+        }
+        if auction.ended() {
+            self.timetable.clear_timer(&auction.info, Step::Publish, auction.info.publish_us);
+        }
+    }
+
+    /// The most urgent auction that is clearing.
+    pub(super) fn most_urgent(&self) -> Option<AuctionId> {
+        self.running.first().map(|it| it.auction)
+    }
+
+    /// One quantum of an auction's run; nothing if it has none.
+    pub(super) fn quantum(&mut self, id: AuctionId, units: u32, out: &mut Out<'_>) {
+        let Some(auction) = self.auctions.get_mut(&id) else { return };
+        let registry = &self.registry;
+        let code = |member| registry.member(member).expect("members stay").code.clone();
+        match auction.quantum(units, |book| book.seal(code), out) {
+            Advance::Continues => {}
+            Advance::Publish(outcome) => self.publish(id, *outcome, out),
+            Advance::Halted => self.halt(id, out),
+        }
+        self.note_run(id);
+    }
+
+    /// Publishes a verified result: to everybody, to every order's member, to the dispatch centre and
+    /// to the clearing house; then the phase, so that whoever sees it finds everything there.
+    fn publish(&mut self, id: AuctionId, outcome: Outcome, out: &mut Out<'_>) {
+        let auction = self.auctions.get_mut(&id).expect("the auction at hand");
+        let info = Arc::clone(&auction.info);
+        let sealed = auction.book.as_ref().expect("an auction that clears has its book");
+        let traded = results::traded(sealed, &outcome);
+        let positions = settlement::positions(sealed, &outcome);
+        let (obligations, entries, congestion_minor) =
+            self.ledger.post(&info, sealed.money(), &positions, &outcome, &traded);
+        let rows = Arc::new(settlement::schedule(info.periods, &positions));
+        let ended = ended_orders(auction, &outcome);
+        let capacities = auction.capacities();
+        let result = results::published(&info, sealed, outcome, capacities, congestion_minor);
+        let digest = result.digest;
+        out.say(Stream::Market, EventBody::ResultPublished(Arc::new(result)));
+        for (stream, body) in ended {
+            out.say(stream, body);
+        }
+        let (revision, schedule) = (1, Arc::clone(&rows));
+        let body = EventBody::SchedulePublished { info: Arc::clone(&info), revision, rows: schedule };
+        out.say(Stream::Dispatch, body);
+        let obligations = Arc::new(obligations);
+        out.say(Stream::Settlement, EventBody::ObligationsPosted { info, obligations });
+        let entries = Arc::new(entries);
+        out.say(Stream::Settlement, EventBody::LedgerPosted { auction: id, entries });
+        auction.close_book(Some(Settled { rows, digest }));
+        auction.enter(Phase::Published, out);
+    }
+
+    /// Ends an auction without a result.
+    fn halt(&mut self, id: AuctionId, out: &mut Out<'_>) {
+        let auction = self.auctions.get_mut(&id).expect("the auction at hand");
+        let sealed = auction.book.as_ref().expect("an auction that clears has its book");
+        for order in sealed.orders().iter().filter(|it| it.live) {
+            let fills = no_fills(order, sealed.book().frame().price_min);
+            let body = EventBody::OrderEnded { order: order.id, auction: id, fills };
+            out.say(Stream::Member(order.member), body);
+        }
+        auction.close_book(None);
+        auction.enter(Phase::Halted, out);
+    }
+}
+
+/// How every order that stood at the gate ended.
+fn ended_orders(auction: &Auction, outcome: &Outcome) -> Vec<(Stream, EventBody)> {
+    let sealed = auction.book.as_ref().expect("an auction that clears has its book");
+    let frame = sealed.book().frame();
+    let bounds = Bounds { min: frame.price_min, max: frame.price_max };
+    let unlimited = Unlimited::new(&auction.info, &outcome.prices, auction.provisional.as_deref());
+    let areas = frame.areas.len();
+    let explainer = Explainer { outcome, unlimited: &unlimited, areas, bounds };
+    let ended = |order: &Order| {
+        let (id, auction) = (order.id, auction.info.auction);
+        let fills = explainer.fills(order);
+        (Stream::Member(order.member), EventBody::OrderEnded { order: id, auction, fills })
+    };
+    sealed.orders().iter().filter(|it| it.live).map(ended).collect()
+}
+
+/// The fills of an order in an auction that ended without a result. There is no price; the floor
+/// stands for it.
+fn no_fills(order: &Order, price: i64) -> Vec<PeriodFill> {
+    let fill =
+        |period: u16| PeriodFill { period, price, bought: 0, sold: 0, reason: Reason::AuctionCancelled };
+    match order.body().as_ref() {
+        OrderBody::Curve { periods, .. } => periods.iter().map(|(period, _)| fill(*period)).collect(),
+        OrderBody::Block { quantity, .. } => quantity.iter().map(|(period, _)| fill(*period)).collect(),
+        OrderBody::Complex { curve, .. } => curve.iter().map(|it| fill(it.period)).collect(),
+    }
+}

@@ -1,0 +1,5 @@
+//! The market as a state machine: scenarios as literal events, precedence, calendars, histories.
+#![expect(clippy::unwrap_used, reason = "clippy lets only #[test] functions unwrap, not their helpers")]
+
+mod driver;
+mod lifecycle;
