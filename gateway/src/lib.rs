@@ -1,4 +1,5 @@
 //! gRPC services, identity, clock, streams, command line: the binary merit.
 
 pub mod cli;
+pub mod files;
 pub mod server;

@@ -1,3 +1,7 @@
 //! The binary `merit`: one command line for the exchange.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    merit_gateway::cli::main(std::env::args_os())
+}

@@ -229,12 +229,16 @@ fn scan_segments(
         found: None,
         bytes: Vec::new(),
         mark: 0,
+        named: 0,
         total: segments.len(),
     };
     if names.iter().any(|it| it == acknowledged::MARK_NAME) {
         state.bytes = read(storage, acknowledged::MARK_NAME)?;
     }
     let mark = std::mem::take(&mut state.bytes);
+    state.mark = exchange_id.map_or(0, |it| acknowledged::decode(it, &mark));
+    // A segment takes its name when everything before it is durable, so the last name is a witness.
+    state.named = segments.iter().filter_map(|it| segment::seq_of_name(it)).max().unwrap_or(1) - 1;
     for (index, name) in segments.iter().enumerate() {
         state.segment(name, index, &mark)?;
     }
@@ -257,7 +261,10 @@ struct Scan<'a> {
     visitor: &'a mut dyn Visitor,
     found: Option<Found>,
     bytes: Vec<u8>,
+    /// What the mark names as acknowledged.
     mark: u64,
+    /// What the names of segments prove to be acknowledged.
+    named: u64,
     total: usize,
 }
 
@@ -397,9 +404,7 @@ impl Scan<'_> {
     ) -> JournalError {
         let segment = name.to_owned();
         let seq = self.found.as_ref().map_or(0, |it| it.head.stamp.seq) + 1;
-        // The beginning of a later segment proves that everything before it was acknowledged.
-        let successor = segment::seq_of_name(name).map_or(0, |it| it.saturating_sub(1));
-        let known = self.found.as_ref().map_or(0, |it| it.acknowledged_seq).max(successor).max(self.mark);
+        let known = self.found.as_ref().map_or(0, |it| it.acknowledged_seq).max(self.named).max(self.mark);
         let damaged = |flaw| {
             let acknowledged_seq = known;
             JournalError::Damaged(Box::new(Damage {
@@ -466,3 +471,6 @@ fn quarantine_name(storage: &dyn Storage, tail: &Tail) -> Result<String, Journal
         count += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,9 +248,9 @@ impl Storage for FaultyDisk {
             (None, false) => return Err(io::ErrorKind::NotFound.into()),
             (None, true) => {
                 let inode = state.inode_next;
-                state.change_name(name, Some(inode))?;
                 state.inode_next += 1;
                 state.files.insert(inode, Inode::default());
+                state.change_name(name, Some(inode))?;
                 inode
             }
         };

@@ -2,4 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "clippy lets only #[test] functions unwrap, not their helpers")]
 
 mod common;
+mod crash;
+mod cuts;
+mod golden;
 mod runner;
