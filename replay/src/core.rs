@@ -202,6 +202,34 @@ impl<M: Machine> Core<M> {
         Offer::Taken
     }
 
+    /// Puts commands into the batch, all of them or none.
+    pub fn offer_all(&mut self, bodies: Vec<M::Body>) -> Offer<Vec<M::Body>> {
+        let before = (self.entries.len(), self.payloads.len(), self.frames_bytes);
+        let mut bodies = bodies.into_iter();
+        while let Some(body) = bodies.next() {
+            let (too_large, body) = match self.offer(body) {
+                Offer::Taken => continue,
+                Offer::Full(body) => (None, Some(body)),
+                Offer::TooLarge { bytes, bytes_max } => (Some((bytes, bytes_max)), None),
+            };
+            let bytes = self.frames_bytes - before.2;
+            let mut back: Vec<M::Body> = self.entries.drain(before.0..).map(|(_, _, body)| body).collect();
+            self.payloads.truncate(before.1);
+            self.frames_bytes = before.2;
+            if let Some((bytes, bytes_max)) = too_large {
+                return Offer::TooLarge { bytes, bytes_max };
+            }
+            // With nothing before them but the core's own, they will never fit.
+            if before.0 == self.own {
+                return Offer::TooLarge { bytes, bytes_max: self.batch_bytes_max };
+            }
+            back.extend(body);
+            back.extend(bodies);
+            return Offer::Full(back);
+        }
+        Offer::Taken
+    }
+
     fn offer_own(&mut self, body: M::Body) {
         let records_max = std::mem::replace(&mut self.records_max, usize::MAX);
         let offer = self.offer(body);

@@ -215,8 +215,8 @@ impl<M: Machine> CoreHandle<M> {
         self.send(Envelope::One(body, Box::new(reply)))
     }
 
-    /// Puts several commands into the inbox at once, as one entry. Each stands for itself: they are
-    /// applied in their order, others may come between, and some may be refused.
+    /// Puts several commands into the inbox at once, as one entry. They are applied in their order with
+    /// none between, and become durable together or not at all; the machine may refuse some of them.
     ///
     /// # Errors
     ///
@@ -409,7 +409,8 @@ impl<M: Machine> Slot<M> {
     }
 }
 
-type Pending<M> = std::collections::VecDeque<(<M as Machine>::Body, Slot<M>)>;
+/// Commands that go into one batch together, each with the place for its outcome.
+type Group<M> = (Vec<<M as Machine>::Body>, Vec<Slot<M>>);
 
 struct Turn<M: Machine, C: Clock> {
     core: Core<M>,
@@ -420,7 +421,7 @@ struct Turn<M: Machine, C: Clock> {
     shared: Arc<Shared>,
     replies: Vec<Slot<M>>,
     /// What did not fit into the last batch.
-    carried: Option<Pending<M>>,
+    carried: Option<Group<M>>,
     stopping: bool,
     ended: bool,
 }
@@ -505,28 +506,25 @@ impl<M: Machine, C: Clock> Turn<M, C> {
     fn batch(&mut self, first: Option<Envelope<M>>) {
         let now_us = self.clock.now_us();
         self.core.begin(now_us, &self.options.node);
-        let mut pending = self.carried.take().unwrap_or_default();
-        pending.extend(first.into_iter().flat_map(unpack));
+        let mut next = self.carried.take();
+        let mut first = first;
         loop {
-            if pending.is_empty() {
-                match self.inbox.try_recv() {
-                    Ok(envelope) => pending.extend(unpack(envelope)),
-                    Err(_) => break,
-                }
-            }
-            let Some((body, slot)) = pending.pop_front() else { continue };
-            match self.core.offer(body) {
-                Offer::Taken => self.replies.push(slot),
+            let group = next.take().or_else(|| first.take().map(unpack));
+            let Some((bodies, slots)) = group.or_else(|| self.inbox.try_recv().ok().map(unpack)) else {
+                break;
+            };
+            match self.core.offer_all(bodies) {
+                Offer::Taken => self.replies.extend(slots),
                 Offer::TooLarge { bytes, bytes_max } => {
-                    slot.fill(Err(Refused::TooLarge { bytes, bytes_max }));
+                    let refused = Refused::TooLarge { bytes, bytes_max };
+                    slots.into_iter().for_each(|slot| slot.fill(Err(refused)));
                 }
-                Offer::Full(body) => {
-                    pending.push_front((body, slot));
+                Offer::Full(bodies) => {
+                    self.carried = Some((bodies, slots));
                     break;
                 }
             }
         }
-        self.carried = (!pending.is_empty()).then_some(pending);
         let finished = self.core.finish(now_us);
         self.answer(finished);
     }
@@ -550,7 +548,8 @@ impl<M: Machine, C: Clock> Turn<M, C> {
                     Halt::Failed => Refused::Failed,
                 };
                 self.replies.drain(..).for_each(|slot| slot.fill(Err(refused)));
-                self.carried.take().into_iter().flatten().for_each(|(_, slot)| slot.fill(Err(refused)));
+                let carried = self.carried.take().into_iter().flat_map(|(_, slots)| slots);
+                carried.for_each(|slot| slot.fill(Err(refused)));
             }
         }
         if let Some(error) = self.core.failure() {
@@ -569,9 +568,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         };
         let mut next = first;
         while let Some(envelope) = next {
-            for (_, slot) in unpack(envelope) {
-                slot.fill(Err(refused));
-            }
+            unpack(envelope).1.into_iter().for_each(|slot| slot.fill(Err(refused)));
             next = self.inbox.try_recv().ok();
         }
     }
@@ -626,19 +623,19 @@ impl Drop for PanicGuard {
 }
 
 /// The commands of an envelope, each with the place for its outcome.
-fn unpack<M: Machine>(envelope: Envelope<M>) -> Vec<(M::Body, Slot<M>)> {
+fn unpack<M: Machine>(envelope: Envelope<M>) -> Group<M> {
     match envelope {
-        Envelope::One(body, reply) => vec![(body, Slot::One(reply))],
+        Envelope::One(body, reply) => (vec![body], vec![Slot::One(reply)]),
         Envelope::Many(bodies, reply) if bodies.is_empty() => {
             reply(Vec::new());
-            Vec::new()
+            (Vec::new(), Vec::new())
         }
         Envelope::Many(bodies, reply) => {
             let missing = bodies.len();
             let outcomes = bodies.iter().map(|_| None).collect();
             let collector = Rc::new(RefCell::new(Collector { outcomes, missing, reply: Some(reply) }));
-            let slot = |index| Slot::Part(index, Rc::clone(&collector));
-            bodies.into_iter().enumerate().map(|(index, body)| (body, slot(index))).collect()
+            let slots = (0..missing).map(|index| Slot::Part(index, Rc::clone(&collector))).collect();
+            (bodies, slots)
         }
     }
 }

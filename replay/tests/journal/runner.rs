@@ -1,6 +1,6 @@
 //! The core's thread as its users see it.
 use crate::common::{HandClock, Tally, Told, boxed, options};
-use merit_replay::core::{Core, Epoch, replay};
+use merit_replay::core::{Core, Epoch, Offer, replay};
 use merit_replay::frame::Stamp;
 use merit_replay::machine::{Machine, Silent, Sink};
 use merit_replay::runner::{CoreHandle, Refused, Runner, RunnerOptions, State};
@@ -51,20 +51,53 @@ fn what_is_answered_is_applied_in_order_and_replays_to_the_same_state() {
 }
 
 #[test]
-fn commands_submitted_together_keep_their_order_and_each_its_outcome() {
+fn commands_submitted_together_go_into_one_batch_or_none() {
     let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
     let (core, runner) = start(&disk, &clock, 4_096);
-    let (sender, receiver) = mpsc::channel();
-    let large = Told::Bytes(vec![1; 5_000]);
-    let bodies = vec![Told::Number(1), large, Told::Bytes(vec![2; 3_000]), Told::Number(3)];
-    core.submit_many(bodies, move |outcomes| sender.send(outcomes).unwrap()).unwrap();
-    let outcomes = receiver.recv().unwrap();
-    let seqs: Vec<_> = outcomes.iter().map(|it| it.as_ref().map(|done| done.stamp.seq)).collect();
-    let too_large = seqs[1].unwrap_err();
-    assert!(matches!(too_large, Refused::TooLarge { bytes: 5_056, .. }), "{too_large:?}");
-    assert_eq!([seqs[0], seqs[2], seqs[3]], [Ok(2), Ok(3), Ok(4)]);
+    let together = |bodies| {
+        let (sender, receiver) = mpsc::channel();
+        core.submit_many(bodies, move |outcomes| sender.send(outcomes).unwrap()).unwrap();
+        let outcomes: Vec<_> = receiver.recv().unwrap();
+        outcomes.into_iter().map(|it| it.map(|done| done.stamp.seq)).collect::<Vec<_>>()
+    };
+    let bytes = |length| Told::Bytes(vec![2; length]);
+    // The first record begins the epoch.
+    assert_eq!(together(vec![Told::Number(1), bytes(3_000), Told::Number(3)]), [Ok(2), Ok(3), Ok(4)]);
+    for bodies in [vec![Told::Number(4), bytes(5_000)], vec![bytes(2_000), bytes(2_000)]] {
+        let outcomes = together(bodies);
+        assert!(outcomes.iter().all(|it| matches!(it, Err(Refused::TooLarge { .. }))), "{outcomes:?}");
+    }
+    assert_eq!(together(vec![Told::Number(5)]), [Ok(5)]);
+    assert_eq!(together(Vec::new()), []);
     drop(core);
-    assert_eq!(replayed(&disk), runner.join().unwrap());
+    let machine = runner.join().unwrap();
+    assert_eq!(machine.numbers(), [1, 3, 5]);
+    assert_eq!(replayed(&disk), machine);
+}
+
+#[test]
+fn a_group_that_does_not_fit_behind_others_waits_whole() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let opened = Core::open(
+        boxed(&disk),
+        options(4_096),
+        Epoch::Same,
+        Tally::default(),
+        Box::new(Silent),
+        &mut |_| {},
+    );
+    let (mut core, _) = opened.unwrap();
+    core.begin(0, "node");
+    let group = || vec![Told::Number(1), Told::Bytes(vec![1; 2_000])];
+    assert_eq!(core.offer_all(group()), Offer::Taken);
+    assert_eq!(core.offer_all(group()), Offer::Full(group()));
+    let done = core.finish(0).unwrap();
+    assert_eq!(done.iter().map(|it| it.stamp.seq).collect::<Vec<_>>(), [2, 3]);
+    core.begin(0, "node");
+    assert_eq!(core.offer_all(group()), Offer::Taken);
+    let done = core.finish(0).unwrap();
+    assert_eq!(done.iter().map(|it| it.stamp.seq).collect::<Vec<_>>(), [4, 5]);
+    assert_eq!(core.close().unwrap().numbers(), [1, 1]);
 }
 
 #[test]
