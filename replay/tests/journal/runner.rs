@@ -77,7 +77,7 @@ fn commands_submitted_together_go_into_one_batch_or_none() {
 
 #[test]
 fn a_group_that_does_not_fit_behind_others_waits_whole() {
-    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let disk = FaultyDisk::new(1);
     let opened = Core::open(
         boxed(&disk),
         options(4_096),
