@@ -4,7 +4,10 @@
 //! Nothing is ever overwritten: what is there stays, and only what is missing is made, so members can be
 //! added later under the same authority.
 
-use crate::server::certificate::{Fingerprint, PeerCertificate};
+use super::output::{Cell, Format, Table, print};
+use super::{Exit, Failure};
+use crate::server::certificate::{Fingerprint, PeerCertificate, hex};
+use merit_engine::calendar::Day;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
@@ -21,6 +24,51 @@ use std::time::{Duration, SystemTime};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Clocks of members may be behind ours.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
+
+/// Make a development authority and certificates for the server and for users
+///
+/// Makes what is missing in DIR and overwrites nothing: an authority, a certificate for the server (localhost,
+/// 127.0.0.1, ::1 and the hosts named), one for each of the users operator, dispatch and settlement, and one
+/// for each user of the members named. Keys can be read by you alone. A production exchange has an authority
+/// of its own and registers only fingerprints.
+#[derive(Debug, clap::Args)]
+pub(super) struct Certs {
+    /// Where the files go; made if it is not there
+    dir: PathBuf,
+    /// A member, with one user M-trader, or with the users named: M:alice,bob
+    #[arg(long = "member", value_name = "M[:USER,…]")]
+    members: Vec<String>,
+    /// One more host name or address of the server
+    #[arg(long = "host", value_name = "HOST")]
+    hosts: Vec<String>,
+    /// How long certificates hold
+    #[arg(long, default_value_t = 397, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    days: u32,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Certs {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let plan = Plan::new(self.dir, &self.members, self.hosts, self.days).map_err(Failure::usage)?;
+        let made = make(&plan, SystemTime::now()).map_err(Failure::error)?;
+        let mut table = Table::new(&["name", "made", "ends", "certificate", "key", "sha256"]);
+        for one in made {
+            let day = one.ends_at_s.and_then(|ends| i32::try_from(ends.div_euclid(86_400)).ok());
+            table.add(vec![
+                Cell::text(one.name),
+                Cell::text(if one.kept { "kept" } else { "new" }),
+                day.map_or(Cell::Nothing, |day| Cell::text(Day(day).to_string())),
+                Cell::text(one.certificate.display().to_string()),
+                Cell::text(one.key.display().to_string()),
+                Cell::text(hex(&one.fingerprint)),
+            ]);
+        }
+        print(&table.render(self.output)).map_err(Failure::error)?;
+        Ok(Exit::Ok)
+    }
+}
 
 /// Somebody who gets a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]

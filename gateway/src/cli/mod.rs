@@ -1,6 +1,5 @@
 //! The command line: one file a verb, one line here for each.
 
-pub mod certs;
 mod clearing;
 mod demo;
 pub mod output;
@@ -12,11 +11,11 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Declares the verbs, `file: Arguments`. A verb's arguments are a `clap::Args` with the method
+/// Declares the verbs, `file: Arguments`, `pub` where the file is of use to others. A verb's arguments are a `clap::Args` with the method
 /// `run(self) -> Result<Exit, Failure>`; their doc comment is the verb's help.
 macro_rules! verbs {
-    ($($file:ident: $arguments:ident,)+) => {
-        $(mod $file;)+
+    ($($visible:vis $file:ident: $arguments:ident,)+) => {
+        $($visible mod $file;)+
 
         #[derive(Debug, Subcommand)]
         enum Verb {
@@ -34,6 +33,7 @@ macro_rules! verbs {
 }
 
 verbs! {
+    pub certs: Certs,
     clear: Clear,
     verify: Verify,
 }

@@ -5,6 +5,7 @@
 //! understand is simply not there.
 
 use aws_lc_rs::digest;
+use merit_engine::calendar::Day;
 
 /// SHA-256 of the DER of a certificate.
 pub type Fingerprint = [u8; 32];
@@ -120,23 +121,16 @@ fn ends_at(der: &[u8]) -> Option<i64> {
         .find(|content| elements(content).all(|(tag, _)| matches!(tag, UTC_TIME | GENERALIZED_TIME)))?;
     let (tag, text) = elements(validity).nth(1)?;
     let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
-    let (year, rest) = if tag == UTC_TIME {
-        let year: i64 = text.get(..2)?.parse().ok()?;
+    let (year, rest): (i32, _) = if tag == UTC_TIME {
+        let year: i32 = text.get(..2)?.parse().ok()?;
         (if year < 50 { 2000 + year } else { 1900 + year }, text.get(2..)?)
     } else {
         (text.get(..4)?.parse().ok()?, text.get(4..)?)
     };
-    let part = |at: usize| -> Option<i64> { rest.get(at..at + 2)?.parse().ok() };
-    let days = days_from_civil(year, part(0)?, part(2)?);
-    Some(((days * 24 + part(4)?) * 60 + part(6)?) * 60 + part(8)?)
-}
-
-/// Days since 1970-01-01 of a day in the Gregorian calendar.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March here, so that the leap day comes last.
-    let year = if month <= 2 { year - 1 } else { year };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    year * 365 + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400) + day_of_year - 719_468
+    let part = |at: usize| -> Option<u8> { rest.get(at..at + 2)?.parse().ok() };
+    let day = Day::from_civil(year, part(0)?, part(2)?)?;
+    let [hours, minutes, seconds] = [part(4)?, part(6)?, part(8)?].map(i64::from);
+    Some(((i64::from(day.0) * 24 + hours) * 60 + minutes) * 60 + seconds)
 }
 
 #[cfg(test)]
