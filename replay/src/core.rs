@@ -91,7 +91,8 @@ impl<M: Machine> Core<M> {
         mut sink: Box<dyn Sink<M>>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, Option<Found>), JournalError> {
-        let mut replay = Replay { machine: &mut machine, sink: &mut *sink, progress };
+        let apply = Apply { machine: &mut machine, sink: &mut *sink };
+        let mut replay = Replay { apply, progress };
         let (writer, found) = Writer::open(storage, options, &mut replay)?;
         let last = writer.durable().stamp;
         let epoch = match epoch {
@@ -313,15 +314,14 @@ impl<M: Machine> Core<M> {
     }
 }
 
-/// Feeds a journal to a machine.
-struct Replay<'a, M: Machine> {
-    machine: &'a mut M,
-    sink: &'a mut dyn Sink<M>,
-    progress: &'a mut dyn FnMut(Progress),
+/// Feeds records to a machine, and tells the sink that they are replayed.
+pub(crate) struct Apply<'a, M: Machine> {
+    pub(crate) machine: &'a mut M,
+    pub(crate) sink: &'a mut dyn Sink<M>,
 }
 
-impl<M: Machine> Visitor for Replay<'_, M> {
-    fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+impl<M: Machine> Apply<'_, M> {
+    pub(crate) fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
         let seq = record.stamp.seq;
         let body = M::decode(record.kind, record.payload)
             .map_err(|reason| JournalError::Undecodable { seq, reason })?;
@@ -329,6 +329,17 @@ impl<M: Machine> Visitor for Replay<'_, M> {
         let answer = self.machine.apply(record.stamp, body, &mut events);
         self.sink.applied(record.stamp, &answer, events, true);
         Ok(())
+    }
+}
+
+struct Replay<'a, M: Machine> {
+    apply: Apply<'a, M>,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl<M: Machine> Visitor for Replay<'_, M> {
+    fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+        self.apply.record(record)
     }
 
     fn progress(&mut self, progress: Progress) {
@@ -347,5 +358,5 @@ pub fn replay<M: Machine>(
     sink: &mut dyn Sink<M>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Found, JournalError> {
-    crate::recovery::scan(storage, None, &mut Replay { machine, sink, progress })
+    crate::recovery::scan(storage, None, &mut Replay { apply: Apply { machine, sink }, progress })
 }

@@ -10,6 +10,7 @@
 //! - [`writer`], [`segment`], [`frame`]: bytes, batches, one sync each.
 //! - [`machine`]: what is driven, who listens, where the time comes from.
 //! - [`recovery`]: what is believed of a journal that is found, and what is refused.
+//! - [`record`]: commands as payloads. [`inspect`]: what may be said without opening them.
 //! - [`storage`]: the one door to the disk, real or faulty.
 //!
 //! # Deliberately absent
@@ -22,6 +23,7 @@ pub mod acknowledged;
 pub mod core;
 pub mod error;
 pub mod frame;
+pub mod inspect;
 pub mod machine;
 pub mod record;
 pub mod recovery;

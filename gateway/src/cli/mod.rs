@@ -36,6 +36,7 @@ verbs! {
     pub certs: Certs,
     clear: Clear,
     verify: Verify,
+    journal: Journal,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok · 1 error · 2 wrong use, or an input file that cannot be read or \

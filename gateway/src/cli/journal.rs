@@ -1,0 +1,297 @@
+//! `merit journal`: looks at a journal on the disk, without a server and without changing anything.
+
+use super::output::{Cell, Format, Table, print};
+use super::{Exit, Failure};
+use indicatif::{ProgressBar, ProgressStyle};
+use merit_replay::error::JournalError;
+use merit_replay::inspect::{self, Entry, Utc};
+use merit_replay::recovery::{Found, Progress};
+use merit_replay::storage::disk::Disk;
+use std::path::{Path, PathBuf};
+
+/// Look at a journal: verify it, list it, or compute its digest
+///
+/// Nothing is changed and no lock is taken, so a running node's journal can be looked at; its last
+/// batch may then look torn.
+#[derive(Debug, clap::Args)]
+pub(super) struct Journal {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Verify(Verify),
+    Print(Print),
+    Digest(Digest),
+}
+
+/// Check every record, chain and segment by the rules that a starting node follows
+///
+/// Exits with 0 if a node would start on it (a torn tail that was never acknowledged is reported),
+/// and with 3 if it would refuse: then the segment, the record, the offset and the remedy are named.
+#[derive(Debug, clap::Args)]
+struct Verify {
+    /// The journal's directory
+    dir: PathBuf,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// List records: number, time, kind and size
+///
+/// Orders are sealed: what a record of a member's request holds (member, portfolio, price, quantity)
+/// is never printed, before publication or after it. Whoever may see an order asks the server for it.
+#[derive(Debug, clap::Args)]
+struct Print {
+    /// The journal's directory
+    dir: PathBuf,
+    /// First record
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Last record
+    #[arg(long)]
+    to: Option<u64>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Replay the journal from empty and print the digest of the state
+///
+/// Two nodes whose digests at the same record are equal hold the same state.
+#[derive(Debug, clap::Args)]
+struct Digest {
+    /// The journal's directory
+    dir: PathBuf,
+    /// Record at which the digest is taken; the last one if it is not given
+    #[arg(long)]
+    at: Option<u64>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Journal {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        match self.verb {
+            Verb::Verify(it) => it.run(),
+            Verb::Print(it) => it.run(),
+            Verb::Digest(it) => it.run(),
+        }
+    }
+}
+
+impl Verify {
+    fn run(self) -> Result<Exit, Failure> {
+        let disk = open(&self.dir)?;
+        let bar = Bar::new("verifying");
+        let verified = inspect::verify(&disk, &mut |progress| bar.show(progress));
+        bar.finish();
+        let (facts, exit) = match verified {
+            Ok(found) => (whole(&found), Exit::Ok),
+            Err(error) => (broken(error)?, Exit::CheckFailed),
+        };
+        print(&render(facts, self.output)).map_err(Failure::error)?;
+        Ok(exit)
+    }
+}
+
+impl Print {
+    fn run(self) -> Result<Exit, Failure> {
+        let disk = open(&self.dir)?;
+        let mut table = Table::new(&["seq", "epoch", "time", "kind", "bytes", "offset", "detail"]);
+        let last = self.to.unwrap_or(u64::MAX);
+        let listed = inspect::list(&disk, &mut |entry| {
+            if (self.from..=last).contains(&entry.stamp.seq) {
+                table.add(row(entry));
+            }
+        });
+        print(&table.render(self.output)).map_err(Failure::error)?;
+        listed.map(|_| Exit::Ok).map_err(failure)
+    }
+}
+
+fn row(entry: Entry) -> Vec<Cell> {
+    vec![
+        Cell::number(entry.stamp.seq),
+        Cell::number(entry.stamp.epoch),
+        Cell::text(Utc(entry.stamp.time_us).to_string()),
+        Cell::text(entry.kind_text()),
+        Cell::number(entry.payload_bytes),
+        Cell::number(entry.offset),
+        entry.detail.map_or(Cell::Nothing, Cell::text),
+    ]
+}
+
+impl Digest {
+    fn run(self) -> Result<Exit, Failure> {
+        let disk = open(&self.dir)?;
+        let bar = Bar::new("replaying");
+        let replayed = inspect::engine_at(&disk, self.at, &mut |progress| bar.show(progress));
+        bar.finish();
+        let (engine, found) = replayed.map_err(failure)?;
+        let last = found.head.stamp.seq;
+        let seq = self.at.unwrap_or(last);
+        if seq > last {
+            return Err(Failure::usage(format_args!("the journal ends at record {last}")));
+        }
+        let facts = vec![("seq", Cell::number(seq)), ("digest", Cell::text(inspect::digest_text(&engine)))];
+        print(&render(facts, self.output)).map_err(Failure::error)?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn open(dir: &Path) -> Result<Disk, Failure> {
+    if dir.is_dir() {
+        Ok(Disk::existing(dir))
+    } else {
+        Err(Failure::usage(format_args!("{} is not a directory", dir.display())))
+    }
+}
+
+type Facts = Vec<(&'static str, Cell)>;
+
+/// One line for programs, one line a fact for people.
+fn render(facts: Facts, format: Format) -> String {
+    let mut table = match format {
+        Format::Table => Table::new(&["what", "value"]),
+        Format::Json | Format::Csv => Table::new(&facts.iter().map(|it| it.0).collect::<Vec<_>>()),
+    };
+    match format {
+        Format::Table => {
+            for (name, cell) in facts.into_iter().filter(|(_, cell)| *cell != Cell::Nothing) {
+                // Mixed values stand better at the left.
+                let cell = if let Cell::Number(number) = cell { Cell::Text(number) } else { cell };
+                table.add(vec![Cell::text(name), cell]);
+            }
+        }
+        Format::Json | Format::Csv => table.add(facts.into_iter().map(|it| it.1).collect()),
+    }
+    table.render(format)
+}
+
+const FACTS: [&str; 15] = [
+    "status",
+    "exchange",
+    "segments",
+    "batches",
+    "records",
+    "epoch",
+    "time",
+    "acknowledged",
+    "chain",
+    "segment",
+    "record",
+    "offset",
+    "tail_bytes",
+    "flaw",
+    "remedy",
+];
+
+/// All columns, so that a program finds the same ones whatever was found.
+fn facts(known: Vec<(&'static str, Cell)>) -> Facts {
+    let cell = |name| known.iter().find(|it| it.0 == name).map_or(Cell::Nothing, |it| it.1.clone());
+    FACTS.into_iter().map(|name| (name, cell(name))).collect()
+}
+
+fn whole(found: &Found) -> Facts {
+    let head = found.head;
+    let mut known = vec![
+        ("status", Cell::text(if found.tail.is_some() { "torn tail" } else { "ok" })),
+        ("exchange", Cell::text(format!("{:032x}", found.exchange_id))),
+        ("segments", Cell::number(found.segments)),
+        ("batches", Cell::number(found.batches)),
+        ("records", Cell::number(found.records)),
+        ("epoch", Cell::number(head.stamp.epoch)),
+        ("time", Cell::text(Utc(head.stamp.time_us).to_string())),
+        ("acknowledged", Cell::number(found.acknowledged_seq)),
+        ("chain", Cell::text(format!("{:032x}", head.chain))),
+    ];
+    if let Some(tail) = &found.tail {
+        known.extend([
+            ("segment", Cell::text(tail.segment.as_str())),
+            ("record", Cell::number(tail.seq)),
+            ("offset", Cell::number(tail.offset)),
+            ("tail_bytes", Cell::number(tail.bytes)),
+            ("flaw", Cell::text(tail.flaw.to_string())),
+            ("remedy", Cell::text("none needed: it was never acknowledged; the node cuts it and keeps it")),
+        ]);
+    }
+    facts(known)
+}
+
+/// What a failed check says; errors that are no verdict on the journal stay errors.
+fn broken(error: JournalError) -> Result<Facts, Failure> {
+    let remedy = ("remedy", Cell::text(error.remedy()));
+    let flaw = ("flaw", Cell::text(error.to_string()));
+    let status = |text| ("status", Cell::text(text));
+    match &error {
+        JournalError::Damaged(damage) => Ok(facts(vec![
+            status("damaged"),
+            ("acknowledged", Cell::number(damage.acknowledged_seq)),
+            ("segment", Cell::text(damage.segment.as_str())),
+            ("record", Cell::number(damage.seq)),
+            ("offset", Cell::number(damage.offset)),
+            ("flaw", Cell::text(damage.flaw.to_string())),
+            remedy,
+        ])),
+        JournalError::Format { segment, .. } | JournalError::OtherExchange { segment, .. } => {
+            Ok(facts(vec![status("foreign"), ("segment", Cell::text(segment.as_str())), flaw, remedy]))
+        }
+        JournalError::Undecodable { seq, .. } => {
+            Ok(facts(vec![status("not understood"), ("record", Cell::number(*seq)), flaw, remedy]))
+        }
+        JournalError::Io { .. }
+        | JournalError::NoSpace { .. }
+        | JournalError::Locked
+        | JournalError::NotFound { .. }
+        | JournalError::Poisoned
+        | JournalError::TooLarge { .. } => Err(failure(error)),
+    }
+}
+
+fn failure(error: JournalError) -> Failure {
+    let message = format!("{error}\nremedy: {}", error.remedy());
+    let exit = match error {
+        JournalError::Damaged(_)
+        | JournalError::Format { .. }
+        | JournalError::OtherExchange { .. }
+        | JournalError::Undecodable { .. } => Exit::CheckFailed,
+        JournalError::NotFound { .. } => Exit::Usage,
+        JournalError::Io { .. }
+        | JournalError::NoSpace { .. }
+        | JournalError::Locked
+        | JournalError::Poisoned
+        | JournalError::TooLarge { .. } => Exit::Error,
+    };
+    Failure { exit, message }
+}
+
+/// Segments done, on a terminal and with more than one.
+struct Bar(ProgressBar, &'static str);
+
+impl Bar {
+    fn new(what: &'static str) -> Self {
+        Self(ProgressBar::hidden(), what)
+    }
+
+    fn show(&self, progress: Progress) {
+        if progress.segments > 1 {
+            if self.0.is_hidden() {
+                let template = format!("{} {{wide_bar}} {{pos}}/{{len}} segments {{elapsed}}", self.1);
+                let style = ProgressStyle::with_template(&template);
+                self.0.set_style(style.expect("the template is a constant and reads well"));
+                // Hides itself again where standard error is no terminal.
+                self.0.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+            }
+            self.0.set_length(progress.segments);
+            self.0.set_position(progress.segments_done);
+        }
+    }
+
+    fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
