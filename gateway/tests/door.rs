@@ -179,6 +179,27 @@ async fn a_certificate_of_another_authority_does_not_open() {
     assert!(served.peers.lock().unwrap().is_empty());
 }
 
+#[tokio::test]
+async fn the_client_of_members_comes_in_and_turns_to_the_next_endpoint() {
+    let dir = dir_with_certificates();
+    let served = served_tls(dir.path(), limits(PATIENT)).await;
+    let file = |name: &str| dir.path().join(name);
+    // Nobody listens on port 1; the certificate holds for the address as well as for the name.
+    let endpoints = ["https://127.0.0.1:1".to_string(), format!("https://{}", served.address)];
+    let config = merit_client::Config::mutual_tls(
+        &endpoints.each_ref().map(String::as_str),
+        file("authority.pem"),
+        file("alice.pem"),
+        file("alice.key"),
+    );
+    let client = merit_client::Client::new(config).unwrap();
+    let check =
+        |transport| async move { HealthClient::new(transport).check(HealthCheckRequest::default()).await };
+    client.call(check).await.unwrap();
+    let peer = served.peers.lock().unwrap()[0].clone();
+    assert_eq!(peer.certificate.unwrap().uris, ["merit://member/M1/user/alice"]);
+}
+
 fn client_config(
     dir: &Path,
     versions: &[&'static SupportedProtocolVersion],
