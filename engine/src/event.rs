@@ -280,9 +280,9 @@ pub enum Alarm {
     VerifierRefused {
         /// Which auction.
         auction: AuctionId,
-        /// Number of breaks and the first one in words.
+        /// Number of breaks; 0 if the clearing found no result at all.
         breaks: u32,
-        /// The first break.
+        /// The rule that the first one breaks, and nothing of any order: the book stays sealed.
         first: String,
     },
     /// The clock was behind the journal; journaled time stood still.

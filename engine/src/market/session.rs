@@ -271,7 +271,7 @@ impl Auction {
     pub(super) fn judge(&mut self, outcome: Box<Outcome>, out: &mut Out<'_>) -> Advance {
         let sealed = self.book.as_ref().expect("an auction that clears has its book");
         if let Err(breaks) = verify::verify(sealed.book(), &outcome) {
-            let first = breaks.first().map(|it| format!("{it:?}")).unwrap_or_default();
+            let first = breaks.first().map(rule_name).unwrap_or_default();
             return self.halt(u32::try_from(breaks.len()).unwrap_or(u32::MAX), first, out);
         }
         if self.phase == Phase::ClearingUnconstrained {
@@ -340,4 +340,11 @@ impl Auction {
             self.schedule = Some(Schedule { revision: 1, rows, acknowledged: false });
         }
     }
+}
+
+/// The name of a broken rule without what it was broken by: the book stays sealed, also in an alarm.
+fn rule_name(broken: &verify::Break) -> String {
+    let shown = format!("{broken:?}");
+    let name = shown.split(|it: char| !it.is_ascii_alphanumeric()).next();
+    String::from(name.unwrap_or_default())
 }
