@@ -173,7 +173,8 @@ pub(super) fn check_room(
     let versions_max = bounds.orders_per_member_max.saturating_mul(limits::VERSIONS_PER_ORDER_MAX);
     let room = live + new <= bounds.orders_per_member_max && entered < versions_max;
     faults.require(room, Reject::TooManyOrders, Place::Whole);
-    let leaves = replaces.map_or(0, |it| points_of(it.order.body()));
+    // A cancelled order, which is refused for that, has left already.
+    let leaves = replaces.filter(|it| it.order.live).map_or(0, |it| points_of(it.order.body()));
     let points = book.points_live() - leaves + points_of(body);
     let handles = u64::from(book.book().curve_handles()) + u64::from(handles_of(body));
     let room = points <= u64::from(limits::POINTS_MAX) && handles <= u64::from(limits::CURVE_HANDLES_MAX);

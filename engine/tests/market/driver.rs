@@ -35,6 +35,10 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
+    pub(crate) fn starting(time_us: i64) -> Self {
+        Self { time_us, ..Self::default() }
+    }
+
     pub(crate) fn apply(&mut self, body: Body) -> Answer {
         let seq = self.engine.seq() + 1;
         let command = Command { seq, epoch: 1, time_us: self.time_us, body };
@@ -159,7 +163,7 @@ pub(crate) fn exchange(markets: &[Market]) -> (Driver, Cast) {
 }
 
 pub(crate) fn exchange_with(rules: Vec<MarketRules>) -> (Driver, Cast) {
-    let mut driver = Driver { time_us: eve(9, 0), ..Driver::default() };
+    let mut driver = Driver::starting(eve(9, 0));
     for rules in rules {
         driver.made(Actor::System, Action::SetRules(Box::new(rules)));
     }

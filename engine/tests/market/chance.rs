@@ -1,0 +1,187 @@
+//! Random histories from a seed: plausible requests, spoilt ones and plain garbage.
+
+use crate::driver::{DAY, points, text};
+use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
+use merit_engine::command::{Action, Actor, Capacity, NewOrder, OrderBody, Role};
+use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
+
+/// SplitMix64 (Steele, Lea, Flood 2014).
+pub(crate) struct Chance(pub(crate) u64);
+
+impl Chance {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    pub(crate) fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    fn small(&mut self, bound: u16) -> u16 {
+        u16::try_from(self.below(u64::from(bound))).unwrap()
+    }
+
+    /// Mostly within `range`, now and then absurd.
+    fn number(&mut self, low: i64, high: i64) -> i64 {
+        match self.below(800) {
+            0 => i64::MIN,
+            1 => i64::MAX,
+            2 => low - 1,
+            3 => high + 1,
+            _ => low + i64::try_from(self.below(u64::try_from(high - low + 1).unwrap())).unwrap(),
+        }
+    }
+
+    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+        list[usize::try_from(self.below(u64::try_from(list.len()).unwrap())).unwrap()]
+    }
+
+    fn auction(&mut self, known: &[AuctionId]) -> AuctionId {
+        if known.is_empty() || self.one_in(30) {
+            let market = self.pick(&Market::ALL);
+            let days = i32::try_from(self.below(5)).unwrap() - 1;
+            return AuctionId { day: DAY.plus(days), market, session: self.small(60) };
+        }
+        self.pick(known)
+    }
+
+    fn portfolio(&mut self) -> PortfolioId {
+        PortfolioId(u32::from(self.small(9)))
+    }
+
+    pub(crate) fn actor(&mut self) -> Actor {
+        match self.below(40) {
+            0 => Actor::System,
+            1 => Actor::User(UserId(u32::MAX)),
+            _ => Actor::User(UserId(u32::from(self.small(11)))),
+        }
+    }
+
+    /// An id that is seldom one used before.
+    pub(crate) fn id(&mut self) -> TextId {
+        let number = if self.one_in(12) { self.below(40) } else { self.next() };
+        text(&format!("r{number}"))
+    }
+
+    fn steps(&mut self) -> Vec<Point> {
+        let count = if self.one_in(40) { 70 } else { self.below(4) + 1 };
+        (0..count).map(|_| Point { price: self.number(0, 100), quantity: self.number(1, 30) }).collect()
+    }
+
+    fn line(&mut self) -> Vec<Point> {
+        let (low, high) = (self.number(0, 30), self.number(40, 100));
+        let (top, bottom) = (self.number(0, 40), self.number(-40, 0));
+        points(&[(low, top), (high, bottom)])
+    }
+
+    fn body(&mut self, orders: u64) -> OrderBody {
+        let side = self.pick(&[Side::Buy, Side::Sell]);
+        let periods: Vec<u16> = if self.one_in(3) { vec![0, 1] } else { vec![self.small(2)] };
+        let periods = if self.one_in(40) { vec![1, 0, 7] } else { periods };
+        match self.below(10) {
+            0..=4 => OrderBody::Curve {
+                shape: Shape::Step(side),
+                periods: periods.into_iter().map(|it| (it, self.steps())).collect(),
+            },
+            5..=6 => OrderBody::Curve {
+                shape: Shape::Linear,
+                periods: periods.into_iter().map(|it| (it, self.line())).collect(),
+            },
+            7..=8 => OrderBody::Block {
+                side,
+                price: self.number(0, 100),
+                quantity: periods.into_iter().map(|it| (it, self.number(1, 20))).collect(),
+                ratio_min: u32::try_from(self.below(1_000_002)).unwrap(),
+                parent: self.one_in(3).then(|| self.order(orders)),
+                group: self.one_in(4).then(|| text("g")),
+            },
+            _ => OrderBody::Complex {
+                side,
+                fixed_minor: self.number(0, 1_000),
+                curve: periods
+                    .into_iter()
+                    .map(|period| ComplexPeriod {
+                        period,
+                        quantity_min: self.number(0, 2),
+                        points: self.steps(),
+                    })
+                    .collect(),
+            },
+        }
+    }
+
+    fn order(&mut self, orders: u64) -> OrderId {
+        match self.below(50) {
+            0 => OrderId(self.next()),
+            1..=9 => OrderId(self.below(orders + 2)),
+            _ => OrderId(orders.saturating_sub(self.below(12))),
+        }
+    }
+
+    /// An action; `known` auctions are those that stand open now, as far as anybody can see.
+    pub(crate) fn action(&mut self, known: &[AuctionId], all: &[AuctionId], orders: u64) -> Action {
+        let open = if self.one_in(10) { all } else { known };
+        match self.below(100) {
+            0..=54 => Action::Submit(NewOrder {
+                auction: self.auction(open),
+                portfolio: self.portfolio(),
+                area: if self.one_in(30) { self.small(9) } else { self.small(3) },
+                body: self.body(orders),
+            }),
+            55..=69 => Action::Amend {
+                order: self.order(orders),
+                version: u32::from(self.small(3)),
+                body: self.body(orders),
+            },
+            70..=79 => Action::Cancel { order: self.order(orders) },
+            80..=82 => Action::CancelAll {
+                auction: self.auction(open),
+                portfolio: self.one_in(2).then(|| self.portfolio()),
+            },
+            83..=90 => {
+                let auction = self.auction(all);
+                let lots = |it: &mut Self| (0..2).map(|_| it.number(0, 30)).collect();
+                let mut lines: Vec<_> = (0..3).map(|n| (n, lots(self), lots(self))).collect();
+                if self.one_in(10) {
+                    lines.pop();
+                }
+                Action::SubmitCapacity(Capacity { auction, revision: u32::from(self.small(9)), lines })
+            }
+            91..=92 => {
+                Action::AcknowledgeSchedule { auction: self.auction(all), revision: u32::from(self.small(3)) }
+            }
+            93..=94 => Action::SetMemberSuspended {
+                member: MemberId(u32::from(self.small(5))),
+                suspended: self.one_in(8),
+            },
+            95 => Action::RegisterMember { code: self.id(), name: "Late Ltd".to_owned() },
+            96 => Action::RegisterPortfolio {
+                member: MemberId(u32::from(self.small(5))),
+                code: self.id(),
+                areas: Vec::new(),
+            },
+            97..=98 => Action::RegisterUser {
+                name: text(&format!("u{}", self.below(12))),
+                fingerprint: [u8::try_from(self.below(256)).unwrap(); 32],
+                role: self.pick(&[Role::Trader, Role::Auditor, Role::Dispatch, Role::Settlement]),
+                member: self.one_in(2).then(|| MemberId(u32::from(self.small(5)))),
+                portfolios: Vec::new(),
+            },
+            _ => {
+                let mut rules = crate::driver::small_rules(self.pick(&Market::ALL));
+                rules.effective_from = DAY.plus(i32::try_from(self.below(9)).unwrap());
+                rules.fee_minor_per_mwh = self.number(0, 5);
+                rules.price_max = self.number(90, 100);
+                Action::SetRules(Box::new(rules))
+            }
+        }
+    }
+}

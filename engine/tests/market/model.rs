@@ -1,0 +1,343 @@
+//! A slow and obvious book-keeper beside the engine: it knows only what the engine said and what the
+//! rules are, adds everything up anew, and compares.
+
+use merit_engine::auction::{Shape, Side};
+use merit_engine::command::OrderBody;
+use merit_engine::event::{Account, Event, EventBody, Phase, PublishedResult, Reason, ScheduleRow, Stream};
+use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Debug)]
+struct Order {
+    member: MemberId,
+    portfolio: PortfolioId,
+    auction: AuctionId,
+    area: u16,
+    version: u32,
+    body: Arc<OrderBody>,
+    cancelled: bool,
+    ended: u32,
+}
+
+/// What came of one auction.
+#[derive(Debug, Default)]
+struct Tally {
+    phase: Option<Phase>,
+    gate_us: i64,
+    result: Option<Arc<PublishedResult>>,
+    /// (portfolio, area, period) → (bought, sold), from the ends of orders.
+    traded: BTreeMap<(PortfolioId, u16, u16), (i64, i64)>,
+    scheduled: bool,
+    obligations: bool,
+    ledger: bool,
+    value_minor: i64,
+    fee_minor: i64,
+}
+
+/// Everything that was said.
+#[derive(Debug, Default)]
+pub(crate) struct Model {
+    heads: BTreeMap<Stream, u64>,
+    orders: BTreeMap<OrderId, Order>,
+    auctions: BTreeMap<AuctionId, Tally>,
+    balances: BTreeMap<Account, i128>,
+    obligations: u64,
+    entries: u64,
+    pub(crate) published: u32,
+    pub(crate) halted: u32,
+    pub(crate) trades: u64,
+    pub(crate) congested: u64,
+}
+
+impl Model {
+    /// Number of orders accepted so far.
+    pub(crate) fn orders(&self) -> u64 {
+        u64::try_from(self.orders.len()).unwrap()
+    }
+
+    /// Whether a member's order stands and its auction's gate is ahead.
+    pub(crate) fn stands(&self, order: OrderId, member: Option<MemberId>, time_us: i64) -> bool {
+        self.orders.get(&order).is_some_and(|it| {
+            let gate = self.auctions.get(&it.auction).unwrap().gate_us;
+            Some(it.member) == member && !it.cancelled && time_us < gate
+        })
+    }
+
+    pub(crate) fn version(&self, order: OrderId) -> Option<u32> {
+        self.orders.get(&order).map(|it| it.version)
+    }
+
+    /// Who entered an order.
+    pub(crate) fn member(&self, order: OrderId) -> Option<MemberId> {
+        self.orders.get(&order).map(|it| it.member)
+    }
+
+    pub(crate) fn balances(&self) -> BTreeMap<Account, i128> {
+        self.balances.clone()
+    }
+
+    /// Listens to one event.
+    pub(crate) fn hear(&mut self, event: &Event) {
+        let head = self.heads.entry(event.stream).or_default();
+        *head += 1;
+        assert_eq!(event.stream_seq, *head, "{:?} has a gap", event.stream);
+        self.check_stream(event);
+        match &event.body {
+            EventBody::AuctionScheduled(info) => {
+                assert!(info.gate_us > event.time_us, "nobody could have entered an order");
+                let tally = self.auctions.entry(info.auction).or_default();
+                tally.gate_us = info.gate_us;
+                assert_eq!(tally.phase.replace(Phase::Scheduled), None, "scheduled once");
+            }
+            EventBody::PhaseChanged { auction, phase, .. } => self.hear_phase(*auction, *phase),
+            EventBody::OrderAccepted { order, version, auction, portfolio, area, body, .. } => {
+                let Stream::Member(member) = event.stream else { panic!("on a member's stream") };
+                let known = self.orders.entry(*order).or_insert_with(|| Order {
+                    member,
+                    portfolio: *portfolio,
+                    auction: *auction,
+                    area: *area,
+                    version: 0,
+                    body: Arc::clone(body),
+                    cancelled: false,
+                    ended: 0,
+                });
+                assert_eq!(*version, known.version + 1);
+                assert!(!known.cancelled && event.time_us < self.auctions[auction].gate_us);
+                known.version = *version;
+                known.body = Arc::clone(body);
+            }
+            EventBody::OrderCancelled { order, .. } => {
+                let known = self.orders.get_mut(order).unwrap();
+                assert!(!known.cancelled, "cancelled once");
+                assert!(event.time_us < self.auctions[&known.auction].gate_us);
+                known.cancelled = true;
+            }
+            EventBody::OrderEnded { order, auction, fills } => self.hear_end(*order, *auction, fills),
+            EventBody::ResultPublished(result) => {
+                let tally = self.auctions.get_mut(&result.info.auction).unwrap();
+                assert!(tally.result.replace(Arc::clone(result)).is_none(), "published once");
+            }
+            EventBody::SchedulePublished { info, rows, .. } => {
+                self.auctions.get_mut(&info.auction).unwrap().hear_schedule(rows);
+            }
+            EventBody::ObligationsPosted { info, obligations } => {
+                self.hear_obligations(info.auction, obligations);
+            }
+            EventBody::LedgerPosted { auction, entries } => self.hear_ledger(*auction, entries),
+            EventBody::RulesSet(_)
+            | EventBody::MemberRegistered { .. }
+            | EventBody::MemberSuspended { .. }
+            | EventBody::PortfolioRegistered { .. }
+            | EventBody::UserRegistered { .. }
+            | EventBody::Alarm(_)
+            | EventBody::EpochStarted { .. }
+            | EventBody::RequestRefused { .. }
+            | EventBody::CorridorRequested { .. }
+            | EventBody::CapacityAccepted(_)
+            | EventBody::ScheduleAcknowledged { .. } => {}
+        }
+    }
+
+    /// Every kind of event has its stream; nothing of an order is on another than its member's.
+    fn check_stream(&self, event: &Event) {
+        let member = match &event.body {
+            EventBody::AuctionScheduled(_)
+            | EventBody::PhaseChanged { .. }
+            | EventBody::ResultPublished(_)
+            | EventBody::RulesSet(_) => return assert_eq!(event.stream, Stream::Market),
+            EventBody::MemberRegistered { .. }
+            | EventBody::MemberSuspended { .. }
+            | EventBody::PortfolioRegistered { .. }
+            | EventBody::UserRegistered { .. }
+            | EventBody::Alarm(_)
+            | EventBody::EpochStarted { .. } => return assert_eq!(event.stream, Stream::Operator),
+            EventBody::CorridorRequested { .. }
+            | EventBody::CapacityAccepted(_)
+            | EventBody::SchedulePublished { .. }
+            | EventBody::ScheduleAcknowledged { .. } => return assert_eq!(event.stream, Stream::Dispatch),
+            EventBody::ObligationsPosted { .. } | EventBody::LedgerPosted { .. } => {
+                return assert_eq!(event.stream, Stream::Settlement);
+            }
+            EventBody::OrderAccepted { order, .. }
+            | EventBody::OrderCancelled { order, .. }
+            | EventBody::OrderEnded { order, .. } => self.orders.get(order).map(|it| it.member),
+            EventBody::RequestRefused { .. } => None,
+        };
+        let Stream::Member(of) = event.stream else { panic!("{:?} is a member's own", event.body) };
+        assert!(member.is_none_or(|it| it == of), "another member's stream");
+    }
+
+    fn hear_phase(&mut self, auction: AuctionId, phase: Phase) {
+        let tally = self.auctions.get_mut(&auction).unwrap();
+        let before = tally.phase.replace(phase).unwrap();
+        assert!(before < phase, "{auction}: {before:?} then {phase:?}");
+        if !matches!(phase, Phase::Published | Phase::Halted) {
+            return;
+        }
+        for (id, order) in self.orders.iter().filter(|(_, it)| it.auction == auction) {
+            assert_eq!(order.ended, u32::from(!order.cancelled), "{id:?} ends exactly once");
+        }
+        let tally = &self.auctions[&auction];
+        let published = phase == Phase::Published;
+        assert_eq!(tally.result.is_some(), published);
+        assert_eq!((tally.scheduled, tally.obligations, tally.ledger), (published, published, published));
+        if published {
+            self.published += 1;
+            tally.check_result();
+        } else {
+            self.halted += 1;
+        }
+    }
+
+    fn hear_end(&mut self, id: OrderId, auction: AuctionId, fills: &[merit_engine::event::PeriodFill]) {
+        let order = self.orders.get_mut(&id).unwrap();
+        assert_eq!(order.auction, auction);
+        order.ended += 1;
+        let periods: Vec<u16> = match order.body.as_ref() {
+            OrderBody::Curve { periods, .. } => periods.iter().map(|it| it.0).collect(),
+            OrderBody::Block { quantity, .. } => quantity.iter().map(|it| it.0).collect(),
+            OrderBody::Complex { curve, .. } => curve.iter().map(|it| it.period).collect(),
+        };
+        assert!(fills.iter().map(|it| it.period).eq(periods), "an entry per period");
+        let tally = self.auctions.get_mut(&auction).unwrap();
+        for (entry, fill) in fills.iter().enumerate() {
+            if fill.reason == Reason::AuctionCancelled {
+                assert_eq!((fill.bought, fill.sold), (0, 0));
+                continue;
+            }
+            check_curve(&order.body, entry, fill);
+            let key = (order.portfolio, order.area, fill.period);
+            let sum = tally.traded.entry(key).or_default();
+            *sum = (sum.0 + fill.bought, sum.1 + fill.sold);
+            self.congested += u64::from(fill.reason == Reason::Congestion);
+            self.trades += u64::from(fill.bought + fill.sold > 0);
+        }
+    }
+
+    fn hear_obligations(&mut self, auction: AuctionId, obligations: &[merit_engine::event::Obligation]) {
+        let tally = self.auctions.get_mut(&auction).unwrap();
+        tally.obligations = true;
+        let result = tally.result.as_ref().unwrap();
+        let rules = &result.info.rules;
+        let mut owed: BTreeMap<(PortfolioId, u16, u16), (i64, i64)> = BTreeMap::new();
+        for it in obligations {
+            self.obligations += 1;
+            assert_eq!(it.id, self.obligations, "obligations are numbered without gaps");
+            let cell = usize::from(it.period) * rules.areas.len() + usize::from(it.area);
+            assert_eq!(it.price, result.outcome.prices[cell]);
+            // The small rules count in whole Rs, MW and paise, so a quarter of a paisa is the unit.
+            let quarters = (it.sold - it.bought) * it.price * 100 * i64::from(rules.period_minutes) / 15;
+            assert!((it.value_minor * 4 - quarters).abs() <= 2, "rounded by at most half");
+            let fee_quarters =
+                (it.sold + it.bought) * rules.fee_minor_per_mwh * i64::from(rules.period_minutes) / 15;
+            assert!((it.fee_minor * 4 - fee_quarters).abs() <= 2 && it.fee_minor >= 0);
+            tally.value_minor += it.value_minor;
+            tally.fee_minor += it.fee_minor;
+            let key = (it.portfolio, it.area, it.period);
+            assert!(owed.insert(key, (it.bought, it.sold)).is_none(), "one obligation for one position");
+        }
+        let mut traded = tally.traded.clone();
+        traded.retain(|_, lots| *lots != (0, 0));
+        assert_eq!(owed, traded, "every trade is owed once");
+    }
+
+    fn hear_ledger(&mut self, auction: AuctionId, entries: &[merit_engine::event::LedgerEntry]) {
+        let tally = self.auctions.get_mut(&auction).unwrap();
+        tally.ledger = true;
+        let (mut members, mut congestion, mut fees, mut rounding) = (0, 0, 0, 0);
+        for entry in entries {
+            self.entries += 1;
+            assert_eq!(entry.id, self.entries);
+            assert_eq!(entry.postings.iter().map(|it| it.1).sum::<i64>(), 0, "every entry balances");
+            for (account, minor) in &entry.postings {
+                *self.balances.entry(*account).or_default() += i128::from(*minor);
+                match account {
+                    Account::Member(_) => members += minor,
+                    Account::Congestion => congestion += minor,
+                    Account::Fees => fees += minor,
+                    Account::Rounding => rounding += minor,
+                }
+            }
+        }
+        let result = tally.result.as_ref().unwrap();
+        assert_eq!(congestion, result.congestion_minor);
+        assert_eq!(fees, tally.fee_minor);
+        assert_eq!(members, tally.value_minor - tally.fee_minor);
+        // Buyers paid − sellers received = congestion revenue + rounding, fees apart.
+        assert_eq!(-tally.value_minor, congestion + rounding);
+        let parts = i64::try_from(tally.traded.len()).unwrap() + i64::from(result.info.periods);
+        assert!(rounding.abs() <= parts, "rounding leaves at most half a unit a posting");
+    }
+}
+
+impl Tally {
+    fn hear_schedule(&mut self, rows: &[ScheduleRow]) {
+        self.scheduled = true;
+        let mut net: BTreeMap<(PortfolioId, u16, u16), i64> = BTreeMap::new();
+        for row in rows {
+            for (period, lots) in (0..).zip(&row.net) {
+                assert!(net.insert((row.portfolio, row.area, period), *lots).is_none());
+            }
+        }
+        net.retain(|_, lots| *lots != 0);
+        let mut own: BTreeMap<_, i64> =
+            self.traded.iter().map(|(key, (bought, sold))| (*key, sold - bought)).collect();
+        own.retain(|_, lots| *lots != 0);
+        assert_eq!(net, own, "the schedule is what was traded");
+    }
+
+    /// Buys equal sells area by area with the flows, and the published totals are the orders' own.
+    fn check_result(&self) {
+        let result = self.result.as_ref().unwrap();
+        let rules = &result.info.rules;
+        let (areas, lines) = (rules.areas.len(), rules.lines.len());
+        let mut bought = vec![0; areas * usize::from(result.info.periods)];
+        let mut sold = bought.clone();
+        for ((_, area, period), lots) in &self.traded {
+            let cell = usize::from(*period) * areas + usize::from(*area);
+            bought[cell] += lots.0;
+            sold[cell] += lots.1;
+        }
+        assert_eq!((&result.bought, &result.sold), (&bought, &sold));
+        for period in 0..usize::from(result.info.periods) {
+            let mut export: Vec<i64> =
+                (0..areas).map(|it| sold[period * areas + it] - bought[period * areas + it]).collect();
+            for (n, line) in rules.lines.iter().enumerate() {
+                let flow = result.outcome.flows[period * lines + n];
+                let (forward, backward) = &result.capacities[n];
+                assert!(-backward[period] <= flow && flow <= forward[period]);
+                export[usize::from(line.from)] -= flow;
+                export[usize::from(line.to)] += flow;
+            }
+            assert!(export.iter().all(|it| *it == 0), "period {period}: {export:?}");
+        }
+    }
+}
+
+/// A step curve trades what its limits say at the price, and its reason says what happened.
+fn check_curve(body: &OrderBody, entry: usize, fill: &merit_engine::event::PeriodFill) {
+    let OrderBody::Curve { shape: Shape::Step(side), periods } = body else { return };
+    let mut surely = 0;
+    let mut perhaps = 0;
+    for point in &periods[entry].1 {
+        let (inside, at) = match side {
+            Side::Buy => (point.price > fill.price, point.price == fill.price),
+            Side::Sell => (point.price < fill.price, point.price == fill.price),
+        };
+        surely += if inside { point.quantity } else { 0 };
+        perhaps += if inside || at { point.quantity } else { 0 };
+    }
+    let lots = match side {
+        Side::Buy => (fill.bought, fill.sold),
+        Side::Sell => (fill.sold, fill.bought),
+    };
+    assert!(surely <= lots.0 && lots.0 <= perhaps && lots.1 == 0, "{body:?} {fill:?}");
+    match fill.reason {
+        Reason::Filled => assert!(lots.0 == perhaps && perhaps > 0),
+        Reason::MarginalShare => assert!(lots.0 < perhaps),
+        Reason::OutOfTheMoney | Reason::Congestion => assert_eq!(perhaps, 0),
+        Reason::Rejected(_) | Reason::Funds | Reason::AuctionCancelled => panic!("{fill:?}"),
+    }
+}
