@@ -141,6 +141,27 @@ async fn silence_ends_by_itself_with_and_without_tls() {
 }
 
 #[tokio::test]
+async fn a_certificate_does_not_buy_silence() {
+    let dir = dir_with_certificates();
+    let served = served_tls(dir.path(), limits(Duration::from_millis(200))).await;
+    let config = client_config(dir.path(), &[&rustls::version::TLS13], true);
+    let mut silent = handshake(&served, config).await.unwrap();
+    until(&served.door, |counts| counts.open == 1).await;
+    // HTTP/2 greets first; then the door hangs up on who says nothing.
+    let mut heard = Vec::new();
+    let _ = silent.read_to_end(&mut heard).await;
+    until(&served.door, |counts| counts.open == 0).await;
+    // Who speaks stays for as long as it likes.
+    let member = channel(served.address, dir.path(), "alice").await.unwrap();
+    is_healthy(member.clone()).await.unwrap();
+    let mut other =
+        handshake(&served, client_config(dir.path(), &[&rustls::version::TLS13], true)).await.unwrap();
+    let _ = other.read_to_end(&mut heard).await;
+    assert_eq!(served.door.counts().open, 1);
+    is_healthy(member).await.unwrap();
+}
+
+#[tokio::test]
 async fn nonsense_is_no_handshake() {
     let dir = dir_with_certificates();
     let served = served_tls(dir.path(), limits(PATIENT)).await;

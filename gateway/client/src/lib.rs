@@ -59,6 +59,7 @@ mod ids;
 mod link;
 mod member;
 pub mod orders;
+mod roles;
 pub mod units;
 
 pub use config::{Config, ConnectError, Retry};

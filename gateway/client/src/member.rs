@@ -20,7 +20,7 @@ pub struct Client {
     pub(crate) link: Arc<Link>,
 }
 
-fn unknown_or_final(client_order_id: String) -> impl FnOnce(Status) -> CallError {
+pub(crate) fn unknown_or_final(client_order_id: String) -> impl FnOnce(Status) -> CallError {
     move |status| match verdict(&status) {
         Verdict::Final => CallError::Status(Box::new(status)),
         Verdict::Here(_) | Verdict::Elsewhere => {
@@ -29,7 +29,7 @@ fn unknown_or_final(client_order_id: String) -> impl FnOnce(Status) -> CallError
     }
 }
 
-fn read_failed(status: Status) -> CallError {
+pub(crate) fn read_failed(status: Status) -> CallError {
     CallError::Status(Box::new(status))
 }
 

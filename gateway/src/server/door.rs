@@ -26,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -42,7 +43,7 @@ pub struct DoorLimits {
     pub open_max: usize,
     /// Open connections of one address.
     pub open_per_address_max: usize,
-    /// How long a connection may be pending.
+    /// How long a connection may be pending, and then how long it may stay silent once it is open.
     pub handshake_max: Duration,
 }
 
@@ -308,7 +309,8 @@ async fn welcome(
                 return;
             };
             // Nobody takes it any more only when the server stops.
-            let _ = sender.send(Ok(Connection { stream, peer, _open: open })).await;
+            let silence_max = Some(Box::pin(tokio::time::sleep(register.limits.handshake_max)));
+            let _ = sender.send(Ok(Connection { stream, peer, silence_max, _open: open })).await;
         }
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "handshake failed");
@@ -349,6 +351,8 @@ enum Stream {
 pub struct Connection {
     stream: Stream,
     peer: Peer,
+    /// Runs until the first byte: who has shown a certificate and then says nothing does not stay either.
+    silence_max: Option<Pin<Box<Sleep>>>,
     _open: Open,
 }
 
@@ -366,10 +370,18 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match &mut self.stream {
+        let read = match &mut self.stream {
             Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
             Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
+        if read.is_ready() {
+            self.silence_max = None;
+        } else if let Some(timer) = &mut self.silence_max
+            && timer.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
+        read
     }
 }
 
