@@ -189,7 +189,7 @@ pub enum Break {
     },
     /// A tie could be shared more evenly between areas, or an area could serve itself more.
     Evenness {
-        /// The area that should give a lot.
+        /// The area that sells a lot too many or buys one too few.
         area: u16,
         /// Period.
         period: u16,
@@ -375,7 +375,10 @@ impl Shown<'_> {
             }
             Break::Evenness { area, period, side } => {
                 self.cell(f, area, period)?;
-                write!(f, " {} a lot that another area should have", verb(side))
+                f.write_str(match side {
+                    Side::Buy => ": should buy a lot that another area buys",
+                    Side::Sell => ": sells a lot that another area should sell",
+                })
             }
             Break::LongWay { period } => {
                 write!(f, "period {}: the same trades are possible with less flow", u32::from(period) + 1)
