@@ -3,7 +3,7 @@
 //! Whoever fills or verifies an auction reads every point once: the points, entries and ids of a
 //! cell are contiguous, in the order of their arrival.
 
-use super::levels::{Level, Levels};
+use super::levels::{Arrival, Level, Levels};
 use crate::auction::{CurveHandle, Point, Shape, Side};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -33,6 +33,15 @@ pub struct CellOrder<'book> {
     pub points: &'book [Point],
 }
 
+/// One order of a cell, its points apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Walked {
+    pub(crate) handle: CurveHandle,
+    /// For [`Cell::order`].
+    pub(crate) position: u32,
+    pub(crate) shape: Shape,
+}
+
 /// The curve orders of one area and period.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
@@ -59,9 +68,17 @@ impl Cell {
         self.entries.iter().filter(|it| it.points_len > 0).map(|entry| self.order_of(entry))
     }
 
-    /// What the step orders want and offer together, cheapest price first, no empty level.
-    pub fn levels(&self) -> impl Iterator<Item = &Level> {
-        self.levels.iter()
+    /// Every order without its id, in the order of arrival: what a walk through all points needs.
+    pub(crate) fn walk(&self) -> impl Iterator<Item = (Walked, &[Point])> {
+        (0..).zip(&self.entries).filter(|(_, it)| it.points_len > 0).map(|(position, entry)| {
+            let points = index(entry.points_start)..index(entry.points_start) + index(entry.points_len);
+            (Walked { handle: entry.handle, position, shape: entry.shape }, &self.points[points])
+        })
+    }
+
+    /// What the step orders want and offer together.
+    pub(crate) fn levels(&self) -> &Levels {
+        &self.levels
     }
 
     /// Points of all orders, those not yet swept out included: how long a walk through takes.
@@ -87,13 +104,20 @@ impl Cell {
         }
     }
 
-    /// The order at a position that [`Self::insert`] gave.
-    pub(super) fn order(&self, position: u32) -> CellOrder<'_> {
+    /// The order at a position that [`Self::insert`] or [`Self::walk`] gave.
+    pub(crate) fn order(&self, position: u32) -> CellOrder<'_> {
         self.order_of(&self.entries[index(position)])
     }
 
     /// Adds an order and returns its position.
-    pub(super) fn insert(&mut self, handle: CurveHandle, id: &str, shape: Shape, points: &[Point]) -> u32 {
+    pub(super) fn insert(
+        &mut self,
+        handle: CurveHandle,
+        id: &str,
+        shape: Shape,
+        points: &[Point],
+        scratch: &mut Vec<Level>,
+    ) -> u32 {
         let position = count(self.entries.len());
         self.entries.push(Entry {
             handle,
@@ -105,17 +129,17 @@ impl Cell {
         });
         self.points.extend_from_slice(points);
         self.ids.push_str(id);
-        self.count_in(shape, points, 1);
+        self.count_in(shape, points, 1, scratch);
         position
     }
 
     /// Takes the order at `position` out. Returns true if positions changed: then the caller reads
     /// them again from [`Self::positions`].
-    pub(super) fn remove(&mut self, position: u32) -> bool {
+    pub(super) fn remove(&mut self, position: u32, scratch: &mut Vec<Level>) -> bool {
         let entry = self.entries[index(position)];
         let range = index(entry.points_start)..index(entry.points_start) + index(entry.points_len);
         let points: Vec<Point> = self.points[range].to_vec();
-        self.count_in(entry.shape, &points, -1);
+        self.count_in(entry.shape, &points, -1, scratch);
         self.entries[index(position)].points_len = 0;
         self.points_dead += points.len();
         let sweep = self.points_dead > 64 && self.points_dead * 2 > self.points.len();
@@ -130,21 +154,21 @@ impl Cell {
         (0..).zip(&self.entries).filter(|(_, it)| it.points_len > 0).map(|(at, it)| (it.handle, at))
     }
 
-    fn count_in(&mut self, shape: Shape, points: &[Point], sign: i64) {
-        match shape {
-            Shape::Step(Side::Buy) => {
-                for point in points {
-                    self.levels.add(point.price, sign * point.quantity, 0);
-                }
-            }
-            Shape::Step(Side::Sell) => {
-                for point in points {
-                    self.levels.add(point.price, 0, sign * point.quantity);
-                }
-            }
+    fn count_in(&mut self, shape: Shape, points: &[Point], sign: i64, scratch: &mut Vec<Level>) {
+        let side = match shape {
+            Shape::Step(side) => side,
             Shape::Linear => {
                 self.linear = if sign > 0 { self.linear + 1 } else { self.linear - 1 };
+                return;
             }
+        };
+        for point in points {
+            let (price, lots) = (point.price, sign * point.quantity);
+            let arrival = match side {
+                Side::Buy => Arrival { price, buy: lots, sell: 0 },
+                Side::Sell => Arrival { price, buy: 0, sell: lots },
+            };
+            self.levels.add(arrival, scratch);
         }
     }
 

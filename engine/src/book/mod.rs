@@ -8,7 +8,7 @@ mod cell;
 mod levels;
 
 pub use cell::{Cell, CellOrder};
-pub use levels::Level;
+pub(crate) use levels::Chunk;
 
 use crate::auction::{
     BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, CurveOrder, Frame, Point, Shape,
@@ -46,6 +46,8 @@ pub struct AuctionBook {
     curves: Vec<Option<Place>>,
     blocks: Vec<Option<(String, BlockOrder)>>,
     complex: Vec<Option<(String, ComplexOrder)>>,
+    /// Overwritten by every insert.
+    scratch: Vec<levels::Level>,
 }
 
 impl AuctionBook {
@@ -59,6 +61,7 @@ impl AuctionBook {
             curves: Vec::new(),
             blocks: Vec::new(),
             complex: Vec::new(),
+            scratch: Vec::new(),
         }
     }
 
@@ -116,7 +119,7 @@ impl AuctionBook {
         assert!(!points.is_empty(), "a curve has at least one point");
         let handle = CurveHandle(self.curve_handles());
         let cell = self.cell_index(period, area);
-        let position = self.cells[cell].insert(handle, id, shape, points);
+        let position = self.cells[cell].insert(handle, id, shape, points, &mut self.scratch);
         self.curves.push(Some(Place { area, period, position }));
         handle
     }
@@ -134,7 +137,7 @@ impl AuctionBook {
             shape: order.shape,
             points: order.points.to_vec(),
         };
-        if cell.remove(place.position) {
+        if cell.remove(place.position, &mut self.scratch) {
             for (handle, position) in cell.positions() {
                 let slot = usize::try_from(handle.0).expect("it was an index when it came in");
                 self.curves[slot] = Some(Place { position, ..place });

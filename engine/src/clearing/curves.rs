@@ -1,8 +1,8 @@
-//! The merit orders of one period, area by area, laid out for pricing.
+//! The merit orders of one period, area by area, read where the book keeps them.
 
 use super::linear;
 use crate::auction::{Point, Shape};
-use crate::book::{AuctionBook, Cell};
+use crate::book::{AuctionBook, Cell, Chunk};
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -21,22 +21,23 @@ pub(super) struct Stand {
 
 /// The curves of one period.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Curves {
+pub(super) struct Curves<'book> {
     pub(super) price_min: i64,
     pub(super) price_max: i64,
-    areas: Vec<AreaCurve>,
-    price: Vec<i64>,
-    /// Lots of both sides up to and at a level's price.
-    lots: Vec<i64>,
-    /// Lots offered up to and at a level's price.
-    sold: Vec<i64>,
+    areas: Vec<AreaCurve<'book>>,
+    /// Per chunk: its lowest price, and the sums before it.
+    directory: Vec<Sum>,
+    /// Per arrival: its price, and the sums up to and at it.
+    arrivals: Vec<Sum>,
     linear: Vec<Range<usize>>,
     points: Vec<Point>,
 }
 
-#[derive(Clone, Debug, Default)]
-struct AreaCurve {
-    levels: Range<usize>,
+#[derive(Clone, Debug)]
+struct AreaCurve<'book> {
+    chunks: &'book [Chunk],
+    directory: Range<usize>,
+    arrivals: Range<usize>,
     linear: Range<usize>,
     /// Lots wanted by step orders at any price.
     wanted: i64,
@@ -44,45 +45,73 @@ struct AreaCurve {
     injected: i64,
 }
 
-impl Curves {
+/// Lots of (both sides, sells) up to some price.
+#[derive(Clone, Copy, Debug)]
+struct Sum {
+    price: i64,
+    lots: i64,
+    sold: i64,
+}
+
+/// Prices between which nothing changes: the level at or below, the level above.
+#[derive(Clone, Copy, Debug)]
+struct Still {
+    from: i64,
+    until: i64,
+}
+
+impl<'book> Curves<'book> {
     /// Reads the curves of a period from the book. `injected` lots stand in an area whatever the
     /// price (accepted blocks; buys are negative); areas beyond its end have none.
-    pub(super) fn load(&mut self, book: &AuctionBook, period: u16, injected: &[i64]) {
+    pub(super) fn load(book: &'book AuctionBook, period: u16, injected: &[i64]) -> Self {
         let frame = book.frame();
-        (self.price_min, self.price_max) = (frame.price_min, frame.price_max);
-        self.areas.clear();
-        self.price.clear();
-        self.lots.clear();
-        self.sold.clear();
-        self.linear.clear();
-        self.points.clear();
+        let (price_min, price_max) = (frame.price_min, frame.price_max);
+        let mut curves = Self { price_min, price_max, ..Self::default() };
+        curves.areas.reserve(frame.areas.len());
+        curves.directory.reserve(8 * frame.areas.len());
+        curves.arrivals.reserve(32 * frame.areas.len());
         for (area, index) in (0..).zip(0..frame.areas.len()) {
-            self.load_cell(book.cell(period, area), injected.get(index).copied().unwrap_or(0));
+            curves.load_cell(book.cell(period, area), injected.get(index).copied().unwrap_or(0));
         }
+        curves
     }
 
-    fn load_cell(&mut self, cell: &Cell, injected: i64) {
-        let levels_start = self.price.len();
-        let (mut bought, mut sold) = (0, 0);
-        for level in cell.levels() {
-            bought += level.buy;
-            sold += level.sell;
-            self.price.push(level.price);
-            self.lots.push(bought + sold);
-            self.sold.push(sold);
+    fn load_cell(&mut self, cell: &'book Cell, injected: i64) {
+        let levels = cell.levels();
+        let (mut lots, mut sold) = (0, 0);
+        let directory_start = self.directory.len();
+        for chunk in levels.chunks() {
+            self.directory.push(Sum { price: chunk.first_price, lots, sold });
+            lots += chunk.lots;
+            sold += chunk.sold;
+        }
+        let arrivals_start = self.arrivals.len();
+        self.arrivals.extend(levels.arrivals().iter().map(|it| Sum {
+            price: it.price,
+            lots: it.buy + it.sell,
+            sold: it.sell,
+        }));
+        let arrivals = &mut self.arrivals[arrivals_start..];
+        arrivals.sort_unstable_by_key(|it| it.price);
+        let mut before = (0, 0);
+        for it in arrivals {
+            before = (before.0 + it.lots, before.1 + it.sold);
+            (it.lots, it.sold) = before;
         }
         let linear_start = self.linear.len();
         if cell.linear_len() > 0 {
-            for order in cell.orders().filter(|it| it.shape == Shape::Linear) {
+            for (_, points) in cell.walk().filter(|(it, _)| it.shape == Shape::Linear) {
                 let start = self.points.len();
-                self.points.extend_from_slice(order.points);
+                self.points.extend_from_slice(points);
                 self.linear.push(start..self.points.len());
             }
         }
         self.areas.push(AreaCurve {
-            levels: levels_start..self.price.len(),
+            chunks: levels.chunks(),
+            directory: directory_start..self.directory.len(),
+            arrivals: arrivals_start..self.arrivals.len(),
             linear: linear_start..self.linear.len(),
-            wanted: bought,
+            wanted: (lots - sold) + (before.0 - before.1),
             injected,
         });
     }
@@ -92,39 +121,68 @@ impl Curves {
         self.areas[area].injected
     }
 
+    /// Step orders up to and at a price. Narrows `still` to the prices at which that is so.
+    fn steps(&self, curve: &AreaCurve<'_>, price: i64, still: &mut Still) -> (i64, i64) {
+        let (mut lots, mut sold) = (0, 0);
+        let directory = &self.directory[curve.directory.clone()];
+        let above = directory.partition_point(|it| it.price <= price);
+        if let Some(next) = directory.get(above) {
+            still.until = still.until.min(next.price);
+        }
+        if let Some(at) = above.checked_sub(1) {
+            let levels = curve.chunks[at].levels();
+            let next = levels.partition_point(|it| it.price <= price);
+            if let Some(level) = levels.get(next) {
+                still.until = still.until.min(level.price);
+            }
+            let level = levels[next - 1];
+            still.from = still.from.max(level.price);
+            lots += directory[at].lots + level.lots;
+            sold += directory[at].sold + level.sold;
+        }
+        let arrivals = &self.arrivals[curve.arrivals.clone()];
+        if !arrivals.is_empty() {
+            let above = arrivals.partition_point(|it| it.price <= price);
+            if let Some(next) = arrivals.get(above) {
+                still.until = still.until.min(next.price);
+            }
+            if let Some(at) = above.checked_sub(1) {
+                still.from = still.from.max(arrivals[at].price);
+                lots += arrivals[at].lots;
+                sold += arrivals[at].sold;
+            }
+        }
+        (lots, sold)
+    }
+
     /// Net lots that the area is left with between `price` and the tick above:
     /// S(price) − D(price + 1) + injected. Never falls as the price rises.
     pub(super) fn surplus(&self, area: usize, price: i64) -> i64 {
-        let curve = &self.areas[area];
-        let steps = match self.level_at(curve, price) {
-            Some(level) => self.lots[level],
-            None => 0,
-        };
-        steps - curve.wanted + curve.injected + self.linear_surplus(curve, price)
+        self.surplus_around(area, price, &mut Still { from: i64::MIN, until: i64::MAX })
     }
 
-    fn linear_surplus(&self, curve: &AreaCurve, price: i64) -> i64 {
-        let mut sum = 0;
-        for range in &self.linear[curve.linear.clone()] {
-            let points = &self.points[range.clone()];
-            sum += linear::supply(points, price, self.price_min)
-                - linear::demand(points, price + 1, self.price_max);
+    fn surplus_around(&self, area: usize, price: i64, still: &mut Still) -> i64 {
+        let curve = &self.areas[area];
+        let (lots, _) = self.steps(curve, price, still);
+        let mut sum = lots - curve.wanted + curve.injected;
+        if !curve.linear.is_empty() {
+            *still = Still { from: price, until: price + 1 };
+            for range in &self.linear[curve.linear.clone()] {
+                let points = &self.points[range.clone()];
+                sum += linear::supply(points, price, self.price_min)
+                    - linear::demand(points, price + 1, self.price_max);
+            }
         }
         sum
-    }
-
-    /// The last level at or below a price.
-    fn level_at(&self, curve: &AreaCurve, price: i64) -> Option<usize> {
-        let levels = &self.price[curve.levels.clone()];
-        levels.partition_point(|it| *it <= price).checked_sub(1).map(|it| curve.levels.start + it)
     }
 
     /// What the area's curves can trade at a price.
     pub(super) fn stand(&self, area: usize, price: i64) -> Stand {
         let curve = &self.areas[area];
-        let (lots, sold) = self.level_at(curve, price).map_or((0, 0), |it| (self.lots[it], self.sold[it]));
+        let mut still = Still { from: i64::MIN, until: i64::MAX };
+        let (lots, sold) = self.steps(curve, price, &mut still);
         let (lots_below, sold_below) =
-            self.level_at(curve, price - 1).map_or((0, 0), |it| (self.lots[it], self.sold[it]));
+            if still.from == price { self.steps(curve, price - 1, &mut still) } else { (lots, sold) };
         let mut stand = Stand {
             sold: sold_below,
             sold_tied: sold - sold_below,
@@ -144,49 +202,82 @@ impl Curves {
     }
 
     /// Least price in `first ..= last` at which the areas together, `extra` included, are left with
-    /// no shortage; `last` if there is none.
-    pub(super) fn clears(&self, areas: &[usize], extra: i64, first: i64, last: i64) -> i64 {
-        let (mut low, mut high) = (first, last);
-        while low < high {
+    /// no shortage; `last` if there is none below. Looks first around `hint`.
+    pub(super) fn clears(&self, areas: &[usize], extra: i64, first: i64, last: i64, hint: i64) -> i64 {
+        // Short at `low`, not short at `high`; both ends may be unproved bounds.
+        let (mut low, mut high) = (first - 1, last);
+        let (mut short, mut long): (Option<i64>, Option<i64>) = (None, None);
+        let (mut turn, mut moved_high) = (0_u32, false);
+        let mut stride = ((last - first) / 256).max(1);
+        while high - low > 1 {
             let middle = low + (high - low) / 2;
-            let surplus: i64 = areas.iter().map(|&area| self.surplus(area, middle)).sum();
-            if surplus + extra >= 0 {
-                high = middle;
+            let price = match (short, long) {
+                (None, None) => hint,
+                (None, Some(_)) => high.saturating_sub(stride).max(low + (high - low) / 4),
+                (Some(_), None) => low.saturating_add(stride).min(high - (high - low) / 4),
+                // A straight line finds the neighbourhood, a look beside the end that moved closes
+                // it, halving bounds the number of turns.
+                (Some(short), Some(long)) => match turn % 3 {
+                    0 => {
+                        let part = i128::from(high - low) * i128::from(-short) / i128::from(long - short);
+                        low + i64::try_from(part).expect("a part of the span")
+                    }
+                    1 if moved_high => high - 1,
+                    1 => low + 1,
+                    _ => middle,
+                },
+            };
+            let price = price.clamp(low + 1, high - 1);
+            if short.is_some() && long.is_some() {
+                turn += 1;
             } else {
-                low = middle + 1;
+                stride = stride.saturating_mul(4);
+            }
+            let mut still = Still { from: i64::MIN, until: i64::MAX };
+            let surplus: i64 =
+                areas.iter().map(|&area| self.surplus_around(area, price, &mut still)).sum::<i64>() + extra;
+            moved_high = surplus >= 0;
+            if moved_high {
+                high = still.from.max(low + 1);
+                long = Some(surplus);
+            } else {
+                low = (still.until - 1).min(high - 1);
+                short = Some(surplus);
             }
         }
-        low
+        high
     }
 
     /// Greatest price at which an area may stand that is left with `lots`: surplus(p − 1) ≤ lots.
+    /// It may stand at `from`.
     pub(super) fn greatest(&self, area: usize, lots: i64, from: i64) -> i64 {
+        // Levels are few between `from` and the answer, ticks of linear curves may be many.
         let (mut low, mut high) = (from, self.price_max);
+        let mut stride = 1;
         while low < high {
-            let middle = low + (high - low + 1) / 2;
-            if self.surplus(area, middle - 1) <= lots {
-                low = middle;
+            let probe = (low - 1).saturating_add(stride).min(high - 1);
+            let mut still = Still { from: i64::MIN, until: i64::MAX };
+            if self.surplus_around(area, probe, &mut still) <= lots {
+                low = still.until.min(high);
+                stride = stride.saturating_mul(2);
             } else {
-                high = middle - 1;
+                high = still.from.max(low);
+                stride = ((high - low) / 2).max(1);
             }
         }
         low
     }
 
     /// Welfare of the step orders of an area at a price, those tied at the price apart.
-    pub(super) fn steps_value(&self, area: usize, price: i64) -> i128 {
-        let curve = &self.areas[area];
-        let (mut lots_before, mut sold_before) = (0, 0);
-        let mut value = 0;
-        for level in curve.levels.clone() {
-            let at = self.price[level];
-            if at < price {
-                value -= i128::from(at) * i128::from(self.sold[level] - sold_before);
-            } else if at > price {
-                let bought = (self.lots[level] - lots_before) - (self.sold[level] - sold_before);
-                value += i128::from(at) * i128::from(bought);
+    pub(super) fn steps_value(book: &AuctionBook, period: u16, area: u16, price: i64) -> i128 {
+        let levels = book.cell(period, area).levels();
+        let mut value: i128 = levels.chunks().iter().map(|chunk| chunk.value_beside(price)).sum();
+        for it in levels.arrivals() {
+            if it.price < price {
+                value -= i128::from(it.price) * i128::from(it.sell);
+            } else if it.price > price {
+                value += i128::from(it.price) * i128::from(it.buy);
             }
-            (lots_before, sold_before) = (self.lots[level], self.sold[level]);
         }
         value
     }

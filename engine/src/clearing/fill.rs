@@ -26,15 +26,23 @@ impl Share {
 
 /// An order in a tie of which only a part is accepted.
 #[derive(Clone, Copy, Debug)]
-struct Tied<'book> {
+struct Tied {
     handle: CurveHandle,
-    id: &'book str,
+    position: u32,
     offered: i64,
     remainder: i64,
 }
 
+/// Scratch of filling a cell.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ties {
+    buys: Vec<Tied>,
+    sells: Vec<Tied>,
+}
+
 /// Writes the fills of a cell: `fills` is indexed by handle.
 pub(super) fn fill(
+    ties: &mut Ties,
     cell: &Cell,
     sharing: &Sharing,
     area: usize,
@@ -49,42 +57,40 @@ pub(super) fn fill(
     // A tie that is accepted whole or not at all is a shift of the limit by a tick.
     let buys_from = if buys.is_whole() { price } else { price + 1 };
     let sells_to = if sells.is_whole() { price } else { price - 1 };
-    let (mut tied_buys, mut tied_sells) = (Vec::new(), Vec::new());
-    for order in cell.orders() {
-        let Some(fill) = usize::try_from(order.handle.0).ok().and_then(|slot| fills.get_mut(slot)) else {
-            continue;
-        };
+    let Ties { buys: tied_buys, sells: tied_sells } = ties;
+    tied_buys.clear();
+    tied_sells.clear();
+    for (order, points) in cell.walk() {
+        let Some(fill) = fills.get_mut(slot(order.handle)) else { continue };
+        let tied =
+            |offered: i64| Tied { handle: order.handle, position: order.position, offered, remainder: 0 };
         match order.shape {
             Shape::Step(Side::Buy) => {
-                fill.bought = lots(order.points, |at| at >= buys_from);
+                fill.bought = lots(points, |at| at >= buys_from);
                 if buys.is_part() {
-                    let offered = lots(order.points, |at| at == price);
-                    tied_buys.push(Tied { handle: order.handle, id: order.id, offered, remainder: 0 });
+                    tied_buys.push(tied(lots(points, |at| at == price)));
                 }
             }
             Shape::Step(Side::Sell) => {
-                fill.sold = lots(order.points, |at| at <= sells_to);
+                fill.sold = lots(points, |at| at <= sells_to);
                 if sells.is_part() {
-                    let offered = lots(order.points, |at| at == price);
-                    tied_sells.push(Tied { handle: order.handle, id: order.id, offered, remainder: 0 });
+                    tied_sells.push(tied(lots(points, |at| at == price)));
                 }
             }
             Shape::Linear => {
-                fill.bought = linear::demand(order.points, buys_from, bounds.1);
-                fill.sold = linear::supply(order.points, sells_to, bounds.0);
+                fill.bought = linear::demand(points, buys_from, bounds.1);
+                fill.sold = linear::supply(points, sells_to, bounds.0);
                 if buys.is_part() {
-                    let offered = linear::demand(order.points, price, bounds.1) - fill.bought;
-                    tied_buys.push(Tied { handle: order.handle, id: order.id, offered, remainder: 0 });
+                    tied_buys.push(tied(linear::demand(points, price, bounds.1) - fill.bought));
                 }
                 if sells.is_part() {
-                    let offered = linear::supply(order.points, price, bounds.0) - fill.sold;
-                    tied_sells.push(Tied { handle: order.handle, id: order.id, offered, remainder: 0 });
+                    tied_sells.push(tied(linear::supply(points, price, bounds.0) - fill.sold));
                 }
             }
         }
     }
-    prorate(&mut tied_buys, buys, |handle, lots| fills[slot(handle)].bought += lots);
-    prorate(&mut tied_sells, sells, |handle, lots| fills[slot(handle)].sold += lots);
+    prorate(cell, tied_buys, buys, |handle, lots| fills[slot(handle)].bought += lots);
+    prorate(cell, tied_sells, sells, |handle, lots| fills[slot(handle)].sold += lots);
 }
 
 fn slot(handle: CurveHandle) -> usize {
@@ -93,11 +99,15 @@ fn slot(handle: CurveHandle) -> usize {
 
 /// Lots of the points whose price is accepted.
 fn lots(points: &[Point], accepts: impl Fn(i64) -> bool) -> i64 {
-    points.iter().map(|point| if accepts(point.price) { point.quantity } else { 0 }).sum()
+    // All lots of an auction fit an i64 (limits.rs), so a checked sum would prove nothing; a mask
+    // instead of a branch, because prices lie on either side of the clearing price at random.
+    points.iter().fold(0, |sum: i64, point| {
+        sum.wrapping_add(i64::from(accepts(point.price)).wrapping_neg() & point.quantity)
+    })
 }
 
 /// Shares a tie by what each order has in it; lots left over go by largest remainder, then by id.
-fn prorate(tied: &mut Vec<Tied<'_>>, share: Share, mut accept: impl FnMut(CurveHandle, i64)) {
+fn prorate(cell: &Cell, tied: &mut Vec<Tied>, share: Share, mut accept: impl FnMut(CurveHandle, i64)) {
     tied.retain(|it| it.offered > 0);
     let mut left = share.lots;
     for it in tied.iter_mut() {
@@ -106,7 +116,8 @@ fn prorate(tied: &mut Vec<Tied<'_>>, share: Share, mut accept: impl FnMut(CurveH
         left -= whole;
         accept(it.handle, whole);
     }
-    tied.sort_unstable_by(|a, b| b.remainder.cmp(&a.remainder).then_with(|| a.id.cmp(b.id)));
+    let id = |it: &Tied| cell.order(it.position).id;
+    tied.sort_unstable_by(|a, b| b.remainder.cmp(&a.remainder).then_with(|| id(a).cmp(id(b))));
     for it in tied.iter() {
         if left == 0 {
             break;

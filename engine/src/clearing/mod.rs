@@ -54,12 +54,12 @@ enum Step {
 #[derive(Clone, Debug)]
 pub struct Clearing {
     network: network::Network,
-    curves: curves::Curves,
     flows: network::Flows,
     router: network::Router,
     pricing: price::Pricing,
     sharing: share::Sharing,
     loops: loops::Loops,
+    ties: fill::Ties,
     decisions: decisions::Decisions,
     /// Published prices of the period at hand.
     prices: Vec<i64>,
@@ -93,12 +93,12 @@ impl Clearing {
         };
         let mut clearing = Self {
             network,
-            curves: curves::Curves::default(),
             flows: network::Flows::default(),
             router,
             pricing: price::Pricing::default(),
             sharing: share::Sharing::default(),
             loops: loops::Loops::default(),
+            ties: fill::Ties::default(),
             decisions: decisions::Decisions::default(),
             prices: Vec::new(),
             next: Step::Price { period: 0 },
@@ -162,7 +162,15 @@ impl Clearing {
                 let frame = book.frame();
                 let bounds = (frame.price_min, frame.price_max);
                 let (cell, index) = (book.cell(period, area), usize::from(area));
-                fill::fill(cell, &self.sharing, index, self.prices[index], bounds, &mut self.outcome.curves);
+                fill::fill(
+                    &mut self.ties,
+                    cell,
+                    &self.sharing,
+                    index,
+                    self.prices[index],
+                    bounds,
+                    &mut self.outcome.curves,
+                );
             }
             Step::Blocks { first } => {
                 for handle in chunk(first, book.block_handles()) {
@@ -185,8 +193,8 @@ impl Clearing {
     /// Prices, flows and shares of one period.
     fn price(&mut self, book: &AuctionBook, period: u16) {
         let frame = book.frame();
-        let Self { network, curves, flows, router, pricing, sharing, loops, prices, outcome, .. } = self;
-        curves.load(book, period, &[]);
+        let Self { network, flows, router, pricing, sharing, loops, prices, outcome, .. } = self;
+        let curves = &curves::Curves::load(book, period, &[]);
         flows.load(frame, usize::from(period));
         let clears = pricing.price(network, curves, flows, router);
         assert!(clears, "curves alone clear at some price: each may be left unaccepted");
@@ -194,9 +202,11 @@ impl Clearing {
         prices.extend(pricing.lo.iter().zip(&pricing.hi).map(|(lo, hi)| (lo + hi + 1).div_euclid(2)));
         sharing.share(network, curves, prices, &pricing.net, flows, router);
         loops.settle(network, flows, &mut sharing.ties);
-        for (area, &price) in prices.iter().enumerate() {
+        for (area, &price) in (0..).zip(prices.iter()) {
+            outcome.welfare += curves::Curves::steps_value(book, period, area, price);
+            let area = usize::from(area);
             let (bought, sold) = sharing.accepted(area);
-            outcome.welfare += curves.steps_value(area, price) + curves.linear_value(area, price);
+            outcome.welfare += curves.linear_value(area, price);
             outcome.welfare += i128::from(price) * i128::from(bought - sold);
         }
         outcome.prices.extend_from_slice(prices);

@@ -28,6 +28,8 @@ pub(super) struct Pricing {
     pub(super) hi: Vec<i64>,
     /// Lots that each area is left with: sold − bought + injected, in an optimal flow.
     pub(super) net: Vec<i64>,
+    /// Where the last period's prices were: only how soon prices are found depends on it.
+    hint: Vec<i64>,
     /// Least and greatest price that an area can still have.
     floor: Vec<i64>,
     ceiling: Vec<i64>,
@@ -46,11 +48,14 @@ impl Pricing {
     pub(super) fn price(
         &mut self,
         network: &Network,
-        curves: &Curves,
+        curves: &Curves<'_>,
         flows: &mut Flows,
         router: &mut Router,
     ) -> bool {
         let areas = network.areas;
+        self.hint.clear();
+        self.hint.extend_from_slice(&self.lo);
+        self.hint.resize(areas, curves.price_min + (curves.price_max - curves.price_min) / 2);
         for list in
             [&mut self.lo, &mut self.hi, &mut self.net, &mut self.through, &mut self.give, &mut self.take]
         {
@@ -80,7 +85,7 @@ impl Pricing {
     fn settle(
         &mut self,
         network: &Network,
-        curves: &Curves,
+        curves: &Curves<'_>,
         flows: &mut Flows,
         router: &mut Router,
         group: &[usize],
@@ -105,7 +110,7 @@ impl Pricing {
             self.through[area] = through;
             extra += through;
         }
-        let price = curves.clears(group, extra, floor, ceiling);
+        let price = curves.clears(group, extra, floor, ceiling, self.hint[first]);
         if group.len() == 1 {
             self.floor[first] = price;
             self.ceiling[first] = price;
@@ -133,7 +138,7 @@ impl Pricing {
     fn cut(
         &mut self,
         network: &Network,
-        curves: &Curves,
+        curves: &Curves<'_>,
         flows: &mut Flows,
         router: &mut Router,
         group: &[usize],
@@ -179,7 +184,13 @@ impl Pricing {
     }
 
     /// Finds an optimal flow at `lo`; false if what is injected can go nowhere at any price.
-    fn route(&mut self, network: &Network, curves: &Curves, flows: &mut Flows, router: &mut Router) -> bool {
+    fn route(
+        &mut self,
+        network: &Network,
+        curves: &Curves<'_>,
+        flows: &mut Flows,
+        router: &mut Router,
+    ) -> bool {
         self.lo.copy_from_slice(&self.floor);
         self.through.fill(0);
         for line in 0..network.lines {
@@ -223,7 +234,7 @@ impl Pricing {
     }
 
     /// Raises every area from `lo` as far as the optimal flow allows.
-    fn raise(&mut self, network: &Network, curves: &Curves, flows: &Flows) {
+    fn raise(&mut self, network: &Network, curves: &Curves<'_>, flows: &Flows) {
         for area in 0..network.areas {
             self.hi[area] = curves.greatest(area, self.net[area], self.lo[area]);
         }

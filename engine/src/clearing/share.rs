@@ -95,7 +95,7 @@ impl Sharing {
     pub(super) fn share(
         &mut self,
         network: &Network,
-        curves: &Curves,
+        curves: &Curves<'_>,
         prices: &[i64],
         net: &[i64],
         flows: &mut Flows,
@@ -131,7 +131,7 @@ impl Sharing {
     fn trade(
         &mut self,
         network: &Network,
-        curves: &Curves,
+        curves: &Curves<'_>,
         net: &[i64],
         flows: &mut Flows,
         router: &mut Router,
@@ -169,7 +169,7 @@ impl Sharing {
     fn serve_own(
         &mut self,
         network: &Network,
-        curves: &Curves,
+        curves: &Curves<'_>,
         prices: &[i64],
         flows: &mut Flows,
         router: &mut Router,
