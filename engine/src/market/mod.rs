@@ -20,6 +20,8 @@ mod session;
 mod settlement;
 mod state;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod timetable;
 
 use crate::command::{Body, Command, Request};

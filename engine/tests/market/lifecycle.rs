@@ -1,11 +1,14 @@
 //! Life cycles and answers.
 
-use crate::driver::{DAM, DAY, block, capacity, day, eve, exchange, rtm, step, user};
+use crate::driver::{
+    DAM, DAY, Driver, block, capacity, day, eve, exchange, exchange_with, rtm, small_rules, step, user,
+};
 use merit_engine::auction::Side;
-use merit_engine::command::Action;
-use merit_engine::event::{Answer, Made, Phase};
+use merit_engine::command::{Action, Body, Capacity};
+use merit_engine::event::{Answer, Event, EventBody, Made, Phase};
 use merit_engine::ids::{AuctionId, Market};
-use merit_engine::reject::Reject;
+use merit_engine::reject::{Place, Reject};
+use merit_engine::rules::{LateCapacity, MarketRules};
 
 #[test]
 fn whatever_opens_tomorrow_is_loaded_today() {
@@ -116,4 +119,255 @@ fn a_real_time_session_waits_for_its_capacities_and_follows_the_late_rule() {
     ];
     assert_eq!(lines, expected);
     assert_eq!((cast.operator.0, cast.member_a.0, cast.member_b.0), (3, 0, 1));
+}
+
+/// Phases that an auction went through, with the capacities that its result used.
+fn phases(driver: &Driver, auction: AuctionId) -> Vec<String> {
+    let of_auction = |event: &Event| {
+        if let EventBody::PhaseChanged { auction: it, phase, .. } = &event.body {
+            return (*it == auction).then(|| format!("{phase:?}"));
+        }
+        if let EventBody::ResultPublished(it) = &event.body {
+            return (it.info.auction == auction).then(|| format!("result with {:?}", it.capacities));
+        }
+        let EventBody::Alarm(alarm) = &event.body else { return None };
+        Some(format!("{alarm:?}"))
+    };
+    driver.events.iter().filter_map(of_auction).collect()
+}
+
+#[test]
+fn capacities_that_are_there_early_let_the_constrained_run_start_at_once() {
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    driver.made(user(cast.dispatch), capacity(DAM, 1, 3));
+    driver.made(user(cast.dispatch), capacity(DAM, 2, 4));
+    driver.at(eve(11, 0));
+    let expected =
+        ["Open", "ClearingUnconstrained", "Clearing", "result with [([4, 4], [4, 4])]", "Published"];
+    assert_eq!(phases(&driver, DAM), expected);
+}
+
+#[test]
+fn capacities_that_do_not_come_follow_the_late_rule_and_raise_one_alarm() {
+    for (late, lots) in [(LateCapacity::UseStanding, 10), (LateCapacity::Islands, 0)] {
+        let mut rules = small_rules(Market::Dam);
+        rules.late_capacity = late;
+        let (mut driver, _) = exchange_with(vec![rules]);
+        driver.at(eve(12, 15) - 1);
+        assert_eq!(driver.phase(DAM), Phase::AwaitingCapacity);
+        driver.at(eve(12, 15));
+        let alarm = format!("CapacityLate {{ auction: {DAM:?} }}");
+        let result = format!("result with [([{lots}, {lots}], [{lots}, {lots}])]");
+        let expected =
+            ["Open", "ClearingUnconstrained", "AwaitingCapacity", &alarm, "Clearing", &result, "Published"];
+        assert_eq!(phases(&driver, DAM), expected);
+    }
+}
+
+#[test]
+fn capacities_that_come_after_they_were_due_but_before_the_run_are_used() {
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    // No quanta: the unconstrained run is late.
+    driver.time_us = eve(12, 30);
+    driver.apply(Body::Tick);
+    driver.made(user(cast.dispatch), capacity(DAM, 1, 4));
+    driver.settle();
+    let alarm = format!("CapacityLate {{ auction: {DAM:?} }}");
+    let result = "result with [([4, 4], [4, 4])]";
+    let expected = ["Open", "ClearingUnconstrained", &alarm, "Clearing", result, "Published"];
+    assert_eq!(phases(&driver, DAM), expected);
+    assert_eq!(driver.reject(user(cast.dispatch), capacity(DAM, 2, 4)), Reject::TooLate);
+}
+
+#[test]
+fn a_result_that_is_not_there_when_due_raises_one_alarm() {
+    let (mut driver, _) = exchange(&[Market::Dam]);
+    for minute in [59, 60, 61, 120] {
+        driver.time_us = eve(12, minute);
+        driver.apply(Body::Tick);
+    }
+    let alarms = phases(&driver, DAM).iter().filter(|it| it.starts_with("ResultLate")).count();
+    assert_eq!(alarms, 1);
+}
+
+#[test]
+fn a_real_time_session_clears_before_a_day_ahead_auction_that_is_under_way() {
+    let (mut driver, _) = exchange(&Market::ALL);
+    // Session 24 of the eve delivers at 11:30; its gate is half an hour before the day-ahead one's.
+    driver.time_us = eve(11, 0);
+    driver.apply(Body::Tick);
+    let mut sequence = Vec::new();
+    while let Some((auction, units)) = driver.engine.wants_quantum() {
+        if sequence.last() != Some(&auction) {
+            sequence.push(auction);
+        }
+        driver.apply(Body::ClearQuantum { auction, units });
+    }
+    assert_eq!(sequence.last(), Some(&DAM));
+    assert!(sequence.len() > 1);
+    assert!(sequence[..sequence.len() - 1].iter().all(|it| it.market == Market::Rtm));
+}
+
+#[test]
+fn cancelling_a_parent_cancels_its_descendants_in_the_same_answer() {
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    driver.at(eve(10, 0));
+    let sell = |parent| block(DAM, cast.north, 10, &[(0, 5)], parent);
+    let parent = driver.submit(cast.anna, sell(None));
+    let child = driver.submit(cast.anna, sell(Some(parent)));
+    let grandchild = driver.submit(cast.anna, sell(Some(child)));
+    let other = driver.submit(cast.anna, sell(None));
+    driver.events.clear();
+    let made = driver.made(user(cast.anna), Action::Cancel { order: parent });
+    assert_eq!(made, Made::Cancelled { orders: 3 });
+    let expected =
+        ["member0 5: cancelled 1 by 0", "member0 6: cancelled 2 by 0", "member0 7: cancelled 3 by 0"];
+    assert_eq!(driver.lines(), expected);
+    assert_eq!(driver.reject(user(cast.anna), Action::Cancel { order: grandchild }), Reject::OrderNotLive);
+    driver.at(eve(13, 0));
+    let ended: Vec<String> = driver.lines().into_iter().filter(|it| it.contains("ended")).collect();
+    assert_eq!(ended, [format!("member0 9: ended {} 0:+0-0 Rejected(WorkLimit)", other.0)]);
+}
+
+#[test]
+fn a_family_and_a_group_clear_whatever_the_order_of_entry() {
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    driver.at(eve(10, 0));
+    let sell = |parent| block(DAM, cast.north, 10, &[(0, 5)], parent);
+    let elder = driver.submit(cast.anna, sell(None));
+    let younger = driver.submit(cast.anna, sell(None));
+    // The elder descends from the younger: parents must enter the clearing book first all the same.
+    let body = sell(Some(younger)).body;
+    driver.made(user(cast.anna), Action::Amend { order: elder, version: 1, body });
+    driver.at(eve(13, 0));
+    assert_eq!(driver.phase(DAM), Phase::Published);
+}
+
+#[test]
+fn an_amendment_replaces_the_version_it_names_and_only_that() {
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    driver.at(eve(10, 0));
+    let sell = |lots| step(DAM, cast.north, 0, Side::Sell, &[(10, lots)]);
+    let order = driver.submit(cast.anna, sell(5));
+    let amend = |version, lots| Action::Amend { order, version, body: sell(lots).body };
+    assert_eq!(driver.made(user(cast.anna), amend(1, 7)), Made::Order { order, version: 2 });
+    assert_eq!(driver.reject(user(cast.anna), amend(1, 9)), Reject::VersionConflict);
+    let body = block(DAM, cast.north, 10, &[(0, 5)], None).body;
+    let kind = Action::Amend { order, version: 2, body };
+    assert_eq!(driver.reject(user(cast.anna), kind), Reject::KindChanged);
+    driver.submit(cast.bert, step(DAM, cast.south, 0, Side::Buy, &[(50, 6)]));
+    driver.at(eve(13, 0));
+    let ended: Vec<String> = driver.lines().into_iter().filter(|it| it.contains("ended")).collect();
+    assert_eq!(ended, ["member0 5: ended 1 0:+0-6 MarginalShare", "member1 2: ended 2 0:+6-0 Filled"]);
+}
+
+#[test]
+fn who_would_have_traded_without_limits_is_told_congestion() {
+    let ended = |markets: &[Market], auction: AuctionId, open: i64, done: i64| -> Vec<String> {
+        let (mut driver, cast) = exchange(markets);
+        driver.at(open);
+        for (price, lots) in [(20, 8), (30, 10), (80, 10)] {
+            driver.submit(cast.anna, step(auction, cast.north, 0, Side::Sell, &[(price, lots)]));
+        }
+        driver.submit(cast.bert, step(auction, cast.south, 1, Side::Buy, &[(50, 30)]));
+        driver.made(user(cast.dispatch), capacity(auction, 1, 6));
+        driver.at(done);
+        driver.lines().into_iter().filter(|it| it.contains("ended")).collect()
+    };
+    let expected = [
+        "member0 4: ended 1 0:+0-6 MarginalShare",
+        "member0 5: ended 2 0:+0-0 Congestion",
+        "member0 6: ended 3 0:+0-0 OutOfTheMoney",
+        "member1 2: ended 4 0:+6-0 MarginalShare",
+    ];
+    assert_eq!(ended(&[Market::Dam], DAM, eve(10, 0), eve(13, 0)), expected);
+    assert_eq!(ended(&[Market::Rtm], rtm(21), day(8, 45), day(9, 30)), expected);
+}
+
+#[test]
+fn a_schedule_is_acknowledged_once_however_often_it_is_said() {
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    let acknowledge = |revision| Action::AcknowledgeSchedule { auction: DAM, revision };
+    assert_eq!(driver.reject(user(cast.dispatch), acknowledge(1)), Reject::UnknownSchedule);
+    driver.at(eve(13, 0));
+    assert_eq!(driver.reject(user(cast.dispatch), acknowledge(2)), Reject::UnknownSchedule);
+    driver.events.clear();
+    assert_eq!(driver.made(user(cast.dispatch), acknowledge(1)), Made::Revision(1));
+    assert_eq!(driver.made(user(cast.dispatch), acknowledge(1)), Made::Revision(1));
+    assert_eq!(driver.events.len(), 1);
+}
+
+#[test]
+fn capacities_name_every_line_once_with_a_value_for_every_period() {
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    let dispatch = user(cast.dispatch);
+    let send = |auction, lines| Action::SubmitCapacity(Capacity { auction, revision: 1, lines });
+    let whole = || (0, vec![1, 2], vec![3, 4]);
+    for lines in
+        [vec![], vec![whole(), whole()], vec![(1, vec![1, 2], vec![3, 4])], vec![(0, vec![1], vec![3, 4])]]
+    {
+        assert_eq!(driver.reject(dispatch, send(DAM, lines)), Reject::LinesIncomplete);
+    }
+    let negative = vec![(0, vec![1, -2], vec![3, 4])];
+    assert_eq!(driver.reject(dispatch, send(DAM, negative)), Reject::CapacityOutOfRange);
+    let absurd = vec![(0, vec![1, 2], vec![i64::MAX, 4])];
+    assert_eq!(driver.reject(dispatch, send(DAM, absurd)), Reject::CapacityOutOfRange);
+    assert_eq!(driver.reject(dispatch, send(rtm(1), vec![whole()])), Reject::UnknownAuction);
+    driver.made(dispatch, send(DAM, vec![whole()]));
+}
+
+#[test]
+fn rules_hold_from_their_day_on_and_never_for_a_day_that_has_auctions() {
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    let ops = user(cast.operator);
+    let from = |days| {
+        let mut rules = small_rules(Market::Dam);
+        rules.effective_from = DAY.plus(days);
+        rules.price_max = 60;
+        Action::SetRules(Box::new(rules))
+    };
+    assert_eq!(driver.reject(ops, from(1)), Reject::RulesTooLate);
+    driver.made(ops, from(2));
+    for days in 1..4 {
+        driver.at(eve(9 + days * 24, 0));
+    }
+    let cap = |days| {
+        let auction = AuctionId { day: DAY.plus(days), ..DAM };
+        driver.engine.auction(auction).unwrap().info.rules.price_max
+    };
+    assert_eq!([cap(0), cap(1), cap(2), cap(3)], [100, 100, 60, 60]);
+}
+
+#[test]
+fn rules_that_contradict_themselves_name_the_field() {
+    type Spoil = fn(&mut MarketRules);
+    let cases: [(&str, Spoil); 16] = [
+        ("zone", |it| it.zone.offset_minutes = 900),
+        ("currency", |it| it.currency = *b"inr"),
+        ("price_decimals", |it| it.price_decimals = 9),
+        ("order_price_step", |it| it.order_price_step = 0),
+        ("price_max", |it| it.price_max = -1),
+        ("price_max", |it| it.order_price_step = 3),
+        ("order_quantity_step", |it| it.order_quantity_step = 0),
+        ("period_minutes", |it| it.period_minutes = 7),
+        ("timetable.session_minutes", |it| it.timetable.session_minutes = 100),
+        ("areas", |it| it.areas.clear()),
+        ("lines", |it| it.lines[0].to = 5),
+        ("lines", |it| it.lines[0].capacity = -1),
+        ("timetable.gate", |it| it.timetable.gate = it.timetable.open),
+        ("timetable.publish", |it| it.timetable.publish = 5),
+        ("limits.quantity_max", |it| it.limits.quantity_max = 0),
+        ("limits.quantity_max", |it| {
+            it.limits.quantity_max = 1_000_000_000_000;
+            it.price_max = 1_000_000_000_000;
+        }),
+    ];
+    let (mut driver, cast) = exchange(&[Market::Dam]);
+    for (field, spoil) in cases {
+        let mut rules = small_rules(Market::Dam);
+        rules.effective_from = DAY.plus(30);
+        spoil(&mut rules);
+        let refusal = driver.refused(user(cast.operator), Action::SetRules(Box::new(rules)));
+        assert_eq!((refusal.reject, refusal.place), (Reject::RulesInvalid, Place::Field(field)));
+    }
 }
