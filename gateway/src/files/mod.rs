@@ -9,6 +9,8 @@ pub mod decimal;
 mod raw;
 pub mod result_file;
 mod structure;
+#[cfg(test)]
+mod tests;
 mod units;
 
 pub use auction_file::{Auction, read_auction};
