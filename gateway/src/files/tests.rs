@@ -1,6 +1,6 @@
 //! One door for bad input: every case with the words that it gets.
 
-use super::{Auction, FileError, PROBLEMS_MAX, read_auction, read_result, write_result};
+use super::{Auction, FileError, PROBLEMS_MAX, read_auction, read_bounded, read_result, write_result};
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::outcome::{Fill, Outcome};
 
@@ -404,4 +404,37 @@ fn results_off_their_ticks_or_of_another_length_are_refused() {
     assert_eq!(error("\"0.05\",", ""), "area \"N\": holds 1 values, the auction has 2 periods");
     assert_eq!(error("\"N\":[\"0.05\",\"0.05\"],\n", ""), "prices: N has no row");
     assert!(error("\"limit\",", "\"limit\",\"extra\":1,").contains("unknown field `extra`"));
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut packer, text).unwrap();
+    packer.finish().unwrap()
+}
+
+#[test]
+fn packed_and_plain_text_read_the_same() {
+    assert_eq!(read_bounded(GOOD.as_bytes(), "plain", 10_000).unwrap(), GOOD);
+    assert_eq!(read_bounded(packed(GOOD.as_bytes()).as_slice(), "packed", 10_000).unwrap(), GOOD);
+    assert_eq!(read_bounded(&b""[..], "empty", 10).unwrap(), "");
+}
+
+#[test]
+fn more_text_than_allowed_is_refused_before_it_is_held() {
+    let bomb = packed(&vec![b' '; 1 << 20]);
+    assert!(bomb.len() < 5_000);
+    for source in [bomb.as_slice(), &[b' '; 1_001]] {
+        let error = read_bounded(source, "bomb", 1_000).unwrap_err();
+        assert!(matches!(error, FileError::TooLarge { .. }), "{error}");
+    }
+}
+
+#[test]
+fn damaged_packing_and_other_encodings_are_told() {
+    let mut cut = packed(GOOD.as_bytes());
+    cut.truncate(cut.len() / 2);
+    let error = read_bounded(cut.as_slice(), "cut.gz", 10_000).unwrap_err();
+    assert!(error.to_string().starts_with("cannot read cut.gz: "), "{error}");
+    let error = read_bounded(&b"{\n \"a\xff\"}"[..], "latin", 10_000).unwrap_err();
+    assert_eq!(error.to_string(), "line 2 column 4: not UTF-8 text");
 }
