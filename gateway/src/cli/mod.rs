@@ -35,6 +35,7 @@ macro_rules! verbs {
 verbs! {
     pub certs: Certs,
     clear: Clear,
+    serve: Serve,
     verify: Verify,
     journal: Journal,
 }

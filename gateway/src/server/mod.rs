@@ -1,6 +1,20 @@
 //! The node: from a connection at the door to a durable command and back.
 
+pub mod bootstrap;
 pub mod certificate;
+pub mod clock;
+pub mod config;
+pub mod convert;
 pub mod door;
+pub mod exchange;
 pub mod identity;
+pub mod inbox;
+pub mod layer;
+pub mod node;
+pub mod presets;
+pub mod read_model;
+pub mod run;
+pub mod services;
+pub mod status;
+pub mod streams;
 pub mod tls;

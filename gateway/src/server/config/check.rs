@@ -1,0 +1,331 @@
+//! Gathers the sources of the configuration and checks every value.
+
+use super::{Bootstrap, ClockConfig, FIELDS, Fault, Limits, Preset, Sources};
+use crate::server::tls::TlsFiles;
+use crate::server::{certificate, clock};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::Value;
+
+/// A configuration that is being checked.
+#[derive(Debug)]
+pub struct Draft {
+    values: BTreeMap<&'static str, (Value, String)>,
+    directory: PathBuf,
+    faults: Vec<Fault>,
+}
+
+impl Draft {
+    /// Puts the sources over the defaults; what cannot be placed is a fault.
+    #[must_use]
+    pub fn gather(sources: &Sources) -> Self {
+        let mut draft = Self { values: BTreeMap::new(), directory: PathBuf::new(), faults: Vec::new() };
+        for field in FIELDS {
+            draft.values.insert(field.key, (parse_loosely(field.default), "default".into()));
+        }
+        if let Some((path, text)) = &sources.file {
+            draft.directory = path.parent().map(Path::to_owned).unwrap_or_default();
+            draft.take_file(&path.display().to_string(), text);
+        }
+        for (name, value) in &sources.environment {
+            draft.take_variable(name, value);
+        }
+        for (key, value) in &sources.flags {
+            draft.place(key, parse_loosely(value), "flag");
+        }
+        draft
+    }
+
+    fn take_file(&mut self, name: &str, text: &str) {
+        let table = match text.parse::<toml::Table>() {
+            Ok(table) => table,
+            Err(error) => {
+                let rule = error.to_string().trim_end().to_owned();
+                self.faults.push(Fault {
+                    field: "(file)".into(),
+                    origin: name.into(),
+                    value: "…".into(),
+                    rule,
+                });
+                return;
+            }
+        };
+        for (section, entry) in table {
+            let Value::Table(fields) = entry else {
+                self.place(&section, entry, name);
+                continue;
+            };
+            for (field, value) in fields {
+                self.place(&format!("{section}.{field}"), value, name);
+            }
+        }
+    }
+
+    /// Variables that begin like a section of ours must be fields; others are not ours.
+    fn take_variable(&mut self, name: &str, value: &str) {
+        let Some(rest) = name.strip_prefix("MERIT_") else { return };
+        let key = rest.to_ascii_lowercase().replacen('_', ".", 1);
+        let section = key.split('.').next().unwrap_or_default();
+        if FIELDS.iter().any(|it| it.key.split('.').next() == Some(section)) {
+            self.place(&key, parse_loosely(value), name);
+        }
+    }
+
+    fn place(&mut self, key: &str, value: Value, origin: &str) {
+        match FIELDS.iter().find(|it| it.key == key) {
+            Some(field) => {
+                self.values.insert(field.key, (value, origin.into()));
+            }
+            None => self.faults.push(Fault {
+                field: key.into(),
+                origin: origin.into(),
+                value: value.to_string(),
+                rule: match nearest(key) {
+                    Some(close) => format!("there is no such field; did you mean {close}?"),
+                    None => "there is no such field".into(),
+                },
+            }),
+        }
+    }
+
+    /// Value and origin of a field, for printing.
+    #[must_use]
+    pub fn shown(&self, key: &str) -> (String, String) {
+        let (value, origin) = self.given(key);
+        (value.to_string(), origin.to_owned())
+    }
+
+    fn given(&self, key: &str) -> (&Value, &str) {
+        let (value, origin) = self.values.get(key).expect("every field has a default");
+        (value, origin)
+    }
+
+    /// Notes that the value of a field breaks a rule.
+    pub fn fault(&mut self, key: &str, rule: impl Into<String>) {
+        let (value, origin) = self.shown(key);
+        self.faults.push(Fault { field: key.into(), origin, value, rule: rule.into() });
+    }
+
+    /// The configuration, or every fault.
+    ///
+    /// # Errors
+    ///
+    /// The faults, in the order of the fields.
+    pub fn finish<T>(mut self, config: T) -> Result<T, Vec<Fault>> {
+        if self.faults.is_empty() {
+            return Ok(config);
+        }
+        let place = |it: &Fault| FIELDS.iter().position(|field| field.key == it.field);
+        self.faults.sort_by_key(place);
+        Err(self.faults)
+    }
+
+    /// A text.
+    pub fn text(&mut self, key: &str) -> String {
+        match self.given(key).0 {
+            Value::String(text) => text.clone(),
+            Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_)
+            | Value::Table(_) => {
+                self.fault(key, "must be a text in quotes");
+                String::new()
+            }
+        }
+    }
+
+    /// A code.
+    pub fn code(&mut self, key: &str) -> String {
+        let text = self.text(key);
+        if merit_engine::ids::TextId::new(&text).is_none() {
+            self.fault(key, "must be 1 to 64 characters out of A-Z a-z 0-9 . _ : -");
+        }
+        text
+    }
+
+    /// A path, relative to the file in which it stands; nothing if empty.
+    pub fn path(&mut self, key: &str) -> Option<PathBuf> {
+        let text = self.text(key);
+        let from_file =
+            !matches!(self.given(key).1, "default" | "flag") && !self.given(key).1.starts_with("MERIT_");
+        let base = if from_file { self.directory.clone() } else { PathBuf::new() };
+        (!text.is_empty()).then(|| base.join(text))
+    }
+
+    /// An address and a port.
+    pub fn address(&mut self, key: &str) -> SocketAddr {
+        let text = self.text(key);
+        text.parse().unwrap_or_else(|_| {
+            self.fault(key, "must be an IP address and a port, e.g. 127.0.0.1:7443 or [::1]:7443");
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+        })
+    }
+
+    /// True or false.
+    pub fn flag(&mut self, key: &str) -> bool {
+        match self.given(key).0 {
+            Value::Boolean(flag) => *flag,
+            Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Datetime(_)
+            | Value::Array(_)
+            | Value::Table(_) => {
+                self.fault(key, "must be true or false");
+                false
+            }
+        }
+    }
+
+    /// One of some words; its index.
+    pub fn choice(&mut self, key: &str, words: &[&str]) -> usize {
+        let text = self.text(key);
+        words.iter().position(|it| *it == text).unwrap_or_else(|| {
+            let quoted: Vec<String> = words.iter().map(|it| format!("\"{it}\"")).collect();
+            self.fault(key, format!("must be one of {}", quoted.join(", ")));
+            0
+        })
+    }
+
+    fn whole(&mut self, key: &str, least: u32, most: u32) -> u32 {
+        let given = match self.given(key).0 {
+            Value::Integer(number) => u32::try_from(*number).ok(),
+            Value::String(_)
+            | Value::Boolean(_)
+            | Value::Float(_)
+            | Value::Datetime(_)
+            | Value::Array(_)
+            | Value::Table(_) => None,
+        };
+        match given {
+            Some(number) if (least..=most).contains(&number) => number,
+            Some(_) | None => {
+                self.fault(key, format!("must be a whole number from {least} to {most}"));
+                least
+            }
+        }
+    }
+
+    fn count(&mut self, key: &str, least: u32, most: u32) -> usize {
+        usize::try_from(self.whole(key, least, most)).expect("a u32 fits in a usize here")
+    }
+
+    fn millis(&mut self, key: &str, least: u32, most: u32) -> Duration {
+        Duration::from_millis(u64::from(self.whole(key, least, most)))
+    }
+
+    pub(super) fn limits(&mut self) -> Limits {
+        Limits {
+            request_bytes_max: self.count("limits.request_bytes_max", 1_024, 67_108_864),
+            batch_commands_max: self.count("limits.batch_commands_max", 1, 100_000),
+            inbox_commands_max: self.count("limits.inbox_commands_max", 1, 10_000_000),
+            connections_max: self.count("limits.connections_max", 1, 1_000_000),
+            connections_per_address_max: self.count("limits.connections_per_address_max", 1, 1_000_000),
+            pending_max: self.count("limits.pending_max", 1, 1_000_000),
+            pending_per_address_max: self.count("limits.pending_per_address_max", 1, 1_000_000),
+            handshake_timeout: self.millis("limits.handshake_ms", 100, 60_000),
+            streams_per_connection_max: self.whole("limits.streams_per_connection_max", 1, 65_536),
+            calls_per_connection_max: self.count("limits.calls_per_connection_max", 1, 65_536),
+            slow_consumer_timeout: self.millis("limits.slow_consumer_ms", 10, 3_600_000),
+            heartbeat_interval: self.millis("limits.heartbeat_ms", 10, 600_000),
+            keepalive_interval: self.millis("limits.keepalive_ms", 100, 3_600_000),
+            keepalive_timeout: self.millis("limits.keepalive_timeout_ms", 100, 600_000),
+            drain_timeout: self.millis("limits.drain_ms", 0, 600_000),
+        }
+    }
+
+    pub(super) fn tls(&mut self) -> Option<TlsFiles> {
+        let plaintext = matches!(self.given("listen.plaintext").0, Value::Boolean(true));
+        let mut file = |key| {
+            let path = self.path(key);
+            match &path {
+                None if !plaintext => self.fault(key, "is needed unless listen.plaintext is true"),
+                Some(path) if !plaintext && !path.is_file() => self.fault(key, "there is no such file"),
+                Some(_) | None => {}
+            }
+            path
+        };
+        let (certificate, key, client_ca) = (file("tls.certificate"), file("tls.key"), file("tls.client_ca"));
+        if plaintext {
+            return None;
+        }
+        Some(TlsFiles { certificate: certificate?, key: key?, client_authority: client_ca? })
+    }
+
+    pub(super) fn clock(&mut self) -> ClockConfig {
+        let accelerated = self.choice("clock.kind", &["wall", "accelerated"]) == 1;
+        let factor = self.whole("clock.factor", 1, 100_000);
+        let start = self.text("clock.start");
+        let start_us = clock::parse_utc(&start);
+        if !start.is_empty() && start_us.is_none() {
+            self.fault("clock.start", "must be an instant in UTC like 2026-11-22T04:25:00Z, or empty");
+        }
+        if accelerated { ClockConfig::Accelerated { start_us, factor } } else { ClockConfig::Wall }
+    }
+
+    pub(super) fn bootstrap(&mut self) -> Bootstrap {
+        let rules = match self.choice("bootstrap.rules", &["", "india", "european"]) {
+            1 => Some(Preset::India),
+            2 => Some(Preset::European),
+            _ => None,
+        };
+        let day = self.text("bootstrap.effective_from");
+        let effective_from = clock::parse_day(&day);
+        if !day.is_empty() && effective_from.is_none() {
+            self.fault("bootstrap.effective_from", "must be a day like 2026-11-23 that exists, or empty");
+        }
+        let hex = self.text("bootstrap.operator");
+        let operator = certificate::parse_hex(&hex);
+        if !hex.is_empty() && operator.is_none() {
+            self.fault("bootstrap.operator", "must be 64 hexadecimal digits, or empty");
+        }
+        let registry = self.path("bootstrap.registry");
+        if registry.as_ref().is_some_and(|it| !it.is_file()) {
+            self.fault("bootstrap.registry", "there is no such file");
+        }
+        Bootstrap { rules, effective_from, operator, registry }
+    }
+}
+
+/// A value as TOML if it is one, else as text: `MERIT_NODE_NAME=x` needs no quotes.
+fn parse_loosely(text: &str) -> Value {
+    let parsed = format!("v = {text}").parse::<toml::Table>().ok().and_then(|mut it| it.remove("v"));
+    match parsed {
+        Some(value @ (Value::String(_) | Value::Integer(_) | Value::Boolean(_))) => value,
+        Some(Value::Float(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_)) | None => {
+            Value::String(text.into())
+        }
+    }
+}
+
+/// The field whose name is closest, if one is close.
+fn nearest(key: &str) -> Option<&'static str> {
+    let name = |it: &str| it.rsplit('.').next().unwrap_or_default().to_owned();
+    let wanted = name(key);
+    FIELDS
+        .iter()
+        .map(|it| (distance(&name(it.key), &wanted), it.key))
+        .min()
+        .filter(|(far, _)| *far <= 3)
+        .map(|(_, found)| found)
+}
+
+/// Edits (insert, delete, replace) between two words.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}

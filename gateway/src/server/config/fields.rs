@@ -1,0 +1,115 @@
+//! Every field of the configuration, with its default and its meaning.
+
+/// One field.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// `section.name`.
+    pub key: &'static str,
+    /// Default, as TOML.
+    pub default: &'static str,
+    /// For people: what it does, its unit, its bounds.
+    pub about: &'static str,
+}
+
+const fn field(key: &'static str, default: &'static str, about: &'static str) -> Field {
+    Field { key, default, about }
+}
+
+/// Every field, in the order of the file.
+pub const FIELDS: &[Field] = &[
+    field("node.name", "\"merit-1\"", "Name of this node in the journal, in status and in the log."),
+    field(
+        "node.data",
+        "\"data\"",
+        "Directory of the journal, which is the exchange, and of the read model beside it, which can be\n\
+         deleted at any time: it is built again from the journal.",
+    ),
+    field("listen.address", "\"127.0.0.1:7443\"", "Address and port of the gRPC services."),
+    field(
+        "listen.plaintext",
+        "false",
+        "No TLS; who asks is then the user named in the metadata `x-merit-user`. For sandboxes, and only\n\
+         on a loopback address.",
+    ),
+    field("tls.certificate", "\"\"", "PEM file with the chain of the server's certificate."),
+    field("tls.key", "\"\"", "PEM file with its private key."),
+    field("tls.client_ca", "\"\"", "PEM file with the authorities whose client certificates are let in."),
+    field("limits.request_bytes_max", "4194304", "Largest message that is read, bytes (1024 to 67108864)."),
+    field("limits.batch_commands_max", "5000", "Commands in one batch (1 to 100000)."),
+    field(
+        "limits.inbox_commands_max",
+        "20000",
+        "Commands that wait for the core; when so many wait, more are turned away with a time to retry\n\
+         (1 to 10000000).",
+    ),
+    field(
+        "limits.connections_max",
+        "600",
+        "Open connections (1 to 1000000). With the pending ones they must stay below the number of files\n\
+         that the process may have open.",
+    ),
+    field("limits.connections_per_address_max", "300", "Open connections of one address (1 to 1000000)."),
+    field(
+        "limits.pending_max",
+        "256",
+        "Connections that have not shown a certificate yet; the oldest makes room (1 to 1000000).",
+    ),
+    field("limits.pending_per_address_max", "128", "The same of one address (1 to 1000000)."),
+    field(
+        "limits.handshake_ms",
+        "5000",
+        "Time that a new connection has to finish its TLS handshake, ms (100 to 60000).",
+    ),
+    field(
+        "limits.streams_per_connection_max",
+        "256",
+        "Calls and streams at the same time on one connection (1 to 65536).",
+    ),
+    field(
+        "limits.calls_per_connection_max",
+        "128",
+        "Calls of one connection that are worked on at the same time; others wait (1 to 65536).",
+    ),
+    field(
+        "limits.slow_consumer_ms",
+        "10000",
+        "How long a reader of a stream may take nothing before it is cut, ms (10 to 3600000).",
+    ),
+    field("limits.heartbeat_ms", "5000", "Silence on a stream before a heartbeat, ms (10 to 600000)."),
+    field("limits.keepalive_ms", "15000", "Silence on a connection before a ping, ms (100 to 3600000)."),
+    field(
+        "limits.keepalive_timeout_ms",
+        "10000",
+        "Time that a ping may stay unanswered, ms (100 to 600000).",
+    ),
+    field("limits.drain_ms", "10000", "Time that open calls have to finish at a stop, ms (0 to 600000)."),
+    field("clock.kind", "\"wall\"", "`wall`, or `accelerated` for a sandbox."),
+    field("clock.factor", "60", "Accelerated: how many times as fast as time (1 to 100000)."),
+    field(
+        "clock.start",
+        "\"\"",
+        "Accelerated: first instant, e.g. \"2026-11-22T04:25:00Z\"; empty: where the journal ends, or now.",
+    ),
+    field("log.filter", "\"info\"", "What is logged, e.g. \"info,merit_gateway=debug\"."),
+    field("log.format", "\"text\"", "`text` or `json`."),
+    field(
+        "bootstrap.rules",
+        "\"\"",
+        "Market rules that a new exchange starts with: `india`, `european`, or empty for none.",
+    ),
+    field(
+        "bootstrap.effective_from",
+        "\"\"",
+        "First local delivery day of these rules, e.g. \"2026-11-23\"; empty: tomorrow.",
+    ),
+    field(
+        "bootstrap.operator",
+        "\"\"",
+        "SHA-256 of the first operator's certificate (DER), 64 hexadecimal digits; empty for none.",
+    ),
+    field(
+        "bootstrap.registry",
+        "\"\"",
+        "TOML file with members, portfolios and users that a sandbox starts with; empty for none.",
+    ),
+];

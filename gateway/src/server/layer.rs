@@ -1,0 +1,110 @@
+//! Around every call: its request id, its span, and a clear answer to a message that is too large.
+
+use super::status;
+use aws_lc_rs::rand;
+use merit_engine::ids::TextId;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tonic::codegen::Service;
+use tonic::codegen::http::{HeaderValue, Request, Response};
+use tonic::{Code, Status};
+use tower_layer::Layer;
+use tracing::Instrument as _;
+
+/// Metadata with the id by which a call is found in the log; made here if the caller sends none.
+pub const REQUEST_ID: &str = "x-request-id";
+
+/// What tonic says about a message beyond the limit; it has no code of its own.
+const TOO_LARGE: &str = "decoded message length too large";
+
+/// Puts [`Scoped`] around a service.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// Largest message, bytes.
+    pub request_bytes_max: u64,
+}
+
+impl<S> Layer<S> for Scope {
+    type Service = Scoped<S>;
+
+    fn layer(&self, inner: S) -> Scoped<S> {
+        Scoped { inner, request_bytes_max: self.request_bytes_max }
+    }
+}
+
+/// A service with its calls in spans.
+#[derive(Clone, Debug)]
+pub struct Scoped<S> {
+    inner: S,
+    request_bytes_max: u64,
+}
+
+type Boxed<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+impl<S, In, Out> Service<Request<In>> for Scoped<S>
+where
+    S: Service<Request<In>, Response = Response<Out>>,
+    S::Future: Send + 'static,
+    S::Error: 'static,
+    Out: Default + Send + 'static,
+{
+    type Response = Response<Out>;
+    type Error = S::Error;
+    type Future = Boxed<Response<Out>, S::Error>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<In>) -> Self::Future {
+        let given = request.headers().get(REQUEST_ID).and_then(|it| it.to_str().ok());
+        let id = given.filter(|it| TextId::new(it).is_some()).map_or_else(fresh_id, ToOwned::to_owned);
+        let method = request.uri().path().to_owned();
+        let span = tracing::info_span!("call", method, request_id = id, user = tracing::field::Empty);
+        let begun = Instant::now();
+        let limit = self.request_bytes_max;
+        let answer = span.in_scope(|| self.inner.call(request));
+        let scoped = async move {
+            let mut response = clarified(answer.await?, limit);
+            if let Ok(value) = HeaderValue::from_str(&id) {
+                response.headers_mut().insert(REQUEST_ID, value);
+            }
+            let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |it| it.code());
+            tracing::debug!(?code, elapsed_us = begun.elapsed().as_micros(), "called");
+            Ok(response)
+        };
+        Box::pin(scoped.instrument(span))
+    }
+}
+
+/// Says in the contract's words that a message was too large.
+fn clarified<Out: Default>(response: Response<Out>, limit: u64) -> Response<Out> {
+    let refused = Status::from_header_map(response.headers());
+    match refused {
+        Some(it) if is_too_large(&it) => too_large(limit).into_http(),
+        Some(_) | None => response,
+    }
+}
+
+/// Whether a status is tonic's about a message beyond the limit.
+#[must_use]
+pub fn is_too_large(refused: &Status) -> bool {
+    refused.code() == Code::OutOfRange && refused.message().contains(TOO_LARGE)
+}
+
+/// The contract's status for a message beyond the limit.
+#[must_use]
+pub fn too_large(limit: u64) -> Status {
+    status::too_large(&format!("a message may have at most {limit} bytes"), limit)
+}
+
+fn fresh_id() -> String {
+    let mut bytes = [0; 8];
+    match rand::fill(&mut bytes) {
+        Ok(()) => format!("{:016x}", u64::from_be_bytes(bytes)),
+        // Without randomness the call still goes on; its log lines are only harder to find.
+        Err(_) => "unidentified".to_owned(),
+    }
+}

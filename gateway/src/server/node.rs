@@ -1,0 +1,124 @@
+//! What every service of a node stands on: the way to the core, the read model, the clock, who asks.
+
+use super::clock::Clock;
+use super::config::Limits;
+use super::door::Door;
+use super::identity::{Identity, PLAINTEXT_USER, Peer, identify};
+use super::inbox::Inbox;
+use super::read_model::ReadModel;
+use super::read_model::store::Doubt;
+use super::status;
+use merit_engine::command::{Action, Actor, Request as EngineRequest, Role};
+use merit_engine::ids::{MemberId, TextId};
+use merit_proto::v1;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+use tonic::{Request, Status};
+
+/// A node, shared by its services.
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// The way to the core.
+    pub inbox: Inbox,
+    /// What readers are told.
+    pub model: Arc<ReadModel>,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// Bounds on clients.
+    pub limits: Limits,
+    /// When the process started, µs UTC.
+    pub started_us: i64,
+    /// The door, once it is open.
+    pub door: OnceLock<Door>,
+    /// Turns true when the node begins to stop.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Who asks, and over what.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The registered user.
+    pub identity: Identity,
+    /// The connection.
+    pub peer: Peer,
+}
+
+impl Caller {
+    /// The member of a trader or auditor.
+    ///
+    /// # Errors
+    ///
+    /// If the user has none.
+    pub fn member(&self) -> Result<MemberId, Status> {
+        self.identity.member.ok_or_else(|| status::role_not_permitted("users of a member"))
+    }
+
+    /// A request of this caller to the engine.
+    #[must_use]
+    pub fn request(&self, request_id: TextId, action: Action) -> EngineRequest {
+        EngineRequest { actor: Actor::User(self.identity.user), request_id, action }
+    }
+}
+
+impl Node {
+    /// Who asks.
+    ///
+    /// # Errors
+    ///
+    /// If nobody who is registered.
+    pub fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let peer = peer.ok_or_else(|| status::unauthenticated("the connection has no peer"))?;
+        let named = request.metadata().get(PLAINTEXT_USER).and_then(|it| it.to_str().ok());
+        let identity = identify(&peer, named, &*self.model).ok_or_else(|| {
+            status::unauthenticated(match peer.certificate {
+                Some(_) => "the certificate belongs to no registered user",
+                None => "metadata merit-user names no registered user",
+            })
+        })?;
+        tracing::Span::current().record("user", identity.name.as_str());
+        Ok(Caller { identity, peer })
+    }
+
+    /// Who asks, if it has one of these roles.
+    ///
+    /// # Errors
+    ///
+    /// If not.
+    pub fn caller_as<T>(&self, request: &Request<T>, roles: &[Role], needed: &str) -> Result<Caller, Status> {
+        let caller = self.caller(request)?;
+        if roles.contains(&caller.identity.role) {
+            return Ok(caller);
+        }
+        Err(status::role_not_permitted(needed))
+    }
+
+    /// The exchange's time: what the journal would say now, µs UTC.
+    #[must_use]
+    pub fn time_us(&self) -> i64 {
+        self.clock.now_us().max(self.inbox.status().head.time_us)
+    }
+
+    /// Waits until readers see everything that was applied when they asked.
+    pub async fn fresh(&self) {
+        self.model.caught_up(self.inbox.status().head.seq).await;
+    }
+
+    /// Where a stream stands, for messages that are not events.
+    #[must_use]
+    pub fn position(&self, head_seq: u64, epoch: u32) -> v1::Position {
+        v1::Position {
+            epoch: u64::from(epoch),
+            seq: None,
+            head_seq,
+            time: Some(super::convert::timestamp(self.time_us())),
+        }
+    }
+}
+
+/// A read that failed because the store is in doubt.
+pub fn doubt(doubt: Doubt) -> Status {
+    tracing::error!(doubt = %doubt.0, "a read failed");
+    status::model_in_doubt()
+}

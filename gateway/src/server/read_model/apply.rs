@@ -1,0 +1,399 @@
+//! Applies one command's answer and events to the read model.
+
+use super::keys;
+use super::state::{ALARMS_MAX, AuctionEntry, OrderEntry, State};
+use super::store::{Batch, Doubt, Store};
+use super::{Applied, registry};
+use crate::server::convert::event::{self, Wire};
+use crate::server::convert::{Paths, Scale, auction, order_out, settlement, timestamp};
+use merit_engine::command::{Actor, OrderBody};
+use merit_engine::event::{Answer, AuctionInfo, Event, EventBody, PeriodFill, PublishedResult, Stream};
+use merit_engine::ids::{MemberId, OrderId, TextId, UserId};
+use merit_proto::v1;
+use prost::Message as _;
+use v1::stream_dispatch_response::Event as DispatchEvent;
+use v1::stream_events_response::Event as MemberEvent;
+use v1::stream_market_response::Event as MarketEvent;
+use v1::stream_obligations_response::Event as SettlementEvent;
+use v1::stream_operator_events_response::Event as OperatorEvent;
+
+/// One command being applied.
+#[derive(Debug)]
+pub(super) struct Applying<'a> {
+    /// The state.
+    pub(super) state: &'a mut State,
+    /// Where older records are read.
+    pub(super) store: &'a Store,
+    /// Where new ones go.
+    pub(super) batch: &'a mut Batch,
+}
+
+impl Applying<'_> {
+    /// Applies it.
+    ///
+    /// # Errors
+    ///
+    /// If an older record cannot be read: the store is in doubt.
+    pub(super) fn apply(&mut self, applied: &Applied) -> Result<(), Doubt> {
+        self.state.seq = applied.stamp.seq;
+        self.state.epoch = applied.stamp.epoch;
+        self.state.time_us = applied.stamp.time_us;
+        for it in &applied.events {
+            let wire = self.event(it, applied)?;
+            self.state.heads.insert(it.stream, it.stream_seq);
+            self.batch.put(keys::event(it.stream, it.stream_seq), event::encode(it, wire));
+        }
+        self.request(applied)
+    }
+
+    /// Keeps the first answer to an order command under its id.
+    fn request(&mut self, applied: &Applied) -> Result<(), Doubt> {
+        let Some(request) = &applied.reply.request else { return Ok(()) };
+        let replayed = match &applied.reply.answer {
+            Answer::None => return Ok(()),
+            Answer::Accepted { replayed, .. } | Answer::Refused { replayed, .. } => *replayed,
+        };
+        let Actor::User(user) = request.actor else { return Ok(()) };
+        let member = self.state.registry.users.get(&user).and_then(|it| it.identity.member);
+        let Some(member) = member else { return Ok(()) };
+        let key = keys::request(member, request.id.as_str());
+        if replayed || request.fields.0.is_empty() || self.record(&key)?.is_some() {
+            return Ok(());
+        }
+        let (command, kind) = request.fields;
+        let paths = Paths { root: String::new(), command, kind };
+        let answer = order_out::order_answer(
+            request.id.as_str(),
+            &applied.reply.answer,
+            request.order.map(|it| it.0),
+            applied.reply.member_seq,
+            &paths,
+        );
+        self.batch.put(key, answer.encode_to_vec());
+        Ok(())
+    }
+
+    fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
+        match self.batch.get(key) {
+            Some(value) => Ok(Some(value.to_vec())),
+            None => Ok(self.store.get(key)?.map(|it| it.to_vec())),
+        }
+    }
+
+    fn event(&mut self, event: &Event, applied: &Applied) -> Result<Wire, Doubt> {
+        let member_of = |stream| match stream {
+            Stream::Member(member) => member,
+            Stream::Market | Stream::Dispatch | Stream::Settlement | Stream::Operator => MemberId(u32::MAX),
+        };
+        Ok(match &event.body {
+            EventBody::AuctionScheduled(_)
+            | EventBody::PhaseChanged { .. }
+            | EventBody::ResultPublished(_)
+            | EventBody::RulesSet(_) => Wire::Market(self.market(event)?),
+            EventBody::MemberRegistered { .. }
+            | EventBody::MemberSuspended { .. }
+            | EventBody::PortfolioRegistered { .. }
+            | EventBody::UserRegistered { .. }
+            | EventBody::Alarm(_)
+            | EventBody::EpochStarted { .. } => Wire::Operator(self.operator(event)?),
+            EventBody::OrderAccepted { .. } => Wire::Member(self.order_accepted(event, applied)?),
+            EventBody::RequestRefused { request_id, refusal, .. } => {
+                let (command, kind) = applied.reply.request.as_ref().map_or(("", ""), |it| it.fields);
+                let paths = Paths { root: String::new(), command, kind };
+                let mut answer = order_out::refused_answer(request_id.as_str(), paths.refusal(refusal));
+                answer.seq = Some(event.stream_seq);
+                answer.time = Some(timestamp(event.time_us));
+                Wire::Member(MemberEvent::Refused(answer))
+            }
+            EventBody::OrderCancelled { order, .. } => {
+                Wire::Member(self.order_cancelled(member_of(event.stream), *order, event)?)
+            }
+            EventBody::OrderEnded { order, fills, .. } => {
+                Wire::Member(MemberEvent::Result(self.order_ended(*order, fills, event)))
+            }
+            EventBody::CorridorRequested { .. }
+            | EventBody::CapacityAccepted(_)
+            | EventBody::SchedulePublished { .. }
+            | EventBody::ScheduleAcknowledged { .. } => Wire::Dispatch(self.dispatch(event)?),
+            EventBody::ObligationsPosted { .. } | EventBody::LedgerPosted { .. } => {
+                Wire::Settlement(self.settlement(event)?)
+            }
+        })
+    }
+
+    fn market(&mut self, event: &Event) -> Result<MarketEvent, Doubt> {
+        if let EventBody::AuctionScheduled(info) = &event.body {
+            let entry = AuctionEntry {
+                info: std::sync::Arc::clone(info),
+                phase: merit_engine::event::Phase::Scheduled,
+                next_due_us: Some(info.open_us),
+                history: Vec::new(),
+                result_seq: None,
+                corridor_seq: None,
+                schedules: Vec::new(),
+            };
+            let shown = event::auction_out(info, entry.phase, entry.next_due_us);
+            self.state.auctions.insert(info.auction, entry);
+            return Ok(MarketEvent::Auction(shown));
+        }
+        if let EventBody::PhaseChanged { auction, phase, next_due_us } = &event.body {
+            let Some(entry) = self.state.auctions.get_mut(auction) else {
+                return Err(Doubt("an auction that is not known changed its phase".into()));
+            };
+            entry.phase = *phase;
+            entry.next_due_us = *next_due_us;
+            entry.history.push((*phase, event.time_us));
+            return Ok(MarketEvent::Auction(event::auction_out(&entry.info, *phase, *next_due_us)));
+        }
+        if let EventBody::ResultPublished(published) = &event.body {
+            if let Some(entry) = self.state.auctions.get_mut(&published.info.auction) {
+                entry.result_seq = Some(event.stream_seq);
+            }
+            self.curves(published);
+            return Ok(MarketEvent::Result(auction::result(published, event.time_us)));
+        }
+        if let EventBody::RulesSet(rules) = &event.body {
+            let key = (rules.market, rules.effective_from);
+            self.state.rules.insert(key, std::sync::Arc::clone(rules));
+            return Ok(MarketEvent::Rules(event::rules_out(rules)));
+        }
+        Err(Doubt("an event on a stream that is not its own".into()))
+    }
+
+    fn curves(&mut self, published: &PublishedResult) {
+        for (period, area, curve) in auction::curves(published) {
+            self.batch.put(keys::curve(published.info.auction, period, area), curve.encode_to_vec());
+        }
+    }
+
+    fn operator(&mut self, event: &Event) -> Result<OperatorEvent, Doubt> {
+        let registry = &mut self.state.registry;
+        if let EventBody::MemberRegistered { member, code, name } = &event.body {
+            registry.add_member(*member, code.clone(), name.clone());
+            return Ok(OperatorEvent::Member(member_entry(registry, *member)));
+        }
+        if let EventBody::MemberSuspended { member, suspended } = &event.body {
+            if let Some(it) = registry.members.get_mut(member) {
+                it.suspended = *suspended;
+            }
+            return Ok(OperatorEvent::Member(member_entry(registry, *member)));
+        }
+        if let EventBody::PortfolioRegistered { member, portfolio, code, areas } = &event.body {
+            let entry = registry::Portfolio { code: code.clone(), member: *member, areas: areas.clone() };
+            registry.add_portfolio(*portfolio, entry);
+            return Ok(OperatorEvent::Portfolio(v1::PortfolioRegistered {
+                member: settlement::Names::member(registry, *member),
+                portfolio: Some(v1::PortfolioEntry {
+                    portfolio: code.to_string(),
+                    areas: areas.iter().map(ToString::to_string).collect(),
+                }),
+            }));
+        }
+        if let EventBody::UserRegistered { user, name, fingerprint, role, member, portfolios } = &event.body {
+            let identity = registry::Registry::identity(*user, name, *role, *member, portfolios);
+            registry.set_user(registry::User { identity, fingerprint: *fingerprint });
+            let codes = portfolios.iter().map(|it| settlement::Names::portfolio(registry, *it)).collect();
+            return Ok(OperatorEvent::User(v1::UserRegistered {
+                member: member.map(|it| settlement::Names::member(registry, it)),
+                user: Some(event::user_entry(name.as_str(), *role, fingerprint, codes)),
+            }));
+        }
+        if let EventBody::Alarm(alarm) = &event.body {
+            let alarm = event::alarm(alarm);
+            self.state.alarms.push((event.time_us, alarm.clone()));
+            let surplus = self.state.alarms.len().saturating_sub(ALARMS_MAX);
+            self.state.alarms.drain(..surplus);
+            return Ok(OperatorEvent::Alarm(alarm));
+        }
+        if let EventBody::EpochStarted { node } = &event.body {
+            return Ok(OperatorEvent::Primary(v1::PrimaryChanged {
+                node: node.clone(),
+                epoch: u64::from(event.epoch),
+            }));
+        }
+        Err(Doubt("an event on a stream that is not its own".into()))
+    }
+
+    fn order_accepted(&mut self, event: &Event, applied: &Applied) -> Result<MemberEvent, Doubt> {
+        let EventBody::OrderAccepted {
+            order,
+            version,
+            client_order_id,
+            user,
+            auction,
+            portfolio,
+            area,
+            body,
+        } = &event.body
+        else {
+            return Err(Doubt("not the acceptance of an order".into()));
+        };
+        let Stream::Member(member) = event.stream else {
+            return Err(Doubt("an order on another stream than its member's".into()));
+        };
+        let info = self.state.auctions.get(auction).map(|it| std::sync::Arc::clone(&it.info));
+        let Some(info) = info else { return Err(Doubt("an order of an unknown auction".into())) };
+        let request = applied.reply.request.as_ref().map_or(client_order_id, |it| &it.id);
+        let parent = match body.as_ref() {
+            OrderBody::Block { parent: Some(parent), .. } => {
+                self.state.orders.get(parent).map(|it| it.client_order_id.to_string())
+            }
+            OrderBody::Block { .. } | OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,
+        };
+        let current = self.version(*version, request, *user, event.time_us, body, &info, parent);
+        let shown = v1::Order {
+            order_id: order.0,
+            client_order_id: client_order_id.to_string(),
+            auction_id: auction.to_string(),
+            portfolio: settlement::Names::portfolio(&self.state.registry, *portfolio),
+            area: area_code(&info, *area),
+            state: v1::OrderState::Live.into(),
+            current: Some(current),
+            versions: Vec::new(),
+            result: None,
+        };
+        if *version == 1 {
+            let entry = OrderEntry {
+                member,
+                auction: *auction,
+                client_order_id: client_order_id.as_str().into(),
+                latest: event.stream_seq,
+                versions: vec![event.stream_seq],
+                state: v1::OrderState::Live,
+                result_seq: None,
+            };
+            self.state.orders.insert(*order, entry);
+            self.state.orders_in.entry((member, *auction)).or_default().push(*order);
+        } else if let Some(entry) = self.state.orders.get_mut(order) {
+            entry.latest = event.stream_seq;
+            entry.versions.push(event.stream_seq);
+        }
+        Ok(MemberEvent::Order(shown))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a version has that many parts")]
+    fn version(
+        &self,
+        version: u32,
+        request: &TextId,
+        user: UserId,
+        time_us: i64,
+        body: &OrderBody,
+        info: &AuctionInfo,
+        parent: Option<String>,
+    ) -> v1::OrderVersion {
+        v1::OrderVersion {
+            version,
+            client_order_id: request.to_string(),
+            user: self.state.registry.user_name(user),
+            time: Some(timestamp(time_us)),
+            body: Some(order_out::version_body(body, Scale::of(&info.rules), parent)),
+        }
+    }
+
+    fn order_cancelled(
+        &mut self,
+        member: MemberId,
+        order: OrderId,
+        event: &Event,
+    ) -> Result<MemberEvent, Doubt> {
+        let Some(entry) = self.state.orders.get_mut(&order) else {
+            return Err(Doubt("an unknown order was cancelled".into()));
+        };
+        let before = entry.latest;
+        entry.latest = event.stream_seq;
+        entry.state = v1::OrderState::Cancelled;
+        let bytes = self.record(&keys::event(Stream::Member(member), before))?;
+        let before = bytes.and_then(|it| v1::StreamEventsResponse::decode(it.as_slice()).ok());
+        match before.and_then(|it| it.event) {
+            Some(MemberEvent::Order(mut shown)) => {
+                shown.state = v1::OrderState::Cancelled.into();
+                Ok(MemberEvent::Order(shown))
+            }
+            Some(_) | None => Err(Doubt("the version of a cancelled order is missing".into())),
+        }
+    }
+
+    fn order_ended(&mut self, order: OrderId, fills: &[PeriodFill], event: &Event) -> v1::OrderResult {
+        let Some(entry) = self.state.orders.get_mut(&order) else { return v1::OrderResult::default() };
+        entry.state = order_out::end_state(fills);
+        entry.result_seq = Some(event.stream_seq);
+        match self.state.auctions.get(&entry.auction) {
+            Some(auction) => {
+                order_out::result(order.0, entry.client_order_id.to_string(), &auction.info, fills)
+            }
+            None => v1::OrderResult::default(),
+        }
+    }
+
+    fn dispatch(&mut self, event: &Event) -> Result<DispatchEvent, Doubt> {
+        if let EventBody::CorridorRequested { info, net_positions, flows } = &event.body {
+            if let Some(entry) = self.state.auctions.get_mut(&info.auction) {
+                entry.corridor_seq = Some(event.stream_seq);
+            }
+            return Ok(DispatchEvent::CorridorRequest(event::corridor_request(info, net_positions, flows)));
+        }
+        if let EventBody::CapacityAccepted(capacity) = &event.body {
+            let info = self.state.auctions.get(&capacity.auction).map(|it| &it.info);
+            let shown = info.map(|info| event::capacities(capacity, info));
+            return Ok(DispatchEvent::Capacities(shown.unwrap_or_default()));
+        }
+        if let EventBody::SchedulePublished { info, revision, rows } = &event.body {
+            if let Some(entry) = self.state.auctions.get_mut(&info.auction) {
+                entry.schedules.push((*revision, event.stream_seq, false));
+            }
+            let registry = &self.state.registry;
+            let owner = |portfolio| registry.owner_codes(portfolio);
+            return Ok(DispatchEvent::Schedule(event::schedule(info, *revision, rows, owner)));
+        }
+        if let EventBody::ScheduleAcknowledged { auction, revision } = &event.body {
+            if let Some(entry) = self.state.auctions.get_mut(auction) {
+                for (known, _, acknowledged) in &mut entry.schedules {
+                    *acknowledged |= known == revision;
+                }
+            }
+            return Ok(DispatchEvent::Acknowledged(v1::ScheduleAcknowledged {
+                auction_id: auction.to_string(),
+                revision: *revision,
+            }));
+        }
+        Err(Doubt("an event on a stream that is not its own".into()))
+    }
+
+    fn settlement(&mut self, event: &Event) -> Result<SettlementEvent, Doubt> {
+        let registry = &self.state.registry;
+        if let EventBody::ObligationsPosted { info, obligations } = &event.body {
+            for (member, lines) in settlement::statement_lines(info, obligations, registry) {
+                let part = v1::GetStatementResponse { lines, ..v1::GetStatementResponse::default() };
+                self.batch.put(keys::statement(member, info.auction), part.encode_to_vec());
+            }
+            return Ok(SettlementEvent::Obligations(event::obligations(info, obligations, registry)));
+        }
+        if let EventBody::LedgerPosted { auction, entries } = &event.body {
+            for (account, minor) in entries.iter().flat_map(|it| &it.postings) {
+                *self.state.balances.entry(*account).or_default() += i128::from(*minor);
+            }
+            return Ok(match self.state.auctions.get(auction) {
+                Some(entry) => SettlementEvent::Ledger(event::ledger(&entry.info, entries, registry)),
+                None => SettlementEvent::Ledger(v1::LedgerBatch::default()),
+            });
+        }
+        Err(Doubt("an event on a stream that is not its own".into()))
+    }
+}
+
+fn area_code(info: &AuctionInfo, area: u16) -> String {
+    info.rules.areas.get(usize::from(area)).map_or_else(String::new, |it| it.code.to_string())
+}
+
+/// A member's entry without portfolios and users.
+pub(super) fn member_entry(registry: &registry::Registry, member: MemberId) -> v1::MemberEntry {
+    let Some(it) = registry.members.get(&member) else { return v1::MemberEntry::default() };
+    v1::MemberEntry {
+        member: it.code.to_string(),
+        name: it.name.clone(),
+        suspended: it.suspended,
+        portfolios: Vec::new(),
+        users: Vec::new(),
+    }
+}

@@ -1,0 +1,273 @@
+//! The thread that keeps the read model: applies batches, compares or writes records, rebuilds.
+
+use super::apply::Applying;
+use super::state::State;
+use super::store::{self, Batch, Content, Doubt, Store};
+use super::{Applied, Inner, ReadModel};
+use crate::server::exchange::{Exchange, Reply};
+use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
+use merit_engine::event::Event;
+use merit_replay::frame::Stamp;
+use merit_replay::machine::Sink;
+use merit_replay::storage::disk::Disk;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// Commands that the core may be ahead; then it waits, so that memory stays bounded.
+const AHEAD_MAX: usize = 65_536;
+/// Commands in one batch while a journal is replayed.
+const REPLAY_BATCH: usize = 1_024;
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+enum Note {
+    Applied(Box<Applied>),
+    BatchEnd(Stamp),
+}
+
+/// The core's end of the read model: hands on what was applied.
+pub struct Feed {
+    notes: Sender<Note>,
+}
+
+impl Sink<Exchange> for Feed {
+    fn applied(&mut self, stamp: Stamp, reply: &Arc<Reply>, events: Vec<Event>, _replayed: bool) {
+        let applied = Applied { stamp, reply: Arc::clone(reply), events };
+        // An error means that the keeper has ended, which it does only after the core.
+        let _ = self.notes.send(Note::Applied(Box::new(applied)));
+    }
+
+    fn batch_applied(&mut self, head: Stamp) {
+        let _ = self.notes.send(Note::BatchEnd(head));
+    }
+}
+
+/// A read model that is ready to hear the journal.
+pub struct Start {
+    /// For the core.
+    pub feed: Feed,
+    /// For readers.
+    pub model: Arc<ReadModel>,
+    /// For the end: joins the thread.
+    pub keeper: Keeper,
+}
+
+/// The running thread.
+pub struct Keeper {
+    thread: JoinHandle<()>,
+}
+
+impl Keeper {
+    /// Opens the store under the data directory, or begins an empty one, and starts the thread.
+    /// `journal` is where the journal can be read again if the store turns out to be wrong.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no thread.
+    pub fn start(data: &Path, journal: &Path) -> std::io::Result<Start> {
+        let directory = store::directory(data);
+        let (store, has, content) = match Store::open(&directory) {
+            Ok(opened) => opened,
+            Err(doubt) => {
+                tracing::warn!(doubt = %doubt.0, "the read model is in doubt and is built again");
+                (fresh(&directory), 0, Content::default())
+            }
+        };
+        let (notes, inbox) = channel::bounded(AHEAD_MAX);
+        let (applied, _) = watch::channel(0);
+        let inner = RwLock::new(Inner { state: State::default(), store });
+        let model = Arc::new(ReadModel { inner, applied });
+        let mut turn = Turn {
+            model: Arc::clone(&model),
+            directory,
+            journal: journal.to_owned(),
+            has,
+            content,
+            expected: Content::default(),
+            verified: has == 0,
+            waiting: Vec::new(),
+            unflushed: false,
+            flushed_at: Instant::now(),
+        };
+        let thread = std::thread::Builder::new().name("read-model".into()).spawn(move || turn.run(&inbox))?;
+        Ok(Start { feed: Feed { notes }, model, keeper: Self { thread } })
+    }
+
+    /// Waits until everything that the core said is applied and flushed. The core must have ended.
+    pub fn join(self) {
+        if self.thread.join().is_err() {
+            tracing::error!("the read model's thread panicked; it will be built again");
+        }
+    }
+}
+
+struct Turn {
+    model: Arc<ReadModel>,
+    directory: PathBuf,
+    journal: PathBuf,
+    /// Up to which command the store has records, as it says.
+    has: u64,
+    /// What the store held when it was opened.
+    content: Content,
+    /// What it should hold up to `has`, as far as the replay has come.
+    expected: Content,
+    verified: bool,
+    waiting: Vec<Applied>,
+    unflushed: bool,
+    flushed_at: Instant,
+}
+
+impl Turn {
+    fn run(&mut self, inbox: &Receiver<Note>) {
+        loop {
+            match inbox.recv_timeout(FLUSH_INTERVAL) {
+                Ok(Note::Applied(applied)) => {
+                    self.waiting.push(*applied);
+                    if self.waiting.len() >= REPLAY_BATCH {
+                        self.apply(None);
+                    }
+                }
+                Ok(Note::BatchEnd(head)) => self.apply(Some(head)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if self.unflushed && self.flushed_at.elapsed() >= FLUSH_INTERVAL {
+                self.flush();
+            }
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        self.flushed_at = Instant::now();
+        self.unflushed = false;
+        if let Err(doubt) = self.model.read(|_, store| store.flush()) {
+            self.rebuild(&doubt);
+        }
+    }
+
+    fn apply(&mut self, head: Option<Stamp>) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let model = Arc::clone(&self.model);
+        let applied = {
+            let mut inner = model.inner.write().expect("only this thread writes, and it lives");
+            self.apply_to(&mut inner, waiting).and_then(|()| match head {
+                Some(head) if !self.verified && head.seq <= self.has => self.verify(head.seq),
+                Some(_) | None => Ok(()),
+            })
+        };
+        if let Err(doubt) = applied {
+            self.rebuild(&doubt);
+        }
+        let seq = model.read(|state, _| state.seq);
+        model.applied.send_replace(seq);
+    }
+
+    fn apply_to(&mut self, inner: &mut Inner, waiting: Vec<Applied>) -> Result<(), Doubt> {
+        let Inner { state, store } = inner;
+        let mut batch = Batch::default();
+        for applied in waiting {
+            let seq = applied.stamp.seq;
+            // After a rebuild from the journal, what the core said meanwhile is known already.
+            if seq <= state.seq {
+                continue;
+            }
+            if seq > self.has && !self.verified {
+                self.verify(seq)?;
+            }
+            if seq > self.has {
+                Applying { state: &mut *state, store: &*store, batch: &mut batch }.apply(&applied)?;
+                continue;
+            }
+            let mut compared = Batch::default();
+            Applying { state: &mut *state, store: &*store, batch: &mut compared }.apply(&applied)?;
+            compared.records().iter().for_each(|(key, value)| self.expected.add(key, value));
+        }
+        if state.seq > self.has {
+            store.commit(batch, state.seq)?;
+            self.has = state.seq;
+            self.unflushed = true;
+        }
+        Ok(())
+    }
+
+    /// Compares what the store held with what the journal says up to the same command.
+    fn verify(&mut self, seq: u64) -> Result<(), Doubt> {
+        if self.has > seq {
+            return Err(Doubt(format!("it goes up to command {}, the journal up to {seq}", self.has)));
+        }
+        if self.expected != self.content {
+            return Err(Doubt("its records are not those of the journal".into()));
+        }
+        self.verified = true;
+        Ok(())
+    }
+
+    /// Builds everything again from the journal, into a new store or, if that fails, into memory.
+    fn rebuild(&mut self, doubt: &Doubt) {
+        tracing::warn!(doubt = %doubt.0, "the read model is in doubt and is built again");
+        // The old store lets go of its files first.
+        self.model.inner.write().expect("only this thread writes").store = Store::in_memory();
+        for fresh in [fresh(&self.directory), Store::in_memory()] {
+            (self.has, self.verified) = (0, true);
+            let mut inner = Inner { state: State::default(), store: fresh };
+            match self.replay_into(&mut inner) {
+                Ok(()) => {
+                    *self.model.inner.write().expect("only this thread writes") = inner;
+                    return;
+                }
+                Err(doubt) => tracing::warn!(doubt = %doubt.0, "the read model could not be built"),
+            }
+        }
+        tracing::error!("the read model is incomplete; restart the node");
+    }
+
+    fn replay_into(&mut self, inner: &mut Inner) -> Result<(), Doubt> {
+        let storage = Disk::existing(&self.journal);
+        let (notes, inbox) = channel::bounded(AHEAD_MAX);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                let mut feed = Feed { notes };
+                let mut machine = Exchange::default();
+                merit_replay::core::replay(&storage, &mut machine, &mut feed, &mut |_| {})
+            });
+            let applied = self.apply_all(inner, &inbox);
+            // The reader must not wait for a place in a channel that nobody empties.
+            drop(inbox);
+            match reader.join() {
+                Ok(Ok(_)) => applied,
+                Ok(Err(error)) => Err(Doubt(error.to_string())),
+                Err(_) => Err(Doubt("the journal could not be read again".into())),
+            }
+        })
+    }
+
+    fn apply_all(&mut self, inner: &mut Inner, inbox: &Receiver<Note>) -> Result<(), Doubt> {
+        let mut waiting = Vec::new();
+        for note in inbox {
+            if let Note::Applied(applied) = note {
+                waiting.push(*applied);
+            }
+            if waiting.len() >= REPLAY_BATCH {
+                self.apply_to(inner, std::mem::take(&mut waiting))?;
+            }
+        }
+        self.apply_to(inner, waiting)
+    }
+}
+
+/// An empty store in the directory, or in memory if there can be none.
+fn fresh(directory: &Path) -> Store {
+    let opened = Store::delete(directory)
+        .map_err(|error| Doubt(error.to_string()))
+        .and_then(|()| Store::open(directory));
+    match opened {
+        Ok((store, _, _)) => store,
+        Err(doubt) => {
+            tracing::error!(doubt = %doubt.0, "the read model stays in memory until the next start");
+            Store::in_memory()
+        }
+    }
+}

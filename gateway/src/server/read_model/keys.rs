@@ -1,0 +1,67 @@
+//! Keys of the records in the store. Numbers are big-endian so that keys sort as they do.
+
+use crate::server::convert::event::stream_tag;
+use merit_engine::calendar::Day;
+use merit_engine::event::Stream;
+use merit_engine::ids::{AuctionId, Market, MemberId};
+
+/// An event: stream, number.
+#[must_use]
+pub fn event(stream: Stream, seq: u64) -> Vec<u8> {
+    [events(stream).as_slice(), &seq.to_be_bytes()].concat()
+}
+
+/// All events of a stream.
+#[must_use]
+pub fn events(stream: Stream) -> Vec<u8> {
+    [b"e".as_slice(), &stream_tag(stream)].concat()
+}
+
+/// The number in the key of an event.
+#[must_use]
+pub fn event_seq(key: &[u8]) -> Option<u64> {
+    let (_, seq) = key.split_last_chunk::<8>()?;
+    Some(u64::from_be_bytes(*seq))
+}
+
+/// The first answer to an order command.
+#[must_use]
+pub fn request(member: MemberId, id: &str) -> Vec<u8> {
+    [b"r".as_slice(), &member.0.to_be_bytes(), id.as_bytes()].concat()
+}
+
+/// The aggregated curve of an area and period of an auction.
+#[must_use]
+pub fn curve(auction: AuctionId, period: u16, area: u16) -> Vec<u8> {
+    [curves(auction, period).as_slice(), &area.to_be_bytes()].concat()
+}
+
+/// All aggregated curves of a period of an auction.
+#[must_use]
+pub fn curves(auction: AuctionId, period: u16) -> Vec<u8> {
+    [b"c".as_slice(), &auction_key(auction), &period.to_be_bytes()].concat()
+}
+
+/// What an auction adds to a member's statement.
+#[must_use]
+pub fn statement(member: MemberId, auction: AuctionId) -> Vec<u8> {
+    let [_, _, _, _, market, session_high, session_low] = auction_key(auction);
+    let day = statements(member, auction.day);
+    [day.as_slice(), &[market, session_high, session_low]].concat()
+}
+
+/// All parts of a member's statement of a day.
+#[must_use]
+pub fn statements(member: MemberId, day: Day) -> Vec<u8> {
+    [b"s".as_slice(), &member.0.to_be_bytes(), &day.0.to_be_bytes()].concat()
+}
+
+fn auction_key(auction: AuctionId) -> [u8; 7] {
+    let [a, b, c, d] = auction.day.0.to_be_bytes();
+    let market = match auction.market {
+        Market::Dam => 1,
+        Market::Rtm => 2,
+    };
+    let [high, low] = auction.session.to_be_bytes();
+    [a, b, c, d, market, high, low]
+}

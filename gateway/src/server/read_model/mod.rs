@@ -1,0 +1,115 @@
+//! What readers are told: built from the journal's commands, answers and events, and from nothing else.
+//!
+//! One thread applies what the core has applied and hands it on in batches; readers see whole batches.
+//! Small things live in memory ([`state`]); the event log of every stream, first answers by request
+//! id, curves and statements live in the [`store`], which is sled. At a start the journal is replayed
+//! anyway, so memory is always built again; records that the store has already are only compared, not
+//! written. What is there must be, record by record, what the journal says, or the store is deleted
+//! and filled again.
+//!
+//! # Deliberately absent
+//!
+//! - **Authority.** No acknowledgement waits for this and no command depends on it.
+//! - **Sealed content for others.** Each stream's records are read under its own key only.
+
+mod apply;
+mod keeper;
+pub mod keys;
+mod queries;
+pub mod registry;
+pub mod state;
+pub mod store;
+
+pub use keeper::{Feed, Keeper, Start};
+pub use queries::Page;
+
+use super::certificate::Fingerprint;
+use super::convert::order_in;
+use super::exchange::Reply;
+use super::identity::{Directory, Identity};
+use merit_engine::event::{AuctionInfo, Event};
+use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId};
+use merit_replay::frame::Stamp;
+use state::State;
+use std::sync::{Arc, RwLock};
+use store::{Doubt, Store};
+use tokio::sync::watch;
+
+/// A command as the core has applied it.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Its place.
+    pub stamp: Stamp,
+    /// What the asker was told.
+    pub reply: Arc<Reply>,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// The read model, as readers see it.
+#[derive(Debug)]
+pub struct ReadModel {
+    inner: RwLock<Inner>,
+    applied: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    store: Store,
+}
+
+impl ReadModel {
+    /// Looks at the model between two batches.
+    pub fn read<R>(&self, look: impl FnOnce(&State, &Store) -> R) -> R {
+        let inner = self.inner.read().expect("the keeper does not panic while it writes");
+        look(&inner.state, &inner.store)
+    }
+
+    /// Follows the last command applied.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    /// Waits until a command is applied here too.
+    pub async fn caught_up(&self, seq: u64) {
+        // An error means that the keeper has ended: then this is all there will be.
+        let _ = self.watch().wait_for(|applied| *applied >= seq).await;
+    }
+}
+
+impl Directory for ReadModel {
+    fn lookup(&self, fingerprint: &Fingerprint) -> Option<Identity> {
+        self.read(|state, _| state.registry.user_of(fingerprint).map(|it| it.identity.clone()))
+    }
+
+    fn lookup_name(&self, name: &str) -> Option<Identity> {
+        self.read(|state, _| state.registry.user_named(name).map(|it| it.identity.clone()))
+    }
+}
+
+impl order_in::Directory for ReadModel {
+    fn auction(&self, auction: AuctionId) -> Option<Arc<AuctionInfo>> {
+        self.read(|state, _| state.auctions.get(&auction).map(|it| Arc::clone(&it.info)))
+    }
+
+    fn portfolio(&self, code: &str) -> Option<(PortfolioId, MemberId)> {
+        self.read(|state, _| state.registry.portfolio_of(code))
+    }
+
+    fn order_named(&self, member: MemberId, client_order_id: &str) -> Option<OrderId> {
+        self.read(|state, store| queries::order_named(state, store, member, client_order_id)).ok().flatten()
+    }
+
+    fn auction_of(&self, member: MemberId, order: OrderId) -> Option<AuctionId> {
+        let own =
+            |state: &State| state.orders.get(&order).filter(|it| it.member == member).map(|it| it.auction);
+        self.read(|state, _| own(state))
+    }
+}
+
+/// Turns a doubt into nothing, after saying so.
+fn log_doubt(doubt: &Doubt) {
+    tracing::error!(doubt = %doubt.0, "the read model's store cannot be read");
+}

@@ -1,0 +1,186 @@
+//! Reads that need more than one record: orders, answers, lists.
+
+use super::state::{OrderEntry, State};
+use super::store::{Doubt, Store};
+use super::{ReadModel, keys, log_doubt};
+use merit_engine::event::Stream;
+use merit_engine::ids::{AuctionId, MemberId, OrderId};
+use merit_proto::v1;
+use prost::Message;
+use v1::stream_events_response::Event as MemberEvent;
+
+/// One page of orders.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// The orders.
+    pub orders: Vec<v1::Order>,
+    /// The last of them, if there may be more.
+    pub more_after: Option<OrderId>,
+    /// Number of the last event of the member's stream that the page contains.
+    pub head_seq: u64,
+}
+
+/// The order that a command with this id entered.
+pub(super) fn order_named(
+    state: &State,
+    store: &Store,
+    member: MemberId,
+    client_order_id: &str,
+) -> Result<Option<OrderId>, Doubt> {
+    let Some(answer) = answer(store, member, client_order_id)? else { return Ok(None) };
+    let Some(v1::order_answer::Outcome::Accepted(accepted)) = answer.outcome else { return Ok(None) };
+    let order = accepted.order_id.map(OrderId);
+    // The id of an amendment or cancellation does not name an order.
+    Ok(order.filter(|it| state.orders.get(it).is_some_and(|it| *it.client_order_id == *client_order_id)))
+}
+
+fn answer(store: &Store, member: MemberId, id: &str) -> Result<Option<v1::OrderAnswer>, Doubt> {
+    let Some(bytes) = store.get(&keys::request(member, id))? else { return Ok(None) };
+    decode(&bytes).map(Some)
+}
+
+fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Doubt> {
+    M::decode(bytes).map_err(|error| Doubt(error.to_string()))
+}
+
+fn member_event(store: &Store, member: MemberId, seq: u64) -> Result<Option<MemberEvent>, Doubt> {
+    let bytes = store.get(&keys::event(Stream::Member(member), seq))?;
+    let bytes = bytes.ok_or_else(|| Doubt(format!("event {seq} of a member is missing")))?;
+    Ok(decode::<v1::StreamEventsResponse>(&bytes)?.event)
+}
+
+fn shown(state: &State, store: &Store, entry: &OrderEntry, with_versions: bool) -> Result<v1::Order, Doubt> {
+    let Some(MemberEvent::Order(mut order)) = member_event(store, entry.member, entry.latest)? else {
+        return Err(Doubt("an order's event is something else".into()));
+    };
+    order.state = state.order_state(entry).into();
+    if with_versions {
+        for seq in &entry.versions {
+            if let Some(MemberEvent::Order(version)) = member_event(store, entry.member, *seq)? {
+                order.versions.extend(version.current);
+            }
+        }
+    }
+    if let Some(seq) = entry.result_seq
+        && let Some(MemberEvent::Result(result)) = member_event(store, entry.member, seq)?
+    {
+        order.result = Some(result);
+    }
+    Ok(order)
+}
+
+impl ReadModel {
+    /// An order of a member.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn order(
+        &self,
+        member: MemberId,
+        order: OrderId,
+        with_versions: bool,
+    ) -> Result<Option<v1::Order>, Doubt> {
+        self.read(|state, store| {
+            let own = state.orders.get(&order).filter(|it| it.member == member);
+            own.map(|entry| shown(state, store, entry, with_versions)).transpose()
+        })
+    }
+
+    /// The first answer to a command of a member.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn answer(&self, member: MemberId, id: &str) -> Result<Option<v1::OrderAnswer>, Doubt> {
+        self.read(|_, store| answer(store, member, id))
+    }
+
+    /// Orders of a member by number, after `after`, that `wanted` wants.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn orders(
+        &self,
+        member: MemberId,
+        auction: Option<AuctionId>,
+        after: OrderId,
+        limit: usize,
+        wanted: impl Fn(&v1::Order) -> bool,
+    ) -> Result<Page, Doubt> {
+        self.read(|state, store| {
+            let lists: Vec<&Vec<OrderId>> = match auction {
+                Some(auction) => state.orders_in.get(&(member, auction)).into_iter().collect(),
+                None => {
+                    let of_member = state.orders_in.iter().filter(|((owner, _), _)| *owner == member);
+                    of_member.map(|(_, list)| list).collect()
+                }
+            };
+            let mut ids: Vec<OrderId> =
+                lists.into_iter().flatten().copied().filter(|it| *it > after).collect();
+            ids.sort_unstable();
+            let mut page = Page { head_seq: state.head(Stream::Member(member)), ..Page::default() };
+            for id in ids {
+                let Some(entry) = state.orders.get(&id) else { continue };
+                if page.orders.len() == limit {
+                    page.more_after = page.orders.last().map(|it| OrderId(it.order_id));
+                    break;
+                }
+                let order = shown(state, store, entry, false)?;
+                if wanted(&order) {
+                    page.orders.push(order);
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    /// One event of a stream as its message.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn message<M: Message + Default>(&self, stream: Stream, seq: u64) -> Result<Option<M>, Doubt> {
+        let bytes = self.read(|_, store| store.get(&keys::event(stream, seq)))?;
+        bytes.map(|it| decode(&it)).transpose()
+    }
+
+    /// Up to `limit` events of a stream from a number on, as bytes, and the stream's head. Nothing is
+    /// left out between them.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read or lacks one.
+    pub fn events(&self, stream: Stream, from: u64, limit: usize) -> Result<(Vec<Vec<u8>>, u64), Doubt> {
+        self.read(|state, store| {
+            let head = state.head(stream);
+            if from > head {
+                return Ok((Vec::new(), head));
+            }
+            let records = store.range(&keys::events(stream), &keys::event(stream, from), limit)?;
+            let mut events = Vec::with_capacity(records.len());
+            for ((key, value), expected) in records.into_iter().zip(from..) {
+                if keys::event_seq(&key) != Some(expected) {
+                    return Err(Doubt(format!("event {expected} of a stream is missing")));
+                }
+                events.push(value.to_vec());
+            }
+            if events.is_empty() {
+                return Err(Doubt(format!("event {from} of a stream is missing")));
+            }
+            Ok((events, head))
+        })
+    }
+
+    /// All records whose keys begin with a prefix, decoded.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn all<M: Message + Default>(&self, prefix: &[u8]) -> Result<Vec<M>, Doubt> {
+        let records = self.read(|_, store| store.range(prefix, prefix, usize::MAX))?;
+        let read: Result<Vec<M>, Doubt> = records.iter().map(|(_, value)| decode(value)).collect();
+        read.inspect_err(log_doubt)
+    }
+}

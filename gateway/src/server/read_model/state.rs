@@ -1,0 +1,103 @@
+//! What the read model keeps in memory: small things that most requests need, and where in the
+//! streams the bulky ones stand.
+
+use super::registry::Registry;
+use merit_engine::calendar::Day;
+use merit_engine::event::{Account, AuctionInfo, Phase, Stream};
+use merit_engine::ids::{AuctionId, Market, MemberId, OrderId};
+use merit_engine::rules::MarketRules;
+use merit_proto::v1;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Alarms that are kept for status.
+pub const ALARMS_MAX: usize = 50;
+
+/// An auction as far as it has come.
+#[derive(Clone, Debug)]
+pub struct AuctionEntry {
+    /// What everybody may know.
+    pub info: Arc<AuctionInfo>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// When the next step is due, µs UTC.
+    pub next_due_us: Option<i64>,
+    /// Every phase that has begun, and when.
+    pub history: Vec<(Phase, i64)>,
+    /// Number of the result in the market's stream.
+    pub result_seq: Option<u64>,
+    /// Number of the corridor request in the dispatch centre's stream.
+    pub corridor_seq: Option<u64>,
+    /// (revision, number in the dispatch centre's stream, acknowledged), oldest first.
+    pub schedules: Vec<(u32, u64, bool)>,
+}
+
+/// Where an order stands in its member's stream.
+#[derive(Clone, Debug)]
+pub struct OrderEntry {
+    /// Owner.
+    pub member: MemberId,
+    /// Auction.
+    pub auction: AuctionId,
+    /// Id of the command that entered it.
+    pub client_order_id: Box<str>,
+    /// Number of the event that says how it stands now.
+    pub latest: u64,
+    /// Numbers of its versions, oldest first.
+    pub versions: Vec<u64>,
+    /// Where it is in its life, not counting the gate.
+    pub state: v1::OrderState,
+    /// Number of its result.
+    pub result_seq: Option<u64>,
+}
+
+/// The whole state.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Everybody.
+    pub registry: Registry,
+    /// Every auction ever.
+    pub auctions: BTreeMap<AuctionId, AuctionEntry>,
+    /// Every set of rules.
+    pub rules: BTreeMap<(Market, Day), Arc<MarketRules>>,
+    /// Every order ever.
+    pub orders: BTreeMap<OrderId, OrderEntry>,
+    /// Orders of a member in an auction, in the order of their numbers.
+    pub orders_in: BTreeMap<(MemberId, AuctionId), Vec<OrderId>>,
+    /// Number of the last event of each stream.
+    pub heads: BTreeMap<Stream, u64>,
+    /// Balances, minor units.
+    pub balances: BTreeMap<Account, i128>,
+    /// The last alarms, oldest first: (journaled time, µs; what).
+    pub alarms: Vec<(i64, v1::Alarm)>,
+    /// Last command applied.
+    pub seq: u64,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Its time, µs UTC.
+    pub time_us: i64,
+}
+
+impl State {
+    /// Number of the last event of a stream; 0 if it had none.
+    #[must_use]
+    pub fn head(&self, stream: Stream) -> u64 {
+        self.heads.get(&stream).copied().unwrap_or(0)
+    }
+
+    /// Rules of a market on a delivery day.
+    #[must_use]
+    pub fn rules_on(&self, market: Market, day: Day) -> Option<&Arc<MarketRules>> {
+        let until = self.rules.range((market, Day::MIN)..=(market, day));
+        until.last().map(|(_, rules)| rules)
+    }
+
+    /// Where an order is in its life, the gate included.
+    #[must_use]
+    pub fn order_state(&self, order: &OrderEntry) -> v1::OrderState {
+        let sealed = self.auctions.get(&order.auction).is_some_and(|it| {
+            !matches!(it.phase, Phase::Scheduled | Phase::Open) || it.info.gate_us <= self.time_us
+        });
+        if order.state == v1::OrderState::Live && sealed { v1::OrderState::Sealed } else { order.state }
+    }
+}

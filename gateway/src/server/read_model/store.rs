@@ -1,0 +1,225 @@
+//! Where the read model keeps what is bulky: sled beside the journal, or memory if sled fails.
+//!
+//! Nothing here is an authority. Every record is a function of the journal, `applied_seq` is written
+//! in the same batch, and the sum over all records is compared with what the journal gives before a
+//! record is believed. On any doubt the directory is deleted and filled again.
+
+use sled::IVec;
+use std::collections::BTreeMap;
+use std::hash::Hasher as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::RwLock;
+
+const META: &[u8] = b"!meta";
+const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What is kept, and how to tell that it is whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Number of records.
+    pub records: u64,
+    /// Sum of the hashes of all records; independent of their order.
+    pub sum: u64,
+}
+
+impl Content {
+    /// Adds one record.
+    pub fn add(&mut self, key: &[u8], value: &[u8]) {
+        // A hash that another release computes otherwise makes every store doubtful, which is right.
+        let mut hasher = std::hash::DefaultHasher::new();
+        hasher.write_usize(key.len());
+        hasher.write(key);
+        hasher.write(value);
+        self.sum = self.sum.wrapping_add(hasher.finish());
+        self.records += 1;
+    }
+}
+
+/// Records to be written together.
+#[derive(Debug, Default)]
+pub struct Batch {
+    records: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Batch {
+    /// Adds one record. Records are written once and never changed.
+    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.records.push((key, value));
+    }
+
+    /// The records so far.
+    #[must_use]
+    pub fn records(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        &self.records
+    }
+
+    /// The value of a key in this batch.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
+        self.records.iter().rev().find(|(it, _)| it == key).map(|(_, value)| value.as_slice())
+    }
+}
+
+/// Why a store cannot be used (any more); it is then deleted and filled again.
+#[derive(Clone, Debug)]
+pub struct Doubt(pub String);
+
+/// The store.
+#[derive(Debug)]
+pub struct Store {
+    backend: Backend,
+}
+
+#[derive(Debug)]
+enum Backend {
+    Sled(sled::Db),
+    Memory(RwLock<BTreeMap<Vec<u8>, IVec>>),
+}
+
+impl Store {
+    /// A store that forgets everything at the end of the process.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self { backend: Backend::Memory(RwLock::new(BTreeMap::new())) }
+    }
+
+    /// Opens the store in a directory and reads all of it: what it holds and up to which command.
+    ///
+    /// # Errors
+    ///
+    /// If sled cannot open or read it, or it says nothing about how far it is.
+    pub fn open(directory: &Path) -> Result<(Self, u64, Content), Doubt> {
+        // sled panics on some damaged files instead of returning an error.
+        catch_unwind(AssertUnwindSafe(|| Self::open_checked(directory)))
+            .unwrap_or_else(|_| Err(Doubt("sled panicked while opening".into())))
+    }
+
+    fn open_checked(directory: &Path) -> Result<(Self, u64, Content), Doubt> {
+        let db = sled::Config::new()
+            .path(directory)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(None)
+            .open()
+            .map_err(|error| Doubt(error.to_string()))?;
+        let mut content = Content::default();
+        let mut applied = 0;
+        for record in db.iter() {
+            let (key, value) = record.map_err(|error| Doubt(error.to_string()))?;
+            if key == META {
+                let bytes = value.as_ref().try_into().map_err(|_| Doubt("the marker is damaged".into()))?;
+                applied = u64::from_le_bytes(bytes);
+            } else {
+                content.add(&key, &value);
+            }
+        }
+        if applied == 0 && content.records > 0 {
+            return Err(Doubt("records without a marker".into()));
+        }
+        Ok((Self { backend: Backend::Sled(db) }, applied, content))
+    }
+
+    /// Deletes the directory of a store.
+    ///
+    /// # Errors
+    ///
+    /// If it exists and cannot be deleted.
+    pub fn delete(directory: &Path) -> std::io::Result<()> {
+        match std::fs::remove_dir_all(directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Writes a batch and how far it goes, all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails: the store must not be used any more.
+    pub fn commit(&self, batch: Batch, applied_seq: u64) -> Result<(), Doubt> {
+        match &self.backend {
+            Backend::Sled(db) => {
+                let mut writes = sled::Batch::default();
+                for (key, value) in batch.records {
+                    writes.insert(key, value);
+                }
+                writes.insert(META, &applied_seq.to_le_bytes());
+                let commit = catch_unwind(AssertUnwindSafe(|| db.apply_batch(writes)));
+                flatten(commit)
+            }
+            Backend::Memory(map) => {
+                let mut map = map.write().expect("no writer of this map panics");
+                map.extend(batch.records.into_iter().map(|(key, value)| (key, IVec::from(value))));
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands what was written to the disk.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails: the store must not be used any more.
+    pub fn flush(&self) -> Result<(), Doubt> {
+        match &self.backend {
+            Backend::Sled(db) => flatten(catch_unwind(AssertUnwindSafe(|| db.flush().map(|_| ())))),
+            Backend::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The record of a key.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails.
+    pub fn get(&self, key: &[u8]) -> Result<Option<IVec>, Doubt> {
+        match &self.backend {
+            Backend::Sled(db) => flatten(catch_unwind(AssertUnwindSafe(|| db.get(key)))),
+            Backend::Memory(map) => Ok(map.read().expect("no writer of this map panics").get(key).cloned()),
+        }
+    }
+
+    /// Up to `limit` records from `first` on whose keys begin with `prefix`, by key.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails.
+    pub fn range(&self, prefix: &[u8], first: &[u8], limit: usize) -> Result<Vec<(IVec, IVec)>, Doubt> {
+        match &self.backend {
+            Backend::Sled(db) => {
+                let read = || {
+                    let with_prefix = |record: &sled::Result<(IVec, IVec)>| {
+                        record.as_ref().map_or(true, |(key, _)| key.starts_with(prefix))
+                    };
+                    db.range(first..).take_while(with_prefix).take(limit).collect()
+                };
+                flatten(catch_unwind(AssertUnwindSafe(read)))
+            }
+            Backend::Memory(map) => {
+                let map = map.read().expect("no writer of this map panics");
+                let from = map.range(first.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+                Ok(from.take(limit).map(|(key, value)| (IVec::from(key.as_slice()), value.clone())).collect())
+            }
+        }
+    }
+
+    /// Whether records outlive the process.
+    #[must_use]
+    pub fn lasts(&self) -> bool {
+        matches!(self.backend, Backend::Sled(_))
+    }
+}
+
+fn flatten<T>(result: std::thread::Result<sled::Result<T>>) -> Result<T, Doubt> {
+    match result {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => Err(Doubt(error.to_string())),
+        Err(_) => Err(Doubt("sled panicked".into())),
+    }
+}
+
+/// The directory of the read model within the data directory.
+#[must_use]
+pub fn directory(data: &Path) -> PathBuf {
+    data.join("read-model")
+}

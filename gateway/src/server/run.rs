@@ -1,0 +1,398 @@
+//! Starts a node, serves, and stops it: journal, core, read model, door and services in their order.
+
+use super::bootstrap;
+use super::clock::Clock;
+use super::config::{ClockConfig, Config, Limits};
+use super::door::{Door, DoorError, DoorLimits, Security};
+use super::exchange::Exchange;
+use super::inbox::Inbox;
+use super::layer::Scope;
+use super::node::Node;
+use super::read_model::Keeper;
+use super::services::{Dispatch, MarketData, Member, NOT_IMPLEMENTED, Operator, Replication, Settlement};
+use super::tls::{self, TlsError};
+use merit_proto::reflection;
+use merit_proto::v1::dispatch_service_server::DispatchServiceServer;
+use merit_proto::v1::market_data_service_server::MarketDataServiceServer;
+use merit_proto::v1::member_service_server::MemberServiceServer;
+use merit_proto::v1::operator_service_server::OperatorServiceServer;
+use merit_proto::v1::replication_service_server::ReplicationServiceServer;
+use merit_proto::v1::settlement_service_server::SettlementServiceServer;
+use merit_replay::core::{Core, Epoch};
+use merit_replay::error::JournalError;
+use merit_replay::machine::Clock as JournalClock;
+use merit_replay::runner::{Runner, RunnerOptions, State};
+use merit_replay::segment::{HEADER_BYTES, SegmentHeader, seq_of_name};
+use merit_replay::storage::Storage;
+use merit_replay::storage::disk::Disk;
+use merit_replay::writer::Options;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, Read as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tonic::transport::Server;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// How often the health of order entry is compared with the core's.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
+
+impl JournalClock for Clock {
+    fn now_us(&self) -> i64 {
+        Self::now_us(self)
+    }
+
+    fn until(&self, time_us: i64) -> Duration {
+        match self {
+            // Whoever moves it wakes the core.
+            Self::Manual(_) => Duration::MAX,
+            Self::Wall | Self::Accelerated { .. } => self.wait_until(time_us),
+        }
+    }
+}
+
+/// Why a node does not serve.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The data directory cannot be used.
+    Data(PathBuf, io::Error),
+    /// The journal cannot be used; the error names what to do.
+    Journal(JournalError),
+    /// TLS cannot be set up.
+    Tls(TlsError),
+    /// The door cannot be opened.
+    Door(DoorError),
+    /// What the exchange should start with was refused.
+    Bootstrap(Vec<String>),
+    /// The transport failed.
+    Transport(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Journal(error) => write!(f, "{error}; {}", error.remedy()),
+            Self::Tls(error) => error.fmt(f),
+            Self::Door(error) => error.fmt(f),
+            Self::Bootstrap(faults) => f.write_str(&faults.join("\n")),
+            Self::Transport(error) => f.write_str(error),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// What tests put in place of the real thing.
+#[derive(Default)]
+pub struct Substitutes {
+    /// The clock.
+    pub clock: Option<Clock>,
+    /// The journal's storage.
+    pub storage: Option<Box<dyn Storage>>,
+}
+
+/// A node that serves.
+pub struct Running {
+    node: Arc<Node>,
+    address: SocketAddr,
+    stopping: watch::Sender<bool>,
+    shutdown: oneshot::Sender<()>,
+    served: JoinHandle<Result<(), tonic::transport::Error>>,
+    health: HealthReporter,
+    watcher: JoinHandle<()>,
+    runner: Runner<Exchange>,
+    keeper: Keeper,
+}
+
+/// Serves until `shutdown` is done, and stops in order.
+///
+/// # Errors
+///
+/// What kept the node from starting, or what ended it.
+pub async fn run(
+    config: &Config,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let running = Running::start(config, listener, Substitutes::default()).await?;
+    shutdown.await;
+    running.stop().await
+}
+
+impl Running {
+    /// Starts a node on a listener. It serves when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`].
+    pub async fn start(
+        config: &Config,
+        listener: TcpListener,
+        substitutes: Substitutes,
+    ) -> Result<Self, ServeError> {
+        let security = match &config.tls {
+            Some(files) => Security::MutualTls(tls::server_config(files).map_err(ServeError::Tls)?),
+            None => Security::Plaintext,
+        };
+        let given = config.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&given, substitutes)).await;
+        let opened = opened.map_err(|error| ServeError::Transport(error.to_string()))??;
+        let (stopping, stopped) = watch::channel(false);
+        let node = Arc::new(Node {
+            name: config.node_name.clone(),
+            inbox: opened.inbox,
+            model: opened.model,
+            started_us: opened.clock.now_us(),
+            clock: opened.clock,
+            limits: config.limits,
+            door: OnceLock::new(),
+            stopping: stopped,
+        });
+        node.fresh().await;
+        if let Err(faults) = bootstrap::run(&node, &config.bootstrap).await {
+            end(&node, opened.runner, opened.keeper).await?;
+            return Err(ServeError::Bootstrap(faults));
+        }
+        let address = listener.local_addr().map_err(|error| ServeError::Door(DoorError::Io(error)))?;
+        let (door, incoming) =
+            Door::open(listener, security, door_limits(&config.limits)).map_err(ServeError::Door)?;
+        drop(node.door.set(door));
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let router = router(&node)?.add_service(health_service);
+        let (shutdown, signal) = oneshot::channel::<()>();
+        let served = tokio::spawn(router.serve_with_incoming_shutdown(incoming, async {
+            // A dropped sender stops the server as well.
+            drop(signal.await);
+        }));
+        set_all(&health, ServingStatus::Serving).await;
+        let watcher = tokio::spawn(watch_core(Arc::clone(&node), health.clone()));
+        tracing::info!(%address, node = config.node_name, "serving");
+        let (runner, keeper) = (opened.runner, opened.keeper);
+        Ok(Self { node, address, stopping, shutdown, served, health, watcher, runner, keeper })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The node, for tests and for whoever embeds it.
+    #[must_use]
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Moves a manual clock and has the core look at it; returns whether it was a manual one.
+    #[must_use]
+    pub fn move_clock(&self, time_us: i64) -> bool {
+        let moved = self.node.clock.set(time_us);
+        self.node.inbox.core().wake();
+        moved
+    }
+
+    /// Says that it stops, lets open calls finish, and closes the journal.
+    ///
+    /// # Errors
+    ///
+    /// What ended the core or the transport, if it was not this.
+    pub async fn stop(self) -> Result<(), ServeError> {
+        // Balancers look at health: they must know before the first call is turned away.
+        self.watcher.abort();
+        set_all(&self.health, ServingStatus::NotServing).await;
+        tracing::info!("stopping");
+        self.stopping.send_replace(true);
+        drop(self.shutdown);
+        let mut served = self.served;
+        let drained = tokio::time::timeout(self.node.limits.drain_timeout, &mut served).await;
+        let transport = match drained {
+            Ok(Ok(result)) => result.map_err(|error| ServeError::Transport(error.to_string())),
+            Ok(Err(error)) => Err(ServeError::Transport(error.to_string())),
+            Err(_) => {
+                tracing::warn!("some calls did not finish in time");
+                served.abort();
+                Ok(())
+            }
+        };
+        end(&self.node, self.runner, self.keeper).await?;
+        transport
+    }
+}
+
+/// Stops the core after what it has taken, then the read model.
+async fn end(node: &Arc<Node>, runner: Runner<Exchange>, keeper: Keeper) -> Result<(), ServeError> {
+    let core = node.inbox.core().clone();
+    let ended = tokio::task::spawn_blocking(move || {
+        core.stop();
+        // The engine's memory goes back before anything else happens.
+        let ended = runner.join().map(drop);
+        keeper.join();
+        ended
+    });
+    match ended.await {
+        Ok(result) => result.map_err(ServeError::Journal),
+        Err(error) => Err(ServeError::Transport(error.to_string())),
+    }
+}
+
+struct Opened {
+    inbox: Inbox,
+    model: Arc<super::read_model::ReadModel>,
+    clock: Clock,
+    runner: Runner<Exchange>,
+    keeper: Keeper,
+}
+
+/// Opens the journal, replays it and starts the core.
+fn open(config: &Config, substitutes: Substitutes) -> Result<Opened, ServeError> {
+    let journal = config.data.join("journal");
+    let data = |error| ServeError::Data(journal.clone(), error);
+    std::fs::create_dir_all(&journal).map_err(data)?;
+    let start = Keeper::start(&config.data, &journal).map_err(data)?;
+    let storage: Box<dyn Storage> = match substitutes.storage {
+        Some(storage) => storage,
+        None => Box::new(Disk::create(&journal).map_err(data)?),
+    };
+    let options = Options::new(exchange_id(&journal).map_err(data)?);
+    let feed = Box::new(start.feed);
+    let opened = Core::open(storage, options, Epoch::Same, Exchange::default(), feed, &mut |progress| {
+        tracing::info!(segments = progress.segments_done, of = progress.segments, "replayed");
+    });
+    let (core, found) = opened.map_err(ServeError::Journal)?;
+    if let Some(tail) = found.as_ref().and_then(|it| it.tail.as_ref()) {
+        tracing::warn!(segment = tail.segment, bytes = tail.bytes, seq = tail.seq, "a torn tail was cut");
+    }
+    let head = core.head();
+    let clock = substitutes.clock.unwrap_or_else(|| clock_of(config.clock, head.time_us));
+    let runner = RunnerOptions {
+        node: config.node_name.clone(),
+        inbox_commands: config.limits.inbox_commands_max,
+        batch_commands_max: config.limits.batch_commands_max.max(4_096),
+        ..RunnerOptions::default()
+    };
+    let (handle, runner) = Runner::start(core, clock.clone(), runner).map_err(ServeError::Journal)?;
+    Ok(Opened { inbox: Inbox::new(handle), model: start.model, clock, runner, keeper: start.keeper })
+}
+
+fn clock_of(config: ClockConfig, journaled_us: i64) -> Clock {
+    match config {
+        ClockConfig::Wall => Clock::Wall,
+        ClockConfig::Accelerated { start_us, factor } => {
+            let configured = start_us.unwrap_or_else(|| match journaled_us {
+                0 => Clock::Wall.now_us(),
+                journaled => journaled,
+            });
+            // A restart goes on where the journal ends.
+            Clock::accelerated(configured.max(journaled_us), factor)
+        }
+    }
+}
+
+/// The id of the exchange whose journal is here, or a new one.
+fn exchange_id(journal: &Path) -> io::Result<u128> {
+    let mut first: Option<(u64, PathBuf)> = None;
+    for entry in std::fs::read_dir(journal)? {
+        let entry = entry?;
+        if let Some(seq) = entry.file_name().to_str().and_then(seq_of_name)
+            && first.as_ref().is_none_or(|(known, _)| seq < *known)
+        {
+            first = Some((seq, entry.path()));
+        }
+    }
+    let Some((_, path)) = first else {
+        let mut bytes = [0; 16];
+        aws_lc_rs::rand::fill(&mut bytes)
+            .map_err(|_| io::Error::other("the system gives no random bytes"))?;
+        return Ok(u128::from_le_bytes(bytes));
+    };
+    let mut header = vec![0; HEADER_BYTES];
+    // What is wrong with a header is for recovery to say, which reads it again.
+    match std::fs::File::open(path)?.read_exact(&mut header) {
+        Ok(()) => Ok(SegmentHeader::decode(&header).map_or(0, |it| it.exchange_id)),
+        Err(_) => Ok(0),
+    }
+}
+
+fn door_limits(limits: &Limits) -> DoorLimits {
+    DoorLimits {
+        pending_max: limits.pending_max,
+        pending_per_address_max: limits.pending_per_address_max,
+        open_max: limits.connections_max,
+        open_per_address_max: limits.connections_per_address_max,
+        handshake_max: limits.handshake_timeout,
+    }
+}
+
+type Routes = tonic::transport::server::Router<tower_layer::Stack<Scope, tower_layer::Identity>>;
+
+fn router(node: &Arc<Node>) -> Result<Routes, ServeError> {
+    let limits = node.limits;
+    let bytes = limits.request_bytes_max;
+    let known = reflection::methods();
+    let shown: Vec<&str> =
+        known.iter().map(String::as_str).filter(|it| !NOT_IMPLEMENTED.contains(it)).collect();
+    let shown = reflection::implemented_encoded(&shown).map_err(ServeError::Transport)?;
+    let reflected = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(&shown)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let unreadable = |error: tonic_reflection::server::Error| ServeError::Transport(error.to_string());
+    let node = || Arc::clone(node);
+    Ok(Server::builder()
+        .layer(Scope { request_bytes_max: u64::try_from(bytes).unwrap_or(u64::MAX) })
+        .max_concurrent_streams(Some(limits.streams_per_connection_max))
+        .concurrency_limit_per_connection(limits.calls_per_connection_max)
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
+        .add_service(reflected().build_v1().map_err(unreadable)?)
+        .add_service(reflected().build_v1alpha().map_err(unreadable)?)
+        .add_service(MemberServiceServer::new(Member { node: node() }).max_decoding_message_size(bytes))
+        .add_service(
+            MarketDataServiceServer::new(MarketData { node: node() }).max_decoding_message_size(bytes),
+        )
+        .add_service(DispatchServiceServer::new(Dispatch { node: node() }).max_decoding_message_size(bytes))
+        .add_service(
+            SettlementServiceServer::new(Settlement { node: node() }).max_decoding_message_size(bytes),
+        )
+        .add_service(OperatorServiceServer::new(Operator { node: node() }).max_decoding_message_size(bytes))
+        .add_service(
+            ReplicationServiceServer::new(Replication { node: node() }).max_decoding_message_size(bytes),
+        ))
+}
+
+const SERVICES: [&str; 5] = [
+    "merit.v1.MemberService",
+    "merit.v1.MarketDataService",
+    "merit.v1.DispatchService",
+    "merit.v1.SettlementService",
+    "merit.v1.OperatorService",
+];
+
+async fn set_all(health: &HealthReporter, status: ServingStatus) {
+    for service in SERVICES.iter().chain(&[""]) {
+        health.set_service_status(service, status).await;
+    }
+}
+
+/// Order entry is healthy while the core takes commands; reads go on either way.
+async fn watch_core(node: Arc<Node>, health: HealthReporter) {
+    let mut healthy = true;
+    loop {
+        tokio::time::sleep(HEALTH_INTERVAL).await;
+        let now = node.inbox.status().state == State::Running;
+        if now != healthy {
+            healthy = now;
+            let status = if now { ServingStatus::Serving } else { ServingStatus::NotServing };
+            tracing::warn!(taking_orders = now, "the core's state changed");
+            health.set_service_status("merit.v1.MemberService", status).await;
+        }
+    }
+}

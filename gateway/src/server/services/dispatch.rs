@@ -1,0 +1,222 @@
+//! The grid dispatch centre's door.
+
+use super::requests;
+use crate::server::convert::faults::Faults;
+use crate::server::convert::units::{auction_id, day};
+use crate::server::convert::{dispatch, order_in};
+use crate::server::node::{Caller, Node, doubt};
+use crate::server::read_model::state::AuctionEntry;
+use crate::server::status;
+use crate::server::streams::{self, All, Selection, StreamMessage as _, Streamed, farewell};
+use merit_engine::command::{Action, Role};
+use merit_engine::event::Stream as Log;
+use merit_engine::reject::Reject;
+use merit_proto::v1;
+use merit_proto::v1::dispatch_service_server::DispatchService;
+use merit_proto::v1::stream_dispatch_response::Event;
+use prost::Message as _;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// The service.
+#[derive(Clone)]
+pub struct Dispatch {
+    /// The node.
+    pub node: Arc<Node>,
+}
+
+impl Dispatch {
+    fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        self.node.caller_as(request, &[Role::Dispatch], "the dispatch centre")
+    }
+
+    fn event(&self, seq: u64) -> Result<Event, Status> {
+        let message: Option<v1::StreamDispatchResponse> =
+            self.node.model.message(Log::Dispatch, seq).map_err(doubt)?;
+        message.and_then(|it| it.event).ok_or_else(|| status::internal("an event is missing"))
+    }
+
+    fn schedule(&self, entry: &AuctionEntry, revision: Option<u32>) -> Result<Option<v1::Schedule>, Status> {
+        let wanted = |it: &&(u32, u64, bool)| revision.is_none_or(|revision| revision == it.0);
+        let Some((_, seq, acknowledged)) = entry.schedules.iter().rev().find(wanted) else { return Ok(None) };
+        match self.event(*seq)? {
+            Event::Schedule(mut schedule) => {
+                schedule.acknowledged = *acknowledged;
+                Ok(Some(schedule))
+            }
+            Event::Heartbeat(_)
+            | Event::GoingAway(_)
+            | Event::CorridorRequest(_)
+            | Event::Capacities(_)
+            | Event::Acknowledged(_) => Err(status::internal("a schedule is missing")),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl DispatchService for Dispatch {
+    type StreamSchedulesStream = Streamed<v1::StreamSchedulesResponse>;
+    type StreamDispatchStream = Streamed<v1::StreamDispatchResponse>;
+
+    async fn get_corridor_request(
+        &self,
+        request: Request<v1::GetCorridorRequestRequest>,
+    ) -> Result<Response<v1::GetCorridorRequestResponse>, Status> {
+        self.caller(&request)?;
+        self.node.fresh().await;
+        let name = request.into_inner().auction_id;
+        let id = auction_id(&name).ok_or_else(|| status::not_found("auction"))?;
+        let entry = self.node.model.read(|state, _| state.auctions.get(&id).cloned());
+        let entry = entry.ok_or_else(|| status::not_found("auction"))?;
+        let response = match entry.corridor_seq {
+            None => v1::GetCorridorRequestResponse {
+                status: v1::PublicationStatus::NotPublished.into(),
+                request: None,
+            },
+            Some(seq) => match self.event(seq)? {
+                Event::CorridorRequest(found) => v1::GetCorridorRequestResponse {
+                    status: v1::PublicationStatus::Provisional.into(),
+                    request: Some(found),
+                },
+                Event::Heartbeat(_)
+                | Event::GoingAway(_)
+                | Event::Capacities(_)
+                | Event::Schedule(_)
+                | Event::Acknowledged(_) => {
+                    return Err(status::internal("a corridor request is missing"));
+                }
+            },
+        };
+        Ok(Response::new(response))
+    }
+
+    async fn submit_transfer_capacity(
+        &self,
+        request: Request<v1::SubmitTransferCapacityRequest>,
+    ) -> Result<Response<v1::SubmitTransferCapacityResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let id = dispatch::auction_named(&asked.auction_id, &mut faults);
+        let info = id.and_then(|it| order_in::Directory::auction(&*self.node.model, it));
+        if id.is_some() && info.is_none() {
+            faults.reject(Reject::UnknownAuction, "auction_id");
+        }
+        let action = info.and_then(|info| dispatch::capacity_in(&asked, &info, &mut faults));
+        let answer =
+            requests::execute(&self.node, &caller, &asked.request_id, action, faults, "capacities").await?;
+        Ok(Response::new(v1::SubmitTransferCapacityResponse { answer: Some(answer) }))
+    }
+
+    async fn get_schedules(
+        &self,
+        request: Request<v1::GetSchedulesRequest>,
+    ) -> Result<Response<v1::GetSchedulesResponse>, Status> {
+        self.caller(&request)?;
+        let asked = request.into_inner();
+        self.node.fresh().await;
+        let auction = match asked.auction_id.as_deref() {
+            Some(name) => Some(auction_id(name).ok_or_else(|| status::not_found("auction"))?),
+            None => None,
+        };
+        let delivery = match asked.delivery_day.as_deref() {
+            Some(text) => {
+                let rule = "must be a day like 2026-11-23 that exists";
+                Some(day(text).ok_or_else(|| status::invalid_argument("delivery_day", rule))?)
+            }
+            None if auction.is_none() => {
+                return Err(status::invalid_argument("delivery_day", "is needed if no auction is given"));
+            }
+            None => None,
+        };
+        let mut entries: Vec<AuctionEntry> = self.node.model.read(|state, _| {
+            let of_day = |day| state.auctions.iter().filter(move |(id, _)| id.day == day);
+            match (auction, delivery) {
+                (Some(id), _) => state.auctions.get(&id).cloned().into_iter().collect(),
+                (None, Some(day)) => of_day(day).map(|(_, it)| it.clone()).collect(),
+                (None, None) => Vec::new(),
+            }
+        });
+        entries.sort_by_key(|it| (it.info.delivery_start_us, it.info.auction));
+        let mut schedules = Vec::new();
+        for entry in &entries {
+            schedules.extend(self.schedule(entry, asked.revision)?);
+        }
+        Ok(Response::new(v1::GetSchedulesResponse { schedules }))
+    }
+
+    async fn stream_schedules(
+        &self,
+        request: Request<v1::StreamSchedulesRequest>,
+    ) -> Result<Response<Self::StreamSchedulesStream>, Status> {
+        self.caller(&request)?;
+        self.node.fresh().await;
+        let from = request.into_inner().from_seq;
+        let previous = self.node.model.read(|state, _| {
+            let before = from.unwrap_or(state.head(Log::Dispatch) + 1);
+            let all = state.auctions.values().flat_map(|it| &it.schedules).map(|(_, seq, _)| *seq);
+            all.filter(|it| *it < before).max()
+        });
+        streams::open(&self.node, Log::Dispatch, from, Schedules { previous }, Vec::new()).await
+    }
+
+    async fn acknowledge_schedule(
+        &self,
+        request: Request<v1::AcknowledgeScheduleRequest>,
+    ) -> Result<Response<v1::AcknowledgeScheduleResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let auction = dispatch::auction_named(&asked.auction_id, &mut faults);
+        let revision = asked.revision;
+        let action = auction.map(|auction| Action::AcknowledgeSchedule { auction, revision });
+        let answer =
+            requests::execute(&self.node, &caller, &asked.request_id, action, faults, "revision").await?;
+        Ok(Response::new(v1::AcknowledgeScheduleResponse { answer: Some(answer) }))
+    }
+
+    async fn stream_dispatch(
+        &self,
+        request: Request<v1::StreamDispatchRequest>,
+    ) -> Result<Response<Self::StreamDispatchStream>, Status> {
+        self.caller(&request)?;
+        let from = request.into_inner().from_seq;
+        streams::open(&self.node, Log::Dispatch, from, All, Vec::new()).await
+    }
+}
+
+/// Schedules out of the dispatch centre's stream; each names the one before it.
+struct Schedules {
+    previous: Option<u64>,
+}
+
+impl Selection<v1::StreamSchedulesResponse> for Schedules {
+    fn select(
+        &mut self,
+        seq: u64,
+        bytes: &[u8],
+        head: u64,
+    ) -> Result<Option<v1::StreamSchedulesResponse>, Status> {
+        let message = v1::StreamDispatchResponse::decode(bytes);
+        let mut message = message.map_err(|_| status::internal("an event cannot be decoded"))?;
+        if let Some(position) = message.position_mut() {
+            position.head_seq = head;
+        }
+        let Some(Event::Schedule(schedule)) = message.event else { return Ok(None) };
+        Ok(Some(v1::StreamSchedulesResponse {
+            position: message.position,
+            previous_seq: self.previous.replace(seq),
+            event: Some(v1::stream_schedules_response::Event::Schedule(schedule)),
+        }))
+    }
+
+    fn heartbeat(&self, position: v1::Position) -> v1::StreamSchedulesResponse {
+        let event = v1::stream_schedules_response::Event::Heartbeat(v1::Heartbeat { oldest_seq: 1 });
+        v1::StreamSchedulesResponse { position: Some(position), previous_seq: None, event: Some(event) }
+    }
+
+    fn going_away(&self, position: v1::Position) -> v1::StreamSchedulesResponse {
+        let event = v1::stream_schedules_response::Event::GoingAway(farewell());
+        v1::StreamSchedulesResponse { position: Some(position), previous_seq: None, event: Some(event) }
+    }
+}

@@ -1,0 +1,231 @@
+//! Order commands on their way to the core and back, whichever call they came in.
+
+use crate::server::convert::faults::{Faults, Paths};
+use crate::server::convert::{order_in, order_out};
+use crate::server::exchange::Reply;
+use crate::server::inbox::Answered;
+use crate::server::node::{Caller, Node, doubt};
+use merit_engine::command::{Action, Request};
+use merit_engine::event::Answer;
+use merit_engine::ids::{MemberId, TextId};
+use merit_engine::reject::Reject;
+use merit_proto::v1;
+use tonic::Status;
+
+/// A command as it came, and where it stood in its message.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) command: v1::OrderCommand,
+    pub(super) paths: Paths,
+    /// Path of the client's id.
+    pub(super) id_field: String,
+}
+
+impl Asked {
+    /// A command that is a message of its own; `field` is its field there.
+    pub(super) fn single(id: String, command: v1::order_command::Command, field: &'static str) -> Self {
+        let command = v1::OrderCommand { client_order_id: id, command: Some(command) };
+        Self { command, paths: Paths::single(field), id_field: "client_order_id".into() }
+    }
+
+    /// Command `index` of a batch.
+    pub(super) fn in_batch(index: usize, command: v1::OrderCommand) -> Self {
+        let field = match &command.command {
+            Some(v1::order_command::Command::Submit(_)) => "submit",
+            Some(v1::order_command::Command::Amend(_)) => "amend",
+            Some(v1::order_command::Command::Cancel(_)) => "cancel",
+            Some(v1::order_command::Command::CancelAll(_)) => "cancel_all",
+            None => "command",
+        };
+        let id_field = format!("commands[{index}].client_order_id");
+        Self { command, paths: Paths::in_batch(index, field), id_field }
+    }
+}
+
+/// A command as read: for the core, or refused already.
+pub(super) struct Read {
+    /// For the answer.
+    pub(super) id: String,
+    pub(super) paths: Paths,
+    pub(super) request: Result<Request, Box<(Faults, Option<Request>)>>,
+}
+
+/// Reads one command with what the read model knows now.
+pub(super) fn read(node: &Node, caller: &Caller, member: MemberId, asked: &Asked) -> Read {
+    let mut paths = asked.paths.clone();
+    let mut reader = order_in::Reader::new(&*node.model, member);
+    let id = reader.request_id(&asked.command.client_order_id, &asked.id_field);
+    let action = reader.command(&asked.command, &mut paths);
+    let request = id.zip(action).map(|(id, action)| caller.request(id, action));
+    let request = match request {
+        Some(request) if reader.faults.is_empty() => Ok(request),
+        request => Err(Box::new((reader.faults, request))),
+    };
+    Read { id: asked.command.client_order_id.clone(), paths, request }
+}
+
+/// Reads commands; where something is unknown or wrong it looks again once the read model has caught up.
+pub(super) async fn read_all(node: &Node, caller: &Caller, asked: &[Asked]) -> Result<Vec<Read>, Status> {
+    let member = caller.member()?;
+    let mut all: Vec<Read> = asked.iter().map(|it| read(node, caller, member, it)).collect();
+    if all.iter().any(|it| it.request.is_err()) {
+        node.fresh().await;
+        all = asked.iter().map(|it| read(node, caller, member, it)).collect();
+    }
+    Ok(all)
+}
+
+/// What became of a command that was read: its place among those for the core, or its answer.
+pub(super) enum Step {
+    ForCore { id: String, paths: Paths },
+    Answered(v1::OrderAnswer),
+}
+
+/// Parts commands that go to the core from those that are refused here.
+pub(super) async fn part(
+    node: &Node,
+    member: MemberId,
+    all: Vec<Read>,
+) -> Result<(Vec<Step>, Vec<Request>), Status> {
+    let mut steps = Vec::with_capacity(all.len());
+    let mut requests = Vec::with_capacity(all.len());
+    for it in all {
+        match it.request {
+            Ok(request) => {
+                requests.push(request);
+                steps.push(Step::ForCore { id: it.id, paths: it.paths });
+            }
+            Err(refused) => {
+                let (faults, request) = *refused;
+                let refusals = judge(node, member, &it.id, &it.paths, faults, request).await?;
+                let first = refusals.into_iter().next().unwrap_or_default();
+                steps.push(Step::Answered(order_out::refused_answer(&it.id, first)));
+            }
+        }
+    }
+    Ok((steps, requests))
+}
+
+/// Everything that is wrong with a command that the core cannot be given, in order of precedence: what
+/// was seen here, and what the engine says about the nearest command that it can be asked about.
+pub(super) async fn judge(
+    node: &Node,
+    member: MemberId,
+    id: &str,
+    paths: &Paths,
+    mut faults: Faults,
+    request: Option<Request>,
+) -> Result<Vec<v1::Refusal>, Status> {
+    if faults.malformed_any() {
+        return Ok(faults.sorted());
+    }
+    let known = node.model.answer(member, id).map_err(doubt)?.is_some();
+    if known {
+        faults.reject(Reject::RequestIdReused, format!("{}client_order_id", paths.root));
+    }
+    if let Some(request) = request {
+        let now_us = node.time_us();
+        let refusals = node.inbox.look(move |exchange, _| exchange.engine.dry_run(&request, now_us)).await?;
+        for refusal in &refusals {
+            let refusal = paths.refusal(refusal);
+            // What was rounded to be asked about is judged by its own fault.
+            if !faults.names(&refusal.field) {
+                faults.add(refusal);
+            }
+        }
+    }
+    Ok(faults.sorted())
+}
+
+/// Submits commands that stand or fall together before they are durable, and answers each.
+pub(super) async fn execute(
+    node: &Node,
+    caller: &Caller,
+    asked: &[Asked],
+) -> Result<Vec<v1::OrderAnswer>, Status> {
+    let member = caller.member()?;
+    let all = read_all(node, caller, asked).await?;
+    let (steps, requests) = part(node, member, all).await?;
+    let answered = if requests.is_empty() { Vec::new() } else { node.inbox.submit_all(requests).await? };
+    Ok(answers(node, member, steps, answered).await)
+}
+
+/// Puts the core's answers to their commands.
+pub(super) async fn answers(
+    node: &Node,
+    member: MemberId,
+    steps: Vec<Step>,
+    answered: Vec<Answered>,
+) -> Vec<v1::OrderAnswer> {
+    let mut from_core = answered.into_iter();
+    let mut answers = Vec::with_capacity(steps.len());
+    for step in steps {
+        match step {
+            Step::Answered(answer) => answers.push(answer),
+            Step::ForCore { id, paths } => {
+                if let Some((stamp, reply)) = from_core.next() {
+                    tracing::debug!(client_order_id = %id, journal_seq = stamp.seq, "answered");
+                    answers.push(answer(node, member, &id, &paths, &reply).await);
+                }
+            }
+        }
+    }
+    answers
+}
+
+async fn answer(node: &Node, member: MemberId, id: &str, paths: &Paths, reply: &Reply) -> v1::OrderAnswer {
+    let order = reply.request.as_ref().and_then(|it| it.order).map(|it| it.0);
+    let mut answer = order_out::order_answer(id, &reply.answer, order, reply.member_seq, paths);
+    if answer.replayed {
+        // The first answer's place in the member's stream is in the read model only.
+        let (Answer::Accepted { seq, .. } | Answer::Refused { seq, .. }) = &reply.answer else {
+            return answer;
+        };
+        node.model.caught_up(*seq).await;
+        if let Ok(Some(first)) = node.model.answer(member, id) {
+            answer.seq = first.seq;
+        }
+    }
+    answer
+}
+
+/// A dry run: every command by itself, nothing journaled.
+pub(super) async fn dry_run(
+    node: &Node,
+    caller: &Caller,
+    asked: &[Asked],
+) -> Result<Vec<v1::DryRunResult>, Status> {
+    let member = caller.member()?;
+    let mut results = Vec::with_capacity(asked.len());
+    for it in read_all(node, caller, asked).await? {
+        let (faults, request) = match it.request {
+            Ok(request) => (Faults::default(), Some(request)),
+            Err(refused) => *refused,
+        };
+        // With an id that is used already the engine says whether this is a repeat or a reuse.
+        let repeat = request.is_some() && faults.is_empty();
+        let refusals = if repeat {
+            engine_refusals(node, &it.paths, request).await?
+        } else {
+            judge(node, member, &it.id, &it.paths, faults, request).await?
+        };
+        results.push(v1::DryRunResult { client_order_id: it.id, refusals });
+    }
+    Ok(results)
+}
+
+async fn engine_refusals(
+    node: &Node,
+    paths: &Paths,
+    request: Option<Request>,
+) -> Result<Vec<v1::Refusal>, Status> {
+    let Some(request) = request else { return Ok(Vec::new()) };
+    let now_us = node.time_us();
+    let refusals = node.inbox.look(move |exchange, _| exchange.engine.dry_run(&request, now_us)).await?;
+    Ok(refusals.iter().map(|it| paths.refusal(it)).collect())
+}
+
+/// A request that is not an order command.
+pub(super) fn other_request(caller: &Caller, id: Option<TextId>, action: Option<Action>) -> Option<Request> {
+    id.zip(action).map(|(id, action)| caller.request(id, action))
+}

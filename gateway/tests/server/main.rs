@@ -1,0 +1,5 @@
+//! The node as its users meet it: over real gRPC, with a real journal.
+#![expect(clippy::unwrap_used, reason = "clippy lets only #[test] functions unwrap, not their helpers")]
+
+mod common;
+mod day;
