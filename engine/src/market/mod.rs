@@ -13,6 +13,7 @@ mod admission;
 mod curves;
 mod faults;
 mod orders;
+mod publication;
 mod registry;
 mod requests;
 mod results;

@@ -1,29 +1,20 @@
-//! What a result means for each order and for everybody: quantities, reasons, the published result.
+//! What a result means for each order: quantities and reasons.
 
 use super::curves::{self, Bounds};
-use super::orders::{BookPlace, Order, SealedBook};
+use super::orders::{BookPlace, Order};
 use crate::auction::{Shape, Side};
 use crate::command::OrderBody;
-use crate::digest::{Feed, Hasher};
-use crate::event::{AuctionInfo, PeriodFill, PublishedResult, Reason};
+use crate::event::{AuctionInfo, PeriodFill, Reason};
 use crate::limits::RATIO_UNIT;
 use crate::outcome::Outcome;
-use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
-
-/// Lots traded, index `period * areas + area`.
-pub(super) struct Traded {
-    pub(super) bought: Vec<i64>,
-    pub(super) sold: Vec<i64>,
-}
 
 /// What an order trades in one of its periods.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Trade {
-    pub(super) period: u16,
-    pub(super) bought: i64,
-    pub(super) sold: i64,
+struct Trade {
+    period: u16,
+    bought: i64,
+    sold: i64,
 }
 
 const fn of_side(period: u16, side: Side, lots: i64) -> Trade {
@@ -49,46 +40,32 @@ fn accepted(lots: i64, ratio: u32) -> i64 {
     i64::try_from(part).expect("no more than the quantity").max(1)
 }
 
-/// What an order trades, period by period, in the order of its periods.
-pub(super) fn trades(order: &Order, outcome: &Outcome) -> Vec<Trade> {
+/// Hands what an order trades to `take`: (entry, trade) for each of its periods, in their order.
+fn each_trade(order: &Order, outcome: &Outcome, mut take: impl FnMut(usize, Trade)) {
     match (order.body().as_ref(), &order.place) {
         (OrderBody::Curve { periods, .. }, BookPlace::Curves(handles)) => {
-            let fill = |((period, _), handle): (&(u16, _), &crate::auction::CurveHandle)| {
+            for (entry, ((period, _), handle)) in periods.iter().zip(handles).enumerate() {
                 let at = usize::try_from(handle.0).expect("handles are indexes");
                 let fill = outcome.curves.get(at).copied().unwrap_or_default();
-                Trade { period: *period, bought: fill.bought, sold: fill.sold }
-            };
-            periods.iter().zip(handles).map(fill).collect()
+                take(entry, Trade { period: *period, bought: fill.bought, sold: fill.sold });
+            }
         }
         (OrderBody::Block { side, quantity, .. }, _) => {
             let ratio = ratio(order, outcome);
-            quantity.iter().map(|(period, lots)| of_side(*period, *side, accepted(*lots, ratio))).collect()
+            for (entry, (period, lots)) in quantity.iter().enumerate() {
+                take(entry, of_side(*period, *side, accepted(*lots, ratio)));
+            }
         }
         (OrderBody::Complex { side, curve, .. }, BookPlace::Complex(handle)) => {
             let found = outcome.complex.binary_search_by_key(handle, |it| it.handle);
             let quantity = found.ok().map(|at| &outcome.complex[at].quantity);
-            let lots = |entry: usize| quantity.and_then(|it| it.get(entry)).copied().unwrap_or(0);
-            let of_period =
-                |(entry, it): (usize, &crate::auction::ComplexPeriod)| of_side(it.period, *side, lots(entry));
-            curve.iter().enumerate().map(of_period).collect()
+            for (entry, it) in curve.iter().enumerate() {
+                let lots = quantity.and_then(|it| it.get(entry)).copied().unwrap_or(0);
+                take(entry, of_side(it.period, *side, lots));
+            }
         }
-        (OrderBody::Curve { .. } | OrderBody::Complex { .. }, _) => Vec::new(),
+        (OrderBody::Curve { .. } | OrderBody::Complex { .. }, _) => panic!("a sealed order has its place"),
     }
-}
-
-/// Everything traded, by area and period.
-pub(super) fn traded(sealed: &SealedBook, outcome: &Outcome) -> Traded {
-    let areas = sealed.book().frame().areas.len();
-    let cells = areas * usize::from(sealed.book().frame().periods);
-    let mut all = Traded { bought: vec![0; cells], sold: vec![0; cells] };
-    for order in sealed.orders().iter().filter(|it| it.live) {
-        for trade in trades(order, outcome) {
-            let cell = usize::from(trade.period) * areas + usize::from(order.area);
-            all.bought[cell] += trade.bought;
-            all.sold[cell] += trade.sold;
-        }
-    }
-    all
 }
 
 /// The prices that an order could have seen without transfer limits: lowest for a buyer, highest for
@@ -97,6 +74,7 @@ pub(super) fn traded(sealed: &SealedBook, outcome: &Outcome) -> Traded {
 /// After an unconstrained run they are its prices. A one-run market has none; there they are the
 /// lowest and the highest price of the period in all areas that lines connect with the order's, for
 /// only transfer limits stood between it and those.
+#[derive(Debug)]
 pub(super) struct Unlimited {
     low: Vec<i64>,
     high: Vec<i64>,
@@ -142,6 +120,7 @@ fn islands(info: &AuctionInfo) -> Vec<usize> {
 }
 
 /// Explains orders of one result.
+#[derive(Clone, Copy)]
 pub(super) struct Explainer<'a> {
     pub(super) outcome: &'a Outcome,
     pub(super) unlimited: &'a Unlimited,
@@ -152,9 +131,8 @@ pub(super) struct Explainer<'a> {
 impl Explainer<'_> {
     /// What an order got in each of its periods, and why.
     pub(super) fn fills(&self, order: &Order) -> Vec<PeriodFill> {
-        let trades = trades(order, self.outcome);
-        let mut fills = Vec::with_capacity(trades.len());
-        for (entry, trade) in trades.into_iter().enumerate() {
+        let mut fills = Vec::new();
+        each_trade(order, self.outcome, |entry, trade| {
             let cell = usize::from(trade.period) * self.areas + usize::from(order.area);
             let price = self.outcome.prices[cell];
             let reason = match order.body().as_ref() {
@@ -169,7 +147,7 @@ impl Explainer<'_> {
             };
             let Trade { period, bought, sold } = trade;
             fills.push(PeriodFill { period, price, bought, sold, reason });
-        }
+        });
         fills
     }
 
@@ -226,48 +204,4 @@ impl Explainer<'_> {
             _ => Reason::MarginalShare,
         }
     }
-}
-
-/// The result as everybody may read it.
-pub(super) fn published(
-    info: &Arc<AuctionInfo>,
-    sealed: &SealedBook,
-    outcome: Outcome,
-    capacities: Vec<(Vec<i64>, Vec<i64>)>,
-    congestion_minor: i64,
-) -> PublishedResult {
-    let Traded { bought, sold } = traded(sealed, &outcome);
-    let curves = aggregate_curves(sealed, &outcome);
-    let digest = result_digest(info, sealed, &outcome);
-    let info = Arc::clone(info);
-    PublishedResult { info, outcome, capacities, bought, sold, curves, congestion_minor, digest }
-}
-
-fn aggregate_curves(sealed: &SealedBook, outcome: &Outcome) -> Vec<crate::event::AggregateCurve> {
-    let frame = sealed.book().frame();
-    let areas = frame.areas.len();
-    let bounds = Bounds { min: frame.price_min, max: frame.price_max };
-    let mut cells: Vec<Vec<(Shape, &[crate::auction::Point])>> = vec![Vec::new(); outcome.prices.len()];
-    for order in sealed.orders().iter().filter(|it| it.live) {
-        if let OrderBody::Curve { shape, periods } = order.body().as_ref() {
-            for (period, points) in periods {
-                let cell = usize::from(*period) * areas + usize::from(order.area);
-                cells[cell].push((*shape, points));
-            }
-        }
-    }
-    let priced = cells.iter().zip(&outcome.prices);
-    priced.map(|(curves, price)| curves::aggregate(curves, *price, bounds)).collect()
-}
-
-/// Digest of the auction, the orders that stood at the gate and what came of them.
-fn result_digest(info: &AuctionInfo, sealed: &SealedBook, outcome: &Outcome) -> u128 {
-    let mut hasher = Hasher::new();
-    info.feed(&mut hasher);
-    for order in sealed.orders().iter().filter(|it| it.live) {
-        (order.id, order.version()).feed(&mut hasher);
-        order.body().feed(&mut hasher);
-    }
-    outcome.feed(&mut hasher);
-    hasher.finish()
 }

@@ -9,6 +9,7 @@
 //! ```
 
 use super::orders::SealedBook;
+use super::publication::Publication;
 use super::settlement::Settled;
 use super::streams::Out;
 use crate::clearing::{Clearing, Progress};
@@ -36,8 +37,8 @@ pub(super) enum Run {
     Clears { clearing: Box<Clearing>, done: u64 },
     /// The verifier is next.
     Verifies(Box<Outcome>),
-    /// Publication is next.
-    Publishes(Box<Outcome>),
+    /// What will be said is put together.
+    Publishes(Box<Publication>),
 }
 
 // A clearing is a function of the book and the work done.
@@ -50,9 +51,9 @@ impl Feed for Run {
                 hasher.word(2);
                 outcome.feed(hasher);
             }
-            Self::Publishes(outcome) => {
+            Self::Publishes(publication) => {
                 hasher.word(3);
-                outcome.feed(hasher);
+                publication.feed(hasher);
             }
         }
     }
@@ -108,7 +109,7 @@ pub(super) enum Advance {
     /// More quanta are wanted, or none.
     Continues,
     /// The constrained run has passed the verifier: publish this.
-    Publish(Box<Outcome>),
+    Publish(Box<Publication>),
     /// The auction is halted.
     Halted,
 }
@@ -263,7 +264,14 @@ impl Auction {
                 }
             }
             Run::Verifies(outcome) => self.judge(outcome, out),
-            Run::Publishes(outcome) => Advance::Publish(outcome),
+            Run::Publishes(mut publication) => {
+                let sealed = self.book.as_ref().expect("an auction that clears has its book");
+                if publication.advance(sealed, units) {
+                    return Advance::Publish(publication);
+                }
+                self.run = Some(Run::Publishes(publication));
+                Advance::Continues
+            }
         }
     }
 
@@ -276,20 +284,18 @@ impl Auction {
         }
         if self.phase == Phase::ClearingUnconstrained {
             self.request_corridor(*outcome, out);
-            Advance::Continues
         } else {
-            self.run = Some(Run::Publishes(outcome));
-            Advance::Continues
+            let publication = Publication::new(&self.info, *outcome, self.provisional.as_deref());
+            self.run = Some(Run::Publishes(Box::new(publication)));
         }
+        Advance::Continues
     }
 
     /// Tells the dispatch centre what the unconstrained result wants of the grid: net positions of
     /// areas and flows, no order and no portfolio. It is the one thing that leaves the book before
     /// publication, for the centre must know it to set the capacities (IEGC 2023, Reg. 49(1)).
     fn request_corridor(&mut self, outcome: Outcome, out: &mut Out<'_>) {
-        let sealed = self.book.as_ref().expect("an auction that clears has its book");
-        let traded = super::results::traded(sealed, &outcome);
-        let net_positions = traded.bought.iter().zip(&traded.sold).map(|(b, s)| s - b).collect();
+        let net_positions = net_positions(&self.info, &outcome.flows);
         let info = Arc::clone(&self.info);
         let (net_positions, flows) = (Arc::new(net_positions), Arc::new(outcome.flows));
         out.say(Stream::Dispatch, EventBody::CorridorRequested { info, net_positions, flows });
@@ -340,6 +346,23 @@ impl Auction {
             self.schedule = Some(Schedule { revision: 1, rows, acknowledged: false });
         }
     }
+}
+
+/// Net export per `period * areas + area`. Power balances in every area, which the verifier has
+/// checked, so the flows say it.
+fn net_positions(info: &AuctionInfo, flows: &[i64]) -> Vec<i64> {
+    let (areas, lines) = (info.rules.areas.len(), &info.rules.lines);
+    let mut net = vec![0; areas * usize::from(info.periods)];
+    if lines.is_empty() {
+        return net;
+    }
+    for (net, flows) in net.chunks_mut(areas).zip(flows.chunks(lines.len())) {
+        for (line, flow) in lines.iter().zip(flows) {
+            net[usize::from(line.from)] += flow;
+            net[usize::from(line.to)] -= flow;
+        }
+    }
+    net
 }
 
 /// The name of a broken rule without what it was broken by: the book stays sealed, also in an alarm.

@@ -4,13 +4,10 @@
 //! leaves goes to an account of its own, so every entry balances by itself and, over any set of
 //! entries, buyers paid − sellers received = congestion revenue + rounding, fees apart.
 
-use super::orders::SealedBook;
-use super::results::{self, Traded};
 use crate::digest::feed_struct;
 use crate::event::{Account, AuctionInfo, LedgerEntry, Obligation, ScheduleRow};
 use crate::ids::{MemberId, PortfolioId};
 use crate::money::Money;
-use crate::outcome::Outcome;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -25,25 +22,16 @@ pub(super) struct Settled {
 /// What one portfolio trades in an area and period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
-    member: MemberId,
-    portfolio: PortfolioId,
-    area: u16,
-    period: u16,
-    bought: i64,
-    sold: i64,
+    pub(super) member: MemberId,
+    pub(super) portfolio: PortfolioId,
+    pub(super) area: u16,
+    pub(super) period: u16,
+    pub(super) bought: i64,
+    pub(super) sold: i64,
 }
 
-/// Positions of a result by member, portfolio, area and period; only where something is traded.
-pub(super) fn positions(sealed: &SealedBook, outcome: &Outcome) -> Vec<Position> {
-    let mut all: Vec<Position> = Vec::new();
-    for order in sealed.orders().iter().filter(|it| it.live) {
-        let (member, portfolio, area) = (order.member, order.portfolio, order.area);
-        for results::Trade { period, bought, sold } in results::trades(order, outcome) {
-            if bought != 0 || sold != 0 {
-                all.push(Position { member, portfolio, area, period, bought, sold });
-            }
-        }
-    }
+/// Positions by member, portfolio, area and period, one for each.
+pub(super) fn merge(mut all: Vec<Position>) -> Vec<Position> {
     all.sort_unstable();
     all.dedup_by(|next, kept| {
         let key = |it: &Position| (it.member, it.portfolio, it.area, it.period);
@@ -87,6 +75,9 @@ feed_struct! { Ledger { obligations, entries, balances } }
 struct PeriodMoney {
     members: BTreeMap<MemberId, i64>,
     fees: i64,
+    /// Price ticks × lots that buyers pay and sellers do not get: what flows earn, since power is
+    /// neither made nor lost on the way.
+    paid: i128,
     congestion: i64,
 }
 
@@ -103,19 +94,19 @@ impl Ledger {
         info: &AuctionInfo,
         money: &Money,
         positions: &[Position],
-        outcome: &Outcome,
-        traded: &Traded,
+        prices: &[i64],
     ) -> (Vec<Obligation>, Vec<LedgerEntry>, i64) {
         let areas = info.rules.areas.len();
         let mut periods: Vec<PeriodMoney> = Vec::new();
         periods.resize_with(usize::from(info.periods), PeriodMoney::default);
         let mut obligations = Vec::with_capacity(positions.len());
         for it in positions {
-            let price = outcome.prices[usize::from(it.period) * areas + usize::from(it.area)];
+            let price = prices[usize::from(it.period) * areas + usize::from(it.area)];
             let value = i128::from(it.sold - it.bought) * i128::from(price);
             let value_minor = money.value_minor(value);
             let fee_minor = money.fee_minor(it.bought + it.sold, info.rules.fee_minor_per_mwh);
             let of_period = &mut periods[usize::from(it.period)];
+            of_period.paid -= value;
             *of_period.members.entry(it.member).or_default() += value_minor - fee_minor;
             of_period.fees += fee_minor;
             self.obligations += 1;
@@ -134,12 +125,8 @@ impl Ledger {
                 fee_minor,
             });
         }
-        let cells = outcome.prices.chunks(areas).zip(traded.bought.chunks(areas));
-        let cells = cells.zip(traded.sold.chunks(areas));
-        for (of_period, ((prices, bought), sold)) in periods.iter_mut().zip(cells) {
-            let trades = prices.iter().zip(bought.iter().zip(sold));
-            let paid = trades.map(|(price, (b, s))| i128::from(b - s) * i128::from(*price)).sum();
-            of_period.congestion = money.value_minor(paid);
+        for it in &mut periods {
+            it.congestion = money.value_minor(it.paid);
         }
         let congestion = periods.iter().map(|it| it.congestion).sum();
         let entries = self.balance(info, periods);

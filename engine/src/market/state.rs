@@ -1,20 +1,18 @@
 //! The whole state, and what happens to it by itself: timers, quanta, publication.
 
-use super::curves::Bounds;
 use super::orders::Order;
+use super::publication::Publication;
 use super::registry::Registry;
 use super::requests::{RequestLog, utc_day};
-use super::results::{self, Explainer, Unlimited};
 use super::session::{Advance, Auction};
 use super::settlement::{self, Ledger, Settled};
 use super::streams::Out;
 use super::timetable::{Step, Timer, Timetable};
 use crate::command::OrderBody;
 use crate::digest::feed_struct;
-use crate::event::{AuctionInfo, EventBody, PeriodFill, Phase, Reason, Stream};
+use crate::event::{AuctionInfo, EventBody, PeriodFill, Phase, PublishedResult, Reason, Stream};
 use crate::ids::{AuctionId, Market, OrderId};
 use crate::limits;
-use crate::outcome::Outcome;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -165,7 +163,7 @@ impl State {
         let code = |member| registry.member(member).expect("members stay").code.clone();
         match auction.quantum(units, |book| book.seal(code), out) {
             Advance::Continues => {}
-            Advance::Publish(outcome) => self.publish(id, *outcome, out),
+            Advance::Publish(publication) => self.publish(id, *publication, out),
             Advance::Halted => self.halt(id, out),
         }
         self.note_run(id);
@@ -173,22 +171,19 @@ impl State {
 
     /// Publishes a verified result: to everybody, to every order's member, to the dispatch centre and
     /// to the clearing house; then the phase, so that whoever sees it finds everything there.
-    fn publish(&mut self, id: AuctionId, outcome: Outcome, out: &mut Out<'_>) {
+    fn publish(&mut self, id: AuctionId, publication: Publication, out: &mut Out<'_>) {
         let auction = self.auctions.get_mut(&id).expect("the auction at hand");
         let info = Arc::clone(&auction.info);
         let sealed = auction.book.as_ref().expect("an auction that clears has its book");
-        let traded = results::traded(sealed, &outcome);
-        let positions = settlement::positions(sealed, &outcome);
+        let (result, ended, positions) = publication.finish(&info, auction.capacities());
         let (obligations, entries, congestion_minor) =
-            self.ledger.post(&info, sealed.money(), &positions, &outcome, &traded);
+            self.ledger.post(&info, sealed.money(), &positions, &result.outcome.prices);
         let rows = Arc::new(settlement::schedule(info.periods, &positions));
-        let ended = ended_orders(auction, &outcome);
-        let capacities = auction.capacities();
-        let result = results::published(&info, sealed, outcome, capacities, congestion_minor);
         let digest = result.digest;
+        let result = PublishedResult { congestion_minor, ..result };
         out.say(Stream::Market, EventBody::ResultPublished(Arc::new(result)));
-        for (stream, body) in ended {
-            out.say(stream, body);
+        for (member, order, fills) in ended {
+            out.say(Stream::Member(member), EventBody::OrderEnded { order, auction: id, fills });
         }
         let (revision, schedule) = (1, Arc::clone(&rows));
         let body = EventBody::SchedulePublished { info: Arc::clone(&info), revision, rows: schedule };
@@ -213,22 +208,6 @@ impl State {
         auction.close_book(None);
         auction.enter(Phase::Halted, out);
     }
-}
-
-/// How every order that stood at the gate ended.
-fn ended_orders(auction: &Auction, outcome: &Outcome) -> Vec<(Stream, EventBody)> {
-    let sealed = auction.book.as_ref().expect("an auction that clears has its book");
-    let frame = sealed.book().frame();
-    let bounds = Bounds { min: frame.price_min, max: frame.price_max };
-    let unlimited = Unlimited::new(&auction.info, &outcome.prices, auction.provisional.as_deref());
-    let areas = frame.areas.len();
-    let explainer = Explainer { outcome, unlimited: &unlimited, areas, bounds };
-    let ended = |order: &Order| {
-        let (id, auction) = (order.id, auction.info.auction);
-        let fills = explainer.fills(order);
-        (Stream::Member(order.member), EventBody::OrderEnded { order: id, auction, fills })
-    };
-    sealed.orders().iter().filter(|it| it.live).map(ended).collect()
 }
 
 /// The fills of an order in an auction that ended without a result. There is no price; the floor

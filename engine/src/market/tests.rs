@@ -38,6 +38,12 @@ impl Bench {
         self.apply(Body::ClearQuantum { auction: DAM, units: 64 });
     }
 
+    fn settle(&mut self) {
+        while self.engine.wants_quantum().is_some() {
+            self.quantum();
+        }
+    }
+
     fn auction(&mut self) -> &mut super::session::Auction {
         self.engine.state.auctions.get_mut(&DAM).unwrap()
     }
@@ -87,8 +93,7 @@ fn check_refused(corrupt: fn(&mut Outcome)) {
     let mut bench = cleared();
     let Some(Run::Verifies(outcome)) = &mut bench.auction().run else { panic!("about to be verified") };
     corrupt(outcome);
-    bench.quantum();
-    bench.quantum();
+    bench.settle();
     assert_eq!(bench.auction().phase, Phase::Halted);
     let is_alarm = |it: &&Event| matches!(it.body, EventBody::Alarm(Alarm::VerifierRefused { .. }));
     assert_eq!(bench.events.iter().filter(is_alarm).count(), 1);
@@ -112,8 +117,7 @@ fn check_refused(corrupt: fn(&mut Outcome)) {
 #[test]
 fn an_honest_outcome_is_published() {
     let mut bench = cleared();
-    bench.quantum();
-    bench.quantum();
+    bench.settle();
     assert_eq!(bench.auction().phase, Phase::Published);
     let is_result = |it: &&Event| matches!(it.body, EventBody::ResultPublished(_));
     assert_eq!(bench.events.iter().filter(is_result).count(), 1);
@@ -178,8 +182,7 @@ fn the_digest_sees_a_change_of_any_part_of_the_state() {
 #[test]
 fn the_digest_sees_the_ledger() {
     let mut bench = cleared();
-    bench.quantum();
-    bench.quantum();
+    bench.settle();
     let before = bench.engine.digest();
     bench.engine.state.ledger = super::settlement::Ledger::default();
     assert_ne!(bench.engine.digest(), before);
