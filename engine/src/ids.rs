@@ -48,9 +48,33 @@ pub struct PortfolioId(pub u32);
 /// A person or program with a certificate; numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u32);
-/// An order; numbered from 1 over the life of the exchange.
+/// An order: its member's number plus one, times 2³², plus the order's number from 1 among that
+/// member's own.
+///
+/// A member who looks at two of its ids learns how many orders it entered in between itself; numbers
+/// over all members would tell it how many everybody else did, before the book is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(pub u64);
+
+impl OrderId {
+    /// The `number`-th order (from 1) of a member.
+    #[must_use]
+    pub fn new(member: MemberId, number: u32) -> Self {
+        Self(((u64::from(member.0) + 1) << 32) | u64::from(number))
+    }
+
+    /// The member, unless no member has such ids.
+    #[must_use]
+    pub fn member(self) -> Option<MemberId> {
+        u32::try_from(self.0 >> 32).ok()?.checked_sub(1).map(MemberId)
+    }
+
+    /// The order's number among its member's own.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        u32::try_from(self.0 & u64::from(u32::MAX)).expect("masked")
+    }
+}
 
 /// Which market an auction belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,5 +117,21 @@ impl fmt::Display for AuctionId {
             Market::Dam => write!(f, "DAM-{}", self.day),
             Market::Rtm => write!(f, "RTM-{}-{:02}", self.day, self.session),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MemberId, OrderId};
+
+    #[test]
+    fn an_order_id_names_its_member_and_its_number_there() {
+        for member in [0, 7, u32::MAX - 1] {
+            for number in [1, u32::MAX] {
+                let id = OrderId::new(MemberId(member), number);
+                assert_eq!((id.member(), id.number()), (Some(MemberId(member)), number));
+            }
+        }
+        assert_eq!(OrderId(99).member(), None);
     }
 }

@@ -208,6 +208,7 @@ impl State {
             admission::check_area(&auction.info.rules, portfolio, order.area, faults);
         }
         admission::check_body(&auction.info, &order.body, faults);
+        faults.require(!self.orders.is_full(member), Reject::TooManyOrders, Place::Whole);
         if let Some(book) = &auction.book {
             let owner = (member, order.portfolio);
             admission::check_room(&auction.info, book, owner, &order.body, None, faults);
@@ -325,12 +326,12 @@ impl State {
     ) -> Made {
         let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
         let code = &self.registry.member(member).expect("members stay").code;
-        let id = self.orders.next();
+        let id = self.orders.next(member);
         let auction = self.auctions.get_mut(&order.auction).expect("checked");
         let book = auction.book.as_mut().expect("an open auction has its book");
         let entry = (user, out.seq, out.time_us);
         let slot = book.insert(id, (member, code), client_order_id, order, entry);
-        self.orders.add(order.auction, slot);
+        self.orders.add(member, order.auction, slot);
         accepted_event(auction, slot, out);
         Made::Order { order: id, version: 1 }
     }

@@ -11,7 +11,7 @@ use super::timetable::{Step, Timer, Timetable};
 use crate::command::OrderBody;
 use crate::digest::feed_struct;
 use crate::event::{AuctionInfo, EventBody, PeriodFill, Phase, PublishedResult, Reason, Stream};
-use crate::ids::{AuctionId, Market, OrderId};
+use crate::ids::{AuctionId, Market, MemberId, OrderId};
 use crate::limits;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -51,37 +51,58 @@ impl Urgency {
     }
 }
 
-/// Where each order is: numbered without gaps, so a list finds it.
+/// Where each order is: every member's are numbered without gaps, so a list finds it.
 #[derive(Debug, Default)]
 pub(super) struct OrderIndex {
+    members: BTreeMap<MemberId, MemberIndex>,
+}
+
+#[derive(Debug, Default)]
+struct MemberIndex {
     /// Orders before the first one of the list are forgotten.
-    forgotten: u64,
+    forgotten: u32,
     places: VecDeque<(AuctionId, u32)>,
 }
 
-feed_struct! { OrderIndex { forgotten, places } }
+feed_struct! {
+    OrderIndex { members }
+    MemberIndex { forgotten, places }
+}
+
+impl MemberIndex {
+    fn entered(&self) -> u32 {
+        self.forgotten + u32::try_from(self.places.len()).expect("admission bounds the orders of a member")
+    }
+}
 
 impl OrderIndex {
-    /// The id that the next order gets.
-    pub(super) fn next(&self) -> OrderId {
-        let length = u64::try_from(self.places.len()).expect("lengths fit");
-        OrderId(self.forgotten + length + 1)
+    /// Whether a member has used up its numbers.
+    pub(super) fn is_full(&self, member: MemberId) -> bool {
+        self.members.get(&member).is_some_and(|it| it.entered() == u32::MAX)
     }
 
-    pub(super) fn add(&mut self, auction: AuctionId, slot: u32) {
-        self.places.push_back((auction, slot));
+    /// The id that a member's next order gets.
+    pub(super) fn next(&self, member: MemberId) -> OrderId {
+        OrderId::new(member, self.members.get(&member).map_or(0, MemberIndex::entered) + 1)
+    }
+
+    pub(super) fn add(&mut self, member: MemberId, auction: AuctionId, slot: u32) {
+        self.members.entry(member).or_default().places.push_back((auction, slot));
     }
 
     /// The auction and slot of an order, unless it is unknown or forgotten.
     pub(super) fn find(&self, order: OrderId) -> Option<(AuctionId, u32)> {
-        let at = order.0.checked_sub(self.forgotten + 1)?;
-        self.places.get(usize::try_from(at).ok()?).copied()
+        let index = self.members.get(&order.member()?)?;
+        let at = order.number().checked_sub(index.forgotten + 1)?;
+        index.places.get(usize::try_from(at).ok()?).copied()
     }
 
     fn forget_while(&mut self, gone: impl Fn(AuctionId) -> bool) {
-        while self.places.front().is_some_and(|(auction, _)| gone(*auction)) {
-            self.places.pop_front();
-            self.forgotten += 1;
+        for index in self.members.values_mut() {
+            while index.places.front().is_some_and(|(auction, _)| gone(*auction)) {
+                index.places.pop_front();
+                index.forgotten += 1;
+            }
         }
     }
 }

@@ -166,7 +166,7 @@ fn the_digest_sees_a_change_of_any_part_of_the_state() {
         ("bootstrap", |it| it.state.registry.bootstrap_over ^= true),
         ("requests", |it| it.state.requests = super::requests::RequestLog::default()),
         ("timetable", |it| it.state.timetable = super::timetable::Timetable::default()),
-        ("orders", |it| it.state.orders.add(DAM, 7)),
+        ("orders", |it| it.state.orders.add(MemberId(0), DAM, 7)),
         ("streams", |it| it.streams = super::streams::Streams::default()),
     ];
     let mut seen = vec![cleared().engine.digest()];

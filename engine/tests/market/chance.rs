@@ -82,7 +82,7 @@ impl Chance {
         points(&[(low, top), (high, bottom)])
     }
 
-    fn body(&mut self, orders: u64) -> OrderBody {
+    fn body(&mut self, orders: &[OrderId]) -> OrderBody {
         let side = self.pick(&[Side::Buy, Side::Sell]);
         let periods: Vec<u16> = if self.one_in(3) { vec![0, 1] } else { vec![self.small(2)] };
         let periods = if self.one_in(40) { vec![1, 0, 7] } else { periods };
@@ -118,16 +118,19 @@ impl Chance {
         }
     }
 
-    fn order(&mut self, orders: u64) -> OrderId {
-        match self.below(50) {
-            0 => OrderId(self.next()),
-            1..=9 => OrderId(self.below(orders + 2)),
-            _ => OrderId(orders.saturating_sub(self.below(12))),
-        }
+    fn order(&mut self, orders: &[OrderId]) -> OrderId {
+        let count = u64::try_from(orders.len()).unwrap();
+        let back = match self.below(50) {
+            0 => return OrderId(self.next()),
+            1..=9 => self.below(count + 2),
+            _ => self.below(12),
+        };
+        let last = usize::try_from(count.saturating_sub(back + 1)).unwrap();
+        orders.get(last).copied().unwrap_or(OrderId::new(MemberId(0), 1))
     }
 
     /// An action; `known` auctions are those that stand open now, as far as anybody can see.
-    pub(crate) fn action(&mut self, known: &[AuctionId], all: &[AuctionId], orders: u64) -> Action {
+    pub(crate) fn action(&mut self, known: &[AuctionId], all: &[AuctionId], orders: &[OrderId]) -> Action {
         let open = if self.one_in(10) { all } else { known };
         match self.below(100) {
             0..=54 => Action::Submit(NewOrder {

@@ -268,15 +268,15 @@ fn said(body: &EventBody) -> String {
             format!("result {auction} prices {prices:?} flows {flows:?} congestion {congestion}")
         }
         EventBody::OrderAccepted { order, version, client_order_id, .. } => {
-            format!("accepted {} v{version} {client_order_id}", order.0)
+            format!("accepted {} v{version} {client_order_id}", order.number())
         }
-        EventBody::OrderCancelled { order, user } => format!("cancelled {} by {}", order.0, user.0),
+        EventBody::OrderCancelled { order, user } => format!("cancelled {} by {}", order.number(), user.0),
         EventBody::OrderEnded { order, fills, .. } => {
             let fills: Vec<String> = fills
                 .iter()
                 .map(|it| format!("{}:+{}-{} {:?}", it.period, it.bought, it.sold, it.reason))
                 .collect();
-            format!("ended {} {}", order.0, fills.join(" "))
+            format!("ended {} {}", order.number(), fills.join(" "))
         }
         EventBody::CorridorRequested { net_positions, flows, .. } => {
             format!("corridor net {net_positions:?} flows {flows:?}")

@@ -173,7 +173,7 @@ fn check_accepted(request: &Request, made: Made, model: &Model, driver: &Driver,
     };
     match (&request.action, made) {
         (Action::Submit(order), Made::Order { order: id, version }) => {
-            assert_eq!((id.0, version), (model.orders() + 1, 1));
+            assert_eq!((Some(id), version), (member.map(|it| model.next(it)), 1));
             let owner = driver.engine.portfolio(order.portfolio).unwrap().member;
             assert_eq!(Some(owner), member);
         }

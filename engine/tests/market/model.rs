@@ -40,6 +40,7 @@ struct Tally {
 pub(crate) struct Model {
     heads: BTreeMap<Stream, u64>,
     orders: BTreeMap<OrderId, Order>,
+    entered: Vec<OrderId>,
     auctions: BTreeMap<AuctionId, Tally>,
     balances: BTreeMap<Account, i128>,
     obligations: u64,
@@ -51,9 +52,15 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Number of orders accepted so far.
-    pub(crate) fn orders(&self) -> u64 {
-        u64::try_from(self.orders.len()).unwrap()
+    /// The orders accepted so far.
+    pub(crate) fn orders(&self) -> &[OrderId] {
+        &self.entered
+    }
+
+    /// The id that a member's next order must get.
+    pub(crate) fn next(&self, member: MemberId) -> OrderId {
+        let own = self.orders.values().filter(|it| it.member == member).count();
+        OrderId::new(member, u32::try_from(own).unwrap() + 1)
     }
 
     /// Whether a member's order stands and its auction's gate is ahead.
@@ -93,6 +100,9 @@ impl Model {
             EventBody::PhaseChanged { auction, phase, .. } => self.hear_phase(*auction, *phase),
             EventBody::OrderAccepted { order, version, auction, portfolio, area, body, .. } => {
                 let Stream::Member(member) = event.stream else { panic!("on a member's stream") };
+                if *version == 1 {
+                    self.entered.push(*order);
+                }
                 let known = self.orders.entry(*order).or_insert_with(|| Order {
                     member,
                     portfolio: *portfolio,
