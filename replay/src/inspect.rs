@@ -16,6 +16,9 @@ use merit_engine::command::Body;
 use merit_engine::market::Engine;
 use std::fmt;
 
+/// Looks at a journal before damage in it is believed.
+const LOOKS: usize = 3;
+
 /// One record as everybody with access to the directory may see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
@@ -55,7 +58,20 @@ impl Entry {
     }
 }
 
-/// Checks every frame, chain and join of a journal, and that every payload can be understood.
+/// Looks again if a first look finds damage: while a node appends, pages of a file are read at
+/// different moments, and a batch may seem to lie after a hole. What is damaged stays damaged.
+fn patiently<T>(mut look: impl FnMut() -> Result<T, JournalError>) -> Result<T, JournalError> {
+    for _ in 1..LOOKS {
+        match look() {
+            Err(JournalError::Damaged(_)) => {}
+            other => return other,
+        }
+    }
+    look()
+}
+
+/// Checks every frame, chain and join of a journal, and that every payload can be understood. The
+/// journal may be in use.
 ///
 /// # Errors
 ///
@@ -66,7 +82,7 @@ pub fn verify(storage: &dyn Storage, progress: &mut dyn FnMut(Progress)) -> Resu
         let understood = record::decode(record.kind, record.payload);
         understood.map(drop).map_err(|reason| JournalError::Undecodable { seq, reason })
     };
-    recovery::scan(storage, None, &mut Each { record: &mut understand, progress })
+    patiently(|| recovery::scan(storage, None, &mut Each { record: &mut understand, progress }))
 }
 
 /// Hands on an entry for each record of history, in order.
@@ -93,13 +109,15 @@ pub fn engine_at(
     seq_last: Option<u64>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Engine, Found), JournalError> {
-    let mut engine = Engine::new();
-    let mut apply = Apply { machine: &mut engine, sink: &mut Silent };
-    let mut until = |record: &Record<'_>| {
-        if seq_last.is_none_or(|it| record.stamp.seq <= it) { apply.record(record) } else { Ok(()) }
-    };
-    let found = recovery::scan(storage, None, &mut Each { record: &mut until, progress })?;
-    Ok((engine, found))
+    patiently(|| {
+        let mut engine = Engine::new();
+        let mut apply = Apply { machine: &mut engine, sink: &mut Silent };
+        let mut until = |record: &Record<'_>| {
+            if seq_last.is_none_or(|it| record.stamp.seq <= it) { apply.record(record) } else { Ok(()) }
+        };
+        let found = recovery::scan(storage, None, &mut Each { record: &mut until, progress })?;
+        Ok((engine, found))
+    })
 }
 
 /// The digest of an engine's state, as people compare it.

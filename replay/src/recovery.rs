@@ -233,7 +233,7 @@ fn scan_segments(
         total: segments.len(),
     };
     if names.iter().any(|it| it == acknowledged::MARK_NAME) {
-        state.bytes = read(storage, acknowledged::MARK_NAME)?;
+        read(storage, acknowledged::MARK_NAME, &mut state.bytes)?;
     }
     let mark = std::mem::take(&mut state.bytes);
     state.mark = exchange_id.map_or(0, |it| acknowledged::decode(it, &mark));
@@ -251,8 +251,8 @@ fn is_segment_like(name: &str) -> bool {
     name.starts_with("segment-")
 }
 
-fn read(storage: &dyn Storage, name: &str) -> Result<Vec<u8>, JournalError> {
-    storage.read(name).map_err(JournalError::io("read", name))
+fn read(storage: &dyn Storage, name: &str, bytes: &mut Vec<u8>) -> Result<(), JournalError> {
+    storage.read_into(name, bytes).map_err(JournalError::io("read", name))
 }
 
 struct Scan<'a> {
@@ -271,7 +271,7 @@ struct Scan<'a> {
 impl Scan<'_> {
     fn segment(&mut self, name: &str, index: usize, mark: &[u8]) -> Result<(), JournalError> {
         let last = index + 1 == self.total;
-        self.bytes = read(self.storage, name)?;
+        read(self.storage, name, &mut self.bytes)?;
         let decoded = SegmentHeader::decode(&self.bytes);
         let mut facts = Facts {
             header: self.header_fact(&decoded, name),
@@ -375,17 +375,22 @@ impl Scan<'_> {
     /// The greatest acknowledged number by every witness, the bytes after the walk included.
     fn acknowledged(&mut self, header: &SegmentHeader, walk: &Walk) -> u64 {
         let end = frame::index_of(walk.end);
-        let beyond = frame::acknowledged_beyond(&self.bytes, end, header.salt()).unwrap_or(0);
+        let beyond = match walk.flaw {
+            Some(_) => frame::acknowledged_beyond(&self.bytes, end, header.salt()).unwrap_or(0),
+            // Blank to the end: no batch end can lie there.
+            None => 0,
+        };
         let found = self.found.as_mut().expect("the segment was noted before");
         found.acknowledged_seq = found.acknowledged_seq.max(beyond).max(self.mark);
         found.acknowledged_seq
     }
 
     fn note_tail(&mut self, name: &str, walk: &Walk, flaw: Option<Flaw>) {
+        let Some(flaw) = flaw else { return };
         let end = frame::index_of(walk.end);
         let used = self.bytes.iter().rposition(|it| *it != 0).map_or(0, |it| it + 1);
         let found = self.found.as_mut().expect("the segment was noted before");
-        found.tail = flaw.map(|flaw| Tail {
+        found.tail = Some(Tail {
             segment: name.to_owned(),
             offset: walk.end,
             bytes: offset_of(used.saturating_sub(end)),

@@ -32,6 +32,17 @@ pub trait Storage: Send {
     /// What the system said.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
+    /// The whole content of a file, in place of what `bytes` held. Storage of `bytes` is used again:
+    /// fresh memory for each segment costs a reader more than the checksums.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    fn read_into(&self, name: &str, bytes: &mut Vec<u8>) -> io::Result<()> {
+        *bytes = self.read(name)?;
+        Ok(())
+    }
+
     /// Opens a file for writing; creates it, empty, if told to, and then it must not exist.
     ///
     /// # Errors

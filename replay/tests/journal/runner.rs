@@ -232,6 +232,36 @@ fn a_failed_sync_stops_commands_for_good_and_reads_go_on() {
 }
 
 #[test]
+fn a_file_system_that_turns_read_only_stops_commands_with_its_reason() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 4_096);
+    core.submit_wait(Told::Number(1)).unwrap();
+    disk.set_faults(Faults { read_only: true, ..Faults::default() });
+    assert_eq!(core.submit_wait(Told::Number(2)), Err(Refused::Failed));
+    let failure = core.status().failure.unwrap();
+    assert!(failure.contains("cannot write segment-") && failure.contains("mend the disk"), "{failure}");
+    assert_eq!(core.query_wait(|machine, _| machine.numbers()).unwrap(), [1]);
+    core.stop();
+    assert!(runner.join().is_err());
+    disk.set_faults(Faults::default());
+    assert_eq!(replayed(&disk).numbers(), [1]);
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_is_believed_and_one_that_jumps_back_is_waited_for() {
+    let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
+    let (core, runner) = start(&disk, &clock, 4_096);
+    let mut times = Vec::new();
+    for (number, time_us) in (0..).zip([1_000, 9_000, 2_000, 8_999, 9_001]) {
+        clock.0.store(time_us, Ordering::SeqCst);
+        times.push(core.submit_wait(Told::Number(number)).unwrap().stamp.time_us);
+    }
+    assert_eq!(times, [1_000, 9_000, 9_000, 9_000, 9_001]);
+    core.stop();
+    runner.join().unwrap();
+}
+
+#[test]
 fn a_full_inbox_refuses_at_once() {
     let (disk, clock) = (FaultyDisk::new(1), HandClock::default());
     let runner = RunnerOptions { inbox_commands: 2, ..RunnerOptions::default() };

@@ -11,6 +11,7 @@ use merit_engine::market::Engine;
 use merit_replay::core::{Core, Epoch};
 use merit_replay::error::JournalError;
 use merit_replay::frame::Record;
+use merit_replay::inspect;
 use merit_replay::machine::{Clock, Silent};
 use merit_replay::record;
 use merit_replay::recovery::{self, Discard, Visitor};
@@ -101,6 +102,8 @@ fn parent() {
             let second = Writer::open(Box::new(Disk::existing(dir.path())), options(), &mut Discard);
             assert!(matches!(second.err(), Some(JournalError::Locked)), "the child holds the lock");
         }
+        // A journal can be looked at while it is written.
+        inspect::verify(&Disk::existing(dir.path()), &mut |_| {}).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
         // What it said before it died and nobody had read yet.

@@ -1,0 +1,193 @@
+//! The journal against the disk it stands on: appends with one sync a batch, and replay.
+//!
+//! `append` compares the writer with a bare loop (copy, write into a file that was filled with zeros,
+//! fdatasync) of the same batch and record size, in interleaved pairs in one run, because disks and
+//! neighbours drift. The writer's share includes checksums, chain, batch ends, the acknowledgement
+//! mark, and filling the following segments with zeros.
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use merit_engine::auction::{Point, Shape, Side};
+use merit_engine::calendar::Day;
+use merit_engine::command::{Action, Actor, Body, NewOrder, OrderBody, Request};
+use merit_engine::ids::{AuctionId, Market, PortfolioId, TextId, UserId};
+use merit_replay::error::JournalError;
+use merit_replay::frame::{Record, Stamp, record_bytes};
+use merit_replay::record;
+use merit_replay::recovery::{self, Discard, Visitor};
+use merit_replay::storage::disk::Disk;
+use merit_replay::storage::{Storage, StorageFile, write_all_at, write_zeros};
+use merit_replay::writer::{Options, Writer};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const RECORD_BYTES: usize = 128;
+const BARE_BYTES: u64 = 64 << 20;
+const PAIRS: usize = 15;
+const PAIR_BATCHES: usize = 60;
+
+/// The bare loop's file.
+struct Bare {
+    file: Box<dyn StorageFile>,
+    at: u64,
+    records: Vec<u8>,
+    buffer: Vec<u8>,
+    _dir: TempDir,
+}
+
+impl Bare {
+    fn new(batch: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a directory for the bench");
+        let mut file = Disk::existing(dir.path()).open("bare", true).expect("a new file");
+        write_zeros(&mut *file, 0, BARE_BYTES).expect("space for the bench");
+        file.sync().expect("a disk that syncs");
+        Self { file, at: 0, records: vec![0x5a; RECORD_BYTES * batch], buffer: Vec::new(), _dir: dir }
+    }
+
+    fn batch(&mut self) {
+        self.buffer.clear();
+        for record in self.records.chunks(RECORD_BYTES) {
+            self.buffer.extend_from_slice(record);
+        }
+        let bytes = u64::try_from(self.buffer.len()).expect("small");
+        if self.at + bytes > BARE_BYTES {
+            self.at = 0;
+        }
+        write_all_at(&mut *self.file, self.at, &self.buffer).expect("a disk that writes");
+        self.file.sync().expect("a disk that syncs");
+        self.at += bytes;
+    }
+}
+
+/// The journal's writer with records of the same size.
+struct Journal {
+    writer: Writer,
+    batch: usize,
+    payload: Vec<u8>,
+    _dir: TempDir,
+}
+
+impl Journal {
+    fn new(batch: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a directory for the bench");
+        let disk = Box::new(Disk::existing(dir.path()));
+        let (writer, _) = Writer::open(disk, Options::new(1), &mut Discard).expect("a new journal");
+        let payload = vec![0x5a; RECORD_BYTES - record_bytes(0)];
+        assert!(record_bytes(payload.len()) == RECORD_BYTES, "the same size as the bare loop's");
+        Self { writer, batch, payload, _dir: dir }
+    }
+
+    fn batch(&mut self) {
+        let bytes = u64::try_from(self.batch * RECORD_BYTES).expect("small");
+        self.writer.reserve(bytes).expect("space for the bench");
+        let last = self.writer.durable().stamp.seq;
+        for seq in (last + 1..).take(self.batch) {
+            self.writer.append(Stamp { seq, epoch: 1, time_us: 0 }, 1, &self.payload);
+        }
+        let head = self.writer.commit().expect("a disk that syncs");
+        self.writer.acknowledge(head.stamp.seq).expect("a disk that writes");
+    }
+}
+
+fn append(criterion: &mut Criterion) {
+    for batch in [1, 64, 256, 1_024, 4_096] {
+        let (mut bare, mut journal) = (Bare::new(batch), Journal::new(batch));
+        print_pairs(batch, &mut bare, &mut journal);
+        let mut group = criterion.benchmark_group(format!("append {batch} x {RECORD_BYTES} B"));
+        group.sample_size(20);
+        group.throughput(Throughput::Elements(u64::try_from(batch).expect("small")));
+        group.bench_function("bare", |bench| bench.iter(|| bare.batch()));
+        group.bench_function("journal", |bench| bench.iter(|| journal.batch()));
+        group.finish();
+    }
+}
+
+/// Interleaved pairs: the share of the bare loop's records/s that the writer reaches.
+fn print_pairs(batch: usize, bare: &mut Bare, journal: &mut Journal) {
+    let mut shares = Vec::new();
+    let (mut bare_sum, mut journal_sum) = (Duration::ZERO, Duration::ZERO);
+    for _ in 0..PAIRS {
+        let bare_time = time(|| bare.batch());
+        let journal_time = time(|| journal.batch());
+        bare_sum += bare_time;
+        journal_sum += journal_time;
+        shares.push(bare_time.as_secs_f64() / journal_time.as_secs_f64());
+    }
+    shares.sort_by(f64::total_cmp);
+    let records = f64::from(u32::try_from(batch * PAIR_BATCHES * PAIRS).expect("small"));
+    println!(
+        "pairs, {batch} records of {RECORD_BYTES} B a batch: bare {:.0}/s, journal {:.0}/s, share median {:.2} \
+         (quartiles {:.2}, {:.2}) of {PAIRS}",
+        records / bare_sum.as_secs_f64(),
+        records / journal_sum.as_secs_f64(),
+        shares[PAIRS / 2],
+        shares[PAIRS / 4],
+        shares[PAIRS * 3 / 4],
+    );
+}
+
+fn time(mut batch: impl FnMut()) -> Duration {
+    let started = Instant::now();
+    for _ in 0..PAIR_BATCHES {
+        batch();
+    }
+    started.elapsed()
+}
+
+/// A small order: one point in one period.
+fn order(number: u64) -> Body {
+    let auction = AuctionId { day: Day(20_779), market: Market::Rtm, session: 17 };
+    let point = Point { price: 250_000, quantity: 100 };
+    let body = OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: vec![(0, vec![point])] };
+    let request_id = TextId::new(&format!("o-{number}")).expect("a plain id");
+    let action = Action::Submit(NewOrder { auction, portfolio: PortfolioId(7), area: 3, body });
+    Body::Request(Box::new(Request { actor: Actor::User(UserId(9)), request_id, action }))
+}
+
+struct Decode;
+
+impl Visitor for Decode {
+    fn record(&mut self, found: &Record<'_>) -> Result<(), JournalError> {
+        black_box(record::decode(found.kind, found.payload)).map(drop).expect("written above");
+        Ok(())
+    }
+}
+
+/// Reads a journal of small orders: frames, checksums and chain, with and without decoding.
+fn read(criterion: &mut Criterion) {
+    const ORDERS: u64 = 200_000;
+    let dir = tempfile::tempdir().expect("a directory for the bench");
+    let disk = Disk::existing(dir.path());
+    let (mut writer, _) =
+        Writer::open(Box::new(disk.clone()), Options::new(1), &mut Discard).expect("a new journal");
+    let mut payloads = Vec::new();
+    for seqs in (1..=ORDERS).collect::<Vec<_>>().chunks(1_000) {
+        payloads.clear();
+        for seq in seqs {
+            let mut payload = Vec::new();
+            let kind = record::encode(&order(*seq), &mut payload);
+            payloads.push((*seq, kind, payload));
+        }
+        let bytes: usize = payloads.iter().map(|(_, _, payload)| record_bytes(payload.len())).sum();
+        writer.reserve(u64::try_from(bytes).expect("small")).expect("space for the bench");
+        for (seq, kind, payload) in &payloads {
+            writer.append(Stamp { seq: *seq, epoch: 1, time_us: 0 }, kind.code(), payload);
+        }
+        writer.commit().expect("a disk that syncs");
+    }
+    let mut group = criterion.benchmark_group("read");
+    group.throughput(Throughput::Elements(ORDERS));
+    group.sample_size(10);
+    let scan = |visitor: &mut dyn Visitor| recovery::scan(&disk, None, visitor).expect("a whole journal");
+    println!("chain after {ORDERS} small orders: {:032x}", scan(&mut Discard).head.chain);
+    group.bench_function("verify", |bench| {
+        bench.iter_batched(|| (), |()| scan(&mut Discard), BatchSize::PerIteration);
+    });
+    group.bench_function("verify and decode", |bench| {
+        bench.iter_batched(|| (), |()| scan(&mut Decode), BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, append, read);
+criterion_main!(benches);
