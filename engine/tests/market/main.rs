@@ -3,7 +3,9 @@
 
 mod calendars;
 mod chance;
+mod days;
 mod driver;
+mod fairness;
 mod histories;
 mod lifecycle;
 mod model;

@@ -5,6 +5,7 @@ use merit_engine::auction::{Shape, Side};
 use merit_engine::command::OrderBody;
 use merit_engine::event::{Account, Event, EventBody, Phase, PublishedResult, Reason, ScheduleRow, Stream};
 use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId};
+use merit_engine::rules::MarketRules;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -237,12 +238,10 @@ impl Model {
             assert_eq!(it.id, self.obligations, "obligations are numbered without gaps");
             let cell = usize::from(it.period) * rules.areas.len() + usize::from(it.area);
             assert_eq!(it.price, result.outcome.prices[cell]);
-            // The small rules count in whole Rs, MW and paise, so a quarter of a paisa is the unit.
-            let quarters = (it.sold - it.bought) * it.price * 100 * i64::from(rules.period_minutes) / 15;
-            assert!((it.value_minor * 4 - quarters).abs() <= 2, "rounded by at most half");
-            let fee_quarters =
-                (it.sold + it.bought) * rules.fee_minor_per_mwh * i64::from(rules.period_minutes) / 15;
-            assert!((it.fee_minor * 4 - fee_quarters).abs() <= 2 && it.fee_minor >= 0);
+            let value = i128::from(it.sold - it.bought) * i128::from(it.price);
+            check_rounded(it.value_minor, value * per_hour(rules, true), hour_unit(rules, true));
+            let fee = i128::from(it.sold + it.bought) * i128::from(rules.fee_minor_per_mwh);
+            check_rounded(it.fee_minor, fee * per_hour(rules, false), hour_unit(rules, false));
             tally.value_minor += it.value_minor;
             tally.fee_minor += it.fee_minor;
             let key = (it.portfolio, it.area, it.period);
@@ -324,6 +323,25 @@ impl Tally {
             assert!(export.iter().all(|it| *it == 0), "period {period}: {export:?}");
         }
     }
+}
+
+/// Numerator of the money of a tick × lot (or of a fee × lot) in a period.
+fn per_hour(rules: &MarketRules, of_price: bool) -> i128 {
+    let minor = if of_price { 10_i128.pow(u32::from(rules.minor_decimals)) } else { 1 };
+    i128::from(rules.period_minutes) * minor
+}
+
+/// Denominator of the same.
+fn hour_unit(rules: &MarketRules, of_price: bool) -> i128 {
+    let ticks = if of_price { u32::from(rules.price_decimals) } else { 0 };
+    60 * 10_i128.pow(ticks + u32::from(rules.quantity_decimals))
+}
+
+/// Rounded to the nearest, halves away from zero.
+fn check_rounded(minor: i64, numerator: i128, denominator: i128) {
+    let twice = 2 * (i128::from(minor) * denominator - numerator).abs();
+    assert!(twice <= denominator, "{minor} for {numerator}/{denominator}");
+    assert!(twice < denominator || i128::from(minor).abs() * denominator > numerator.abs());
 }
 
 /// A step curve trades what its limits say at the price, and its reason says what happened.
