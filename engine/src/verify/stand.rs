@@ -26,26 +26,34 @@ pub(super) struct Near {
     pub(super) worse: Option<i64>,
 }
 
-/// A step curve at `price`: one pass over its points, in any order.
+/// A step curve at `price`: one pass over its points, in any order and without a branch.
 pub(super) fn step(points: &[Point], side: Side, price: i64) -> (Stand, Near) {
     let sign = -side.sign();
-    let (mut beyond, mut tied, mut gain) = (0_i64, 0_i64, 0_i128);
-    let (mut better, mut worse) = (i64::MAX, i64::MAX);
+    let (mut beyond, mut tied, mut gain, mut farthest) = (0_i64, 0_i64, 0_i64, 0_i64);
+    // Distances less one, so that a point on the other side or at the price counts as far away.
+    let (mut better, mut worse) = (u64::MAX, u64::MAX);
     for point in points {
-        let ahead = (point.price - price) * sign;
-        if ahead > 0 {
-            beyond += point.quantity;
-            gain += i128::from(ahead) * i128::from(point.quantity);
-            better = better.min(ahead);
-        } else if ahead == 0 {
-            tied += point.quantity;
-        } else {
-            worse = worse.min(-ahead);
-        }
+        let ahead = (point.price - price).wrapping_mul(sign);
+        let lots = if ahead > 0 { point.quantity } else { 0 };
+        beyond = beyond.wrapping_add(lots);
+        gain = gain.wrapping_add(ahead.wrapping_mul(lots));
+        tied = tied.wrapping_add(if ahead == 0 { point.quantity } else { 0 });
+        farthest = farthest.max(ahead);
+        better = better.min(ahead.wrapping_sub(1).cast_unsigned());
+        worse = worse.min(ahead.wrapping_neg().wrapping_sub(1).cast_unsigned());
     }
+    // Quantities of a book add up in an i64. The gain may not: it did not wrap if its bound fits.
+    let bound = i128::from(farthest) * i128::from(beyond);
+    let gain = if bound <= i128::from(i64::MAX) { gain.into() } else { gain_of(points, sign, price) };
     let value = i128::from(price) * i128::from(beyond) + gain * i128::from(sign);
-    let near = |it| if it == i64::MAX { None } else { Some(it) };
+    let near = |it: u64| i64::try_from(it).ok().map(|it| it + 1);
     (Stand { beyond, tied, value }, Near { better: near(better), worse: near(worse) })
+}
+
+/// Distance × quantity over the points that trade anyway, however much that is.
+fn gain_of(points: &[Point], sign: i64, price: i64) -> i128 {
+    let ahead = |it: &Point| i128::from((it.price - price) * sign).max(0);
+    points.iter().map(|it| ahead(it) * i128::from(it.quantity)).sum()
 }
 
 /// A linear curve between the price bounds of its auction.
@@ -147,7 +155,32 @@ fn segment_sum(left: Point, right: Point, side: Side, from: i64, to: i64) -> i12
 
 /// Sum of ⌊(a i + b) / m⌋ for i in 0 .. n, all of them ≥ 0 and m > 0: Euclid's algorithm on the
 /// lattice points below a line.
-fn floor_sum(mut n: i128, mut m: i128, mut a: i128, mut b: i128) -> i128 {
+fn floor_sum(n: i128, m: i128, a: i128, b: i128) -> i128 {
+    // While n ≤ m no term of these exceeds a n + b, so machine words do for all but vast curves.
+    if n <= m && m < 1 << 30 && a < 1 << 30 && b < 1 << 60 {
+        let word = |it| u64::try_from(it).expect("below 2^60 and not negative");
+        return floor_sum_of_words(word(n), word(m), word(a), word(b)).into();
+    }
+    let (mut n, mut m, mut a, mut b) = (n, m, a, b);
+    let mut total = 0;
+    while n > 0 {
+        total += n * (n - 1) / 2 * (a / m) + n * (b / m);
+        a %= m;
+        b %= m;
+        let top = a * n + b;
+        n = top / m;
+        b = top % m;
+        (m, a) = (a, m);
+        if m == 0 {
+            break;
+        }
+    }
+    total
+}
+
+/// [`floor_sum`] where n ≤ m < 2^30, a < 2^30 and b < 2^60. In every round a n + b stays below 2^61,
+/// n never grows, and the terms added sum up to at most n (a n + b) / m.
+fn floor_sum_of_words(mut n: u64, mut m: u64, mut a: u64, mut b: u64) -> u64 {
     let mut total = 0;
     while n > 0 {
         total += n * (n - 1) / 2 * (a / m) + n * (b / m);
@@ -194,6 +227,32 @@ mod tests {
             let slow: i128 = (0..n).map(|i| (a * i + b) / m).sum();
             assert_eq!(floor_sum(n, m, a, b), slow, "n {n} m {m} a {a} b {b}");
         }
+    }
+
+    #[test]
+    fn words_and_wide_numbers_give_the_same_floor_sums() {
+        let mut dice = Dice(3);
+        for bits in [4, 12, 20, 29, 30] {
+            for _ in 0..500 {
+                let m = i128::from(dice.roll(1 << bits)) + 1;
+                let n = i128::from(dice.roll(u64::try_from(m).unwrap())) + 1;
+                let (a, b) = (i128::from(dice.roll(1 << bits)), i128::from(dice.roll(1 << 31)) << (bits - 2));
+                let (a, b) = (a.min((1 << 30) - 1), b.min((1 << 60) - 1));
+                // Twice as many terms do not fit the words' contract, so this goes the wide way.
+                let wide = floor_sum(2 * m, m, a, b) - floor_sum(2 * m - n, m, a, b + a * n);
+                let shifted = floor_sum(n, m, a, b);
+                assert_eq!(wide, shifted, "n {n} m {m} a {a} b {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn vast_step_curves_are_summed_exactly() {
+        let far = 1_000_000_000_000;
+        let points = [point(far, far), point(-far, far), point(far, 7)];
+        let (stand, near) = step(&points, Side::Buy, -far);
+        assert_eq!(stand.value, i128::from(far) * i128::from(far + 7));
+        assert_eq!((stand.beyond, stand.tied, near.better), (far + 7, far, Some(2 * far)));
     }
 
     #[test]
