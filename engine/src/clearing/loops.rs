@@ -11,11 +11,14 @@
 #![expect(clippy::needless_range_loop, reason = "an area indexes several lists at once")]
 
 use super::network::{Flows, Hop, Network};
+use super::scaling::Scaling;
 use super::share::Tie;
 use alloc::vec::Vec;
 
-/// Sweeps over the loops of a spanning tree before the search with large steps takes over.
+/// Sweeps over the loops of a spanning tree before the search for single loops.
 const SWEEPS_MAX: u32 = 40;
+/// Loops found one by one before scaling takes over.
+const LOOPS_MAX: u32 = 16;
 
 /// One step of a walk: over a line, or between an area and the hub.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +45,7 @@ pub(super) struct Loops {
     potential: Vec<i64>,
     walk: Vec<Step>,
     mark: Vec<usize>,
+    scaling: Scaling,
     /// Rounds of search made so far: the unit of work.
     pub(super) rounds: u64,
 }
@@ -53,18 +57,17 @@ impl Loops {
             return;
         }
         self.span(network, flows);
-        let mut step = 1;
-        if !self.sweep(flows) {
-            let most = flows.flow.iter().map(|flow| flow.abs()).max().unwrap_or(0);
-            while step <= most / 2 {
-                step *= 2;
+        self.sweep(flows);
+        for turn in 0_u32.. {
+            if !self.search(network, flows, ties) {
+                break;
             }
-        }
-        while step >= 1 {
-            while self.search(network, flows, ties, step) {
-                self.cancel(flows, ties, step);
+            if turn == LOOPS_MAX {
+                self.guess(network, flows);
+                self.scaling.descend(network, flows, &mut self.potential);
+            } else {
+                self.cancel(flows, ties);
             }
-            step /= 2;
         }
         if self.ambiguous(network, flows, ties) {
             self.choose(network, flows, ties);
@@ -165,8 +168,8 @@ impl Loops {
         }
     }
 
-    /// Sends the best number of lots round each loop in turn; true if in the end no loop helps.
-    fn sweep(&mut self, flows: &mut Flows) -> bool {
+    /// Sends the best number of lots round each loop in turn, until no loop helps or patience ends.
+    fn sweep(&mut self, flows: &mut Flows) {
         for _ in 0..SWEEPS_MAX {
             self.rounds += 1;
             let mut changed = false;
@@ -192,15 +195,28 @@ impl Loops {
                 }
             }
             if !changed {
-                return true;
+                return;
             }
         }
-        false
     }
 
-    /// Looks for a loop on which sending `step` lots lowers Σ flow²; its steps are left in `walk`.
-    /// If there is none, `potential` proves it.
-    fn search(&mut self, network: &Network, flows: &Flows, ties: &[Tie], step: i64) -> bool {
+    /// Guesses potentials along the spanning tree.
+    fn guess(&mut self, network: &Network, flows: &Flows) {
+        self.span(network, flows);
+        self.queue.clear();
+        self.queue.extend(0..network.areas);
+        self.queue.sort_unstable_by_key(|&area| self.depth[area]);
+        for &area in &self.queue {
+            self.potential[area] = match self.via[area] {
+                Some(Step::Line(hop)) => self.potential[near_end(network, hop)] + 2 * directed(flows, hop),
+                Some(Step::Inject(_) | Step::Withdraw(_)) | None => 0,
+            };
+        }
+    }
+
+    /// Looks for a loop on which sending a lot lowers Σ flow²; its steps are left in `walk`. If there
+    /// is none, `potential` proves it.
+    fn search(&mut self, network: &Network, flows: &Flows, ties: &[Tie]) -> bool {
         let hub = network.areas;
         self.potential.clear();
         self.potential.resize(hub + 1, 0);
@@ -211,8 +227,8 @@ impl Loops {
             let mut changed = false;
             for area in 0..hub {
                 for &hop in network.hops(area) {
-                    if flows.open[hop.line] && flows.room_out(hop) >= step {
-                        let reached = self.potential[area] + cost(flows, hop, step);
+                    if flows.open[hop.line] && flows.room_out(hop) > 0 {
+                        let reached = self.potential[area] + cost(flows, hop);
                         if reached < self.potential[hop.other] {
                             self.potential[hop.other] = reached;
                             self.via[hop.other] = Some(Step::Line(hop));
@@ -220,12 +236,12 @@ impl Loops {
                         }
                     }
                 }
-                if step == 1 && can_inject(&ties[area]) && self.potential[hub] < self.potential[area] {
+                if can_inject(&ties[area]) && self.potential[hub] < self.potential[area] {
                     self.potential[area] = self.potential[hub];
                     self.via[area] = Some(Step::Inject(area));
                     changed = true;
                 }
-                if step == 1 && can_withdraw(&ties[area]) && self.potential[area] < self.potential[hub] {
+                if can_withdraw(&ties[area]) && self.potential[area] < self.potential[hub] {
                     self.potential[hub] = self.potential[area];
                     self.via[hub] = Some(Step::Withdraw(area));
                     changed = true;
@@ -268,8 +284,8 @@ impl Loops {
         false
     }
 
-    /// Sends the best multiple of `step` lots round the loop in `walk`.
-    fn cancel(&mut self, flows: &mut Flows, ties: &mut [Tie], step: i64) {
+    /// Sends the best number of lots round the loop in `walk`.
+    fn cancel(&mut self, flows: &mut Flows, ties: &mut [Tie]) {
         let (mut sum, mut length, mut room) = (0, 0, i64::MAX);
         for &it in &self.walk {
             match it {
@@ -281,8 +297,8 @@ impl Loops {
                 Step::Inject(_) | Step::Withdraw(_) => room = room.min(1),
             }
         }
-        let lots = nearest(-sum, length * step).min(room / step) * step;
-        assert!(lots > 0, "a loop that lowers the cost by one step can take one");
+        let lots = nearest(-sum, length).min(room);
+        assert!(lots > 0, "a loop that a lot improves has room for it");
         for &it in &self.walk {
             take(flows, ties, it, lots);
         }
@@ -343,7 +359,7 @@ impl Loops {
     fn is_free(&self, flows: &Flows, area: usize, hop: Hop) -> bool {
         flows.open[hop.line]
             && flows.room_out(hop) > 0
-            && self.potential[hop.other] == self.potential[area] + cost(flows, hop, 1)
+            && self.potential[hop.other] == self.potential[area] + cost(flows, hop)
     }
 
     /// Takes the least accepted lots by area id, then the least flows by line id. Each can fall by
@@ -426,9 +442,9 @@ fn directed(flows: &Flows, hop: Hop) -> i64 {
     if hop.leaves { flows.flow[hop.line] } else { -flows.flow[hop.line] }
 }
 
-/// What `step` more lots along a hop add to Σ flow², per lot.
-fn cost(flows: &Flows, hop: Hop, step: i64) -> i64 {
-    2 * directed(flows, hop) + step
+/// What one more lot along a hop adds to Σ flow².
+fn cost(flows: &Flows, hop: Hop) -> i64 {
+    2 * directed(flows, hop) + 1
 }
 
 fn can_inject(tie: &Tie) -> bool {

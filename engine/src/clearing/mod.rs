@@ -14,6 +14,7 @@ mod linear;
 mod loops;
 mod network;
 mod price;
+mod scaling;
 mod share;
 
 use crate::auction::{BlockHandle, ComplexHandle};

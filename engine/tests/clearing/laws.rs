@@ -3,6 +3,7 @@
 use crate::tiny::{self, Auction, Seed, Size};
 use crate::{clear, clear_in};
 use merit_engine::outcome::{Fill, Outcome};
+use merit_engine::verify::verify;
 
 const SIZES: [Size; 2] = [
     Size {
@@ -133,6 +134,31 @@ fn the_size_of_quanta_changes_nothing() {
         assert_eq!(clear_in(&book, 0), whole, "auction {number}");
         let quantum = u64::try_from(seed.within(2, 60)).unwrap();
         assert_eq!(clear_in(&book, quantum), whole, "auction {number}, quantum {quantum}");
+    }
+}
+
+#[test]
+fn large_networks_and_huge_quantities_pass_the_verifier() {
+    const MOST: i64 = 1_000_000_000_000;
+    for number in 0..60_u64 {
+        let mut seed = Seed::new(number + 2_000_000);
+        let (areas, lines) = if number % 10 == 0 { (256, 1_000) } else { (40, 90) };
+        let lots = [9, 100_000, MOST][seed.index(3)];
+        let ticks = [3, 1_000, MOST][seed.index(3)];
+        let size = Size {
+            periods: 1,
+            areas,
+            lines,
+            capacity: lots,
+            orders: 400,
+            points: 4,
+            lots,
+            ticks,
+            linear_every: 6,
+        };
+        let book = tiny::auction(&mut seed, &size).book();
+        let outcome = clear(&book);
+        assert_eq!(verify(&book, &outcome), Ok(()), "auction {number}");
     }
 }
 
