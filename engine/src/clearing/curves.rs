@@ -169,8 +169,7 @@ impl<'book> Curves<'book> {
             *still = Still { from: price, until: price + 1 };
             for range in &self.linear[curve.linear.clone()] {
                 let points = &self.points[range.clone()];
-                sum += linear::supply(points, price, self.price_min)
-                    - linear::demand(points, price + 1, self.price_max);
+                sum += linear::surplus(points, price, (self.price_min, self.price_max));
             }
         }
         sum

@@ -16,13 +16,30 @@ pub(super) fn net(points: &[Point], price: i64) -> i64 {
         return right.quantity;
     }
     let width = right.price - left.price;
-    let (low, high) = (i128::from(right.quantity), i128::from(left.quantity));
+    let (to_left, to_right) = (price - left.price, right.price - price);
     // The weights are distances to the two ends: nothing here exceeds lots × ticks.
-    let sum = high * i128::from(right.price - price) + low * i128::from(price - left.price);
-    match i64::try_from(sum) {
-        Ok(sum) => sum / width,
-        Err(_) => i64::try_from(sum / i128::from(width)).expect("between the two quantities"),
+    if let (Some(high), Some(low)) =
+        (left.quantity.checked_mul(to_right), right.quantity.checked_mul(to_left))
+        && let Some(sum) = high.checked_add(low)
+    {
+        return sum / width;
     }
+    let high = i128::from(left.quantity) * i128::from(to_right);
+    let low = i128::from(right.quantity) * i128::from(to_left);
+    i64::try_from((high + low) / i128::from(width)).expect("between the two quantities")
+}
+
+/// S(price) − D(price + 1): what the order leaves between a price and the tick above.
+pub(super) fn surplus(points: &[Point], price: i64, bounds: (i64, i64)) -> i64 {
+    let mut surplus = 0;
+    if points.last().is_some_and(|last| last.quantity < 0) {
+        surplus += supply(points, price, bounds.0);
+    }
+    // Whoever sells at a price buys nothing above it.
+    if surplus == 0 && points.first().is_some_and(|first| first.quantity > 0) {
+        surplus -= demand(points, price + 1, bounds.1);
+    }
+    surplus
 }
 
 /// Lots bought at a price when every tie goes the order's way.
