@@ -206,25 +206,22 @@ impl<'book> Curves<'book> {
         // Short at `low`, not short at `high`; both ends may be unproved bounds.
         let (mut low, mut high) = (first - 1, last);
         let (mut short, mut long): (Option<i64>, Option<i64>) = (None, None);
-        let (mut turn, mut moved_high) = (0_u32, false);
+        let (mut turn, mut stale_low, mut stale_high) = (0_u32, 0_u32, 0_u32);
         let mut stride = ((last - first) / 256).max(1);
         while high - low > 1 {
-            let middle = low + (high - low) / 2;
             let price = match (short, long) {
                 (None, None) => hint,
                 (None, Some(_)) => high.saturating_sub(stride).max(low + (high - low) / 4),
                 (Some(_), None) => low.saturating_add(stride).min(high - (high - low) / 4),
-                // A straight line finds the neighbourhood, a look beside the end that moved closes
-                // it, halving bounds the number of turns.
-                (Some(short), Some(long)) => match turn % 3 {
-                    0 => {
-                        let part = i128::from(high - low) * i128::from(-short) / i128::from(long - short);
-                        low + i64::try_from(part).expect("a part of the span")
-                    }
-                    1 if moved_high => high - 1,
-                    1 => low + 1,
-                    _ => middle,
-                },
+                // A straight line between the ends, where an end that stays behind counts for less
+                // each time; halving in between bounds the number of turns.
+                (Some(_), Some(_)) if turn % 4 == 3 => low + (high - low) / 2,
+                (Some(short), Some(long)) => {
+                    let short = (i128::from(-short) * 2) >> stale_low.min(60);
+                    let long = (i128::from(long) * 2 + 1) >> stale_high.min(60);
+                    let part = i128::from(high - low) * short / (short + long).max(1);
+                    low + i64::try_from(part).expect("a part of the span")
+                }
             };
             let price = price.clamp(low + 1, high - 1);
             if short.is_some() && long.is_some() {
@@ -235,13 +232,14 @@ impl<'book> Curves<'book> {
             let mut still = Still { from: i64::MIN, until: i64::MAX };
             let surplus: i64 =
                 areas.iter().map(|&area| self.surplus_around(area, price, &mut still)).sum::<i64>() + extra;
-            moved_high = surplus >= 0;
-            if moved_high {
+            if surplus >= 0 {
                 high = still.from.max(low + 1);
                 long = Some(surplus);
+                (stale_low, stale_high) = (stale_low + 1, 0);
             } else {
                 low = (still.until - 1).min(high - 1);
                 short = Some(surplus);
+                (stale_low, stale_high) = (0, stale_high + 1);
             }
         }
         high
