@@ -15,6 +15,7 @@ use crate::reject::{Place, Refusal, Reject};
 use crate::rules::MarketRules;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 impl State {
@@ -290,11 +291,11 @@ impl State {
             Action::Amend { order, version: _, body } => self.amend(user_id(*actor), *order, body, out),
             Action::Cancel { order } => {
                 let (auction, _) = self.orders.find(*order).expect("checked");
-                self.cancel(user_id(*actor), auction, |it| it == *order, out)
+                self.cancel(user_id(*actor), auction, vec![*order], out)
             }
             Action::CancelAll { auction, portfolio } => {
                 let all = self.tradable(user_id(*actor), *auction, *portfolio);
-                self.cancel(user_id(*actor), *auction, |it| all.binary_search(&it).is_ok(), out)
+                self.cancel(user_id(*actor), *auction, all, out)
             }
         }
     }
@@ -352,46 +353,32 @@ impl State {
         let user = self.registry.user(user).expect("checked");
         let member = user.member.expect("checked");
         let book = self.auctions.get(&auction).and_then(|it| it.book.as_ref()).expect("checked");
-        let orders = book.orders_of(member).map(|(_, order)| order).filter(|it| it.live);
-        let wanted = orders.filter(|it| only.is_none_or(|only| only == it.portfolio));
+        let wanted = book.live_of(member).filter(|it| only.is_none_or(|only| only == it.portfolio));
         wanted.filter(|it| self.registry.trades(user, it.portfolio)).map(|it| it.id).collect()
     }
 
-    /// Cancels the wanted live orders of the user's member, and with a block everything that descends
+    /// Cancels live orders of the user's member, sorted, and with a block everything that descends
     /// from it: a child without its parent could never trade. One answer counts them all.
     fn cancel(
         &mut self,
         user: UserId,
         auction: AuctionId,
-        wanted: impl Fn(OrderId) -> bool,
+        mut generation: Vec<OrderId>,
         out: &mut Out<'_>,
     ) -> Made {
         let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
         let auction = self.auctions.get_mut(&auction).expect("checked");
         let book = auction.book.as_mut().expect("an open auction has its book");
-        let mut goes: BTreeSet<OrderId> = BTreeSet::new();
-        let live = |goes: &BTreeSet<OrderId>| -> Vec<(u32, OrderId)> {
-            let orders = book.orders_of(member).filter(|(_, it)| it.live && !goes.contains(&it.id));
-            let leaves = orders.filter(|(_, it)| {
-                let orphan = it.parent().is_some_and(|parent| goes.contains(&parent));
-                orphan || (goes.is_empty() && wanted(it.id))
-            });
-            leaves.map(|(slot, it)| (slot, it.id)).collect()
-        };
-        let mut slots: Vec<(u32, OrderId)> = Vec::new();
-        loop {
-            let more = live(&goes);
-            if more.is_empty() {
-                break;
+        let mut orders = 0;
+        while !generation.is_empty() {
+            for order in &generation {
+                book.cancel(member, *order);
+                orders += 1;
+                out.say(Stream::Member(member), EventBody::OrderCancelled { order: *order, user });
             }
-            goes.extend(more.iter().map(|(_, id)| *id));
-            slots.extend(more);
+            generation = book.children(member, &generation);
         }
-        for (slot, order) in &slots {
-            book.cancel(*slot);
-            out.say(Stream::Member(member), EventBody::OrderCancelled { order: *order, user });
-        }
-        Made::Cancelled { orders: u32::try_from(slots.len()).expect("bounded per member") }
+        Made::Cancelled { orders }
     }
 }
 

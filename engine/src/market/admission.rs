@@ -13,7 +13,6 @@ use crate::limits;
 use crate::reject::{Place, Reject};
 use crate::rules::MarketRules;
 use alloc::vec;
-use alloc::vec::Vec;
 
 /// Position in a list as a place names it.
 fn place_index(index: usize) -> u16 {
@@ -169,7 +168,8 @@ pub(super) fn check_room(
         let room = book.blocks_live() + new <= limits::BLOCKS_MAX;
         faults.require(room, Reject::BookFull, Place::Auction);
     }
-    let (live, entered) = book.of_member(member).map_or((0, 0), |it| (it.live, it.entered));
+    let (live, entered) = book.of_member(member).map_or((0, 0), |it| (it.live.len(), it.entered));
+    let live = u32::try_from(live).expect("bounded per member");
     let versions_max = bounds.orders_per_member_max.saturating_mul(limits::VERSIONS_PER_ORDER_MAX);
     let room = live + new <= bounds.orders_per_member_max && entered < versions_max;
     faults.require(room, Reject::TooManyOrders, Place::Whole);
@@ -192,7 +192,7 @@ fn check_family(
     faults: &mut Faults,
 ) {
     let place = Place::Field("parent");
-    let live = |id: OrderId| book.order_of(member, id).filter(|order| order.live && order.is_block());
+    let live = |id: OrderId| book.live_block(member, id);
     let itself = replaces.map(|it| it.order.id);
     let mut ancestor = live(parent);
     if ancestor.is_none() {
@@ -217,11 +217,7 @@ fn generations_below(book: &SealedBook, order: &Order) -> u32 {
     let mut generation = vec![order.id];
     let mut depth = 0;
     loop {
-        // Orders of a member come in the order of their ids, so a generation is sorted.
-        let of_generation = |parent: OrderId| generation.binary_search(&parent).is_ok();
-        let child = |it: &Order| it.live && it.parent().is_some_and(of_generation);
-        let members = book.orders_of(order.member).map(|(_, it)| it);
-        let next: Vec<OrderId> = members.filter(|it| child(it)).map(|it| it.id).collect();
+        let next = book.children(order.member, &generation);
         if next.is_empty() {
             return depth;
         }

@@ -96,19 +96,15 @@ impl Order {
             OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,
         }
     }
-
-    pub(super) fn is_block(&self) -> bool {
-        matches!(self.body().as_ref(), OrderBody::Block { .. })
-    }
 }
 
 /// What one member has in a book.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MemberOrders {
-    /// Positions in the book's list, all it ever entered.
-    pub(super) slots: Vec<u32>,
-    /// Live orders.
-    pub(super) live: u32,
+    /// Slots of the live orders.
+    pub(super) live: BTreeMap<OrderId, u32>,
+    /// Slots of the live blocks: families are looked for here alone.
+    blocks: BTreeMap<OrderId, u32>,
     /// Versions entered.
     pub(super) entered: u32,
 }
@@ -223,24 +219,34 @@ impl SealedBook {
 
     /// Members with a live order.
     pub(super) fn members_live(&self) -> usize {
-        self.members.values().filter(|it| it.live > 0).count()
+        self.members.values().filter(|it| !it.live.is_empty()).count()
     }
 
     pub(super) fn of_member(&self, member: MemberId) -> Option<&MemberOrders> {
         self.members.get(&member)
     }
 
-    /// The orders of a member, cancelled ones included, in the order of entry.
-    pub(super) fn orders_of(&self, member: MemberId) -> impl Iterator<Item = (u32, &Order)> {
-        let slots = self.members.get(&member).map_or(&[][..], |it| &it.slots);
-        slots.iter().map(|slot| (*slot, &self.orders[slot_index(*slot)]))
+    /// The live orders of a member, by id.
+    pub(super) fn live_of(&self, member: MemberId) -> impl Iterator<Item = &Order> {
+        let live = self.members.get(&member).map(|it| &it.live);
+        live.into_iter().flatten().map(|(_, slot)| &self.orders[slot_index(*slot)])
     }
 
-    /// A member's order by its id. Ids grow with entry, so a member's slots are sorted by id.
-    pub(super) fn order_of(&self, member: MemberId, id: OrderId) -> Option<&Order> {
-        let slots = &self.members.get(&member)?.slots;
-        let at = slots.binary_search_by_key(&id, |slot| self.orders[slot_index(*slot)].id).ok()?;
-        self.order(slots[at])
+    /// The live blocks of a member, by id.
+    pub(super) fn live_blocks_of(&self, member: MemberId) -> impl Iterator<Item = &Order> {
+        let blocks = self.members.get(&member).map(|it| &it.blocks);
+        blocks.into_iter().flatten().map(|(_, slot)| &self.orders[slot_index(*slot)])
+    }
+
+    /// A member's live block.
+    pub(super) fn live_block(&self, member: MemberId, id: OrderId) -> Option<&Order> {
+        self.order(*self.members.get(&member)?.blocks.get(&id)?)
+    }
+
+    /// The live children of some blocks, by id; `parents` is sorted.
+    pub(super) fn children(&self, member: MemberId, parents: &[OrderId]) -> Vec<OrderId> {
+        let of_them = |it: &&Order| it.parent().is_some_and(|parent| parents.binary_search(&parent).is_ok());
+        self.live_blocks_of(member).filter(of_them).map(|it| it.id).collect()
     }
 
     pub(super) fn blocks_of(&self, portfolio: PortfolioId) -> u32 {
@@ -269,10 +275,13 @@ impl SealedBook {
         let (user, seq, time_us) = entry;
         let body = Arc::new(order.body.clone());
         let place = self.place(&tie_id(member_code, client_order_id), order.area, &body);
-        self.count(member, order.portfolio, &body, 1);
+        self.count(order.portfolio, &body, 1);
         let of_member = self.members.entry(member).or_default();
-        of_member.slots.push(slot);
         of_member.entered += 1;
+        of_member.live.insert(id, slot);
+        if matches!(body.as_ref(), OrderBody::Block { .. }) {
+            of_member.blocks.insert(id, slot);
+        }
         self.orders.push(Order {
             id,
             client_order_id: client_order_id.clone(),
@@ -301,8 +310,8 @@ impl SealedBook {
         let (member, portfolio, area) = (order.member, order.portfolio, order.area);
         let old = Arc::clone(order.body());
         let id = tie_id(member_code, &order.client_order_id);
-        self.count(member, portfolio, &old, -1);
-        self.count(member, portfolio, &body, 1);
+        self.count(portfolio, &old, -1);
+        self.count(portfolio, &body, 1);
         let place = self.place(&id, area, &body);
         self.members.entry(member).or_default().entered += 1;
         let order = &mut self.orders[slot_index(slot)];
@@ -311,22 +320,23 @@ impl SealedBook {
         order.version()
     }
 
-    /// Takes a live order out.
-    pub(super) fn cancel(&mut self, slot: u32) {
+    /// Takes a member's live order out.
+    pub(super) fn cancel(&mut self, member: MemberId, id: OrderId) {
+        let of_member = self.members.get_mut(&member).expect("a live order is its member's");
+        let slot = of_member.live.remove(&id).expect("an order is cancelled once");
+        of_member.blocks.remove(&id);
         self.displace(slot);
         let order = &mut self.orders[slot_index(slot)];
-        assert!(order.live, "an order is cancelled once");
         order.live = false;
-        let (member, portfolio, body) = (order.member, order.portfolio, Arc::clone(order.body()));
-        self.count(member, portfolio, &body, -1);
+        let (portfolio, body) = (order.portfolio, Arc::clone(order.body()));
+        self.count(portfolio, &body, -1);
     }
 
     /// Keeps the counts: an order comes (`sign` 1) or goes (−1).
-    fn count(&mut self, member: MemberId, portfolio: PortfolioId, body: &OrderBody, sign: i8) {
+    fn count(&mut self, portfolio: PortfolioId, body: &OrderBody, sign: i8) {
         let step = |count: &mut u32| {
             *count = count.checked_add_signed(i32::from(sign)).expect("what goes has come");
         };
-        step(&mut self.members.entry(member).or_default().live);
         step(&mut self.orders_live);
         if is_lumpy(body) {
             step(self.blocks.entry(portfolio).or_default());
