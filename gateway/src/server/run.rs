@@ -96,6 +96,8 @@ pub struct Substitutes {
     pub clock: Option<Clock>,
     /// The journal's storage.
     pub storage: Option<Box<dyn Storage>>,
+    /// Length of the journal's segments, bytes.
+    pub segment_bytes: Option<u64>,
 }
 
 /// A node that serves.
@@ -260,7 +262,8 @@ fn open(config: &Config, substitutes: Substitutes) -> Result<Opened, ServeError>
         Some(storage) => storage,
         None => Box::new(Disk::create(&journal).map_err(data)?),
     };
-    let options = Options::new(exchange_id(&journal).map_err(data)?);
+    let mut options = Options::new(exchange_id(&journal).map_err(data)?);
+    options.segment_bytes = substitutes.segment_bytes.unwrap_or(options.segment_bytes);
     let feed = Box::new(start.feed);
     let opened = Core::open(storage, options, Epoch::Same, Exchange::default(), feed, &mut |progress| {
         tracing::info!(segments = progress.segments_done, of = progress.segments, "replayed");

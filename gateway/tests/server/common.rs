@@ -4,6 +4,7 @@ use merit_client::{Client, Config as ClientConfig, orders, units, v1};
 use merit_gateway::server::clock::{Clock, parse_utc};
 use merit_gateway::server::config::{Config, Sources};
 use merit_gateway::server::run::{Running, Substitutes};
+use std::path::Path;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
@@ -54,7 +55,7 @@ role = "operator"
 
 /// A node and its data.
 pub(crate) struct Exchange {
-    pub(crate) _data: TempDir,
+    pub(crate) data: TempDir,
     pub(crate) clock: Clock,
     pub(crate) running: Option<Running>,
     pub(crate) settings: Vec<(String, String)>,
@@ -76,7 +77,7 @@ impl Exchange {
         ];
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
         let clock = Clock::manual(parse_utc(MORNING).unwrap());
-        let mut exchange = Self { _data: data, clock, running: None, settings: all };
+        let mut exchange = Self { data, clock, running: None, settings: all };
         exchange.start().await;
         exchange
     }
@@ -84,6 +85,14 @@ impl Exchange {
     pub(crate) fn config(&self) -> Config {
         let sources = Sources { flags: self.settings.clone(), ..Sources::default() };
         Config::load(&sources).unwrap()
+    }
+
+    pub(crate) fn journal(&self) -> std::path::PathBuf {
+        self.data.path().join("data/journal")
+    }
+
+    pub(crate) fn read_model(&self) -> std::path::PathBuf {
+        self.data.path().join("data/read-model")
     }
 
     /// Starts (again) with what is in the data directory.
@@ -95,6 +104,10 @@ impl Exchange {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let substitutes = Substitutes { clock: Some(self.clock.clone()), ..substitutes };
         self.running = Some(Running::start(&self.config(), listener, substitutes).await.unwrap());
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        self.running.take().unwrap().stop().await.unwrap();
     }
 
     pub(crate) fn running(&self) -> &Running {
@@ -157,4 +170,28 @@ pub(crate) fn accepted(answer: &v1::OrderAnswer) -> (u64, u32) {
         }
         other => panic!("not accepted: {other:?}"),
     }
+}
+
+/// Why it was refused, and where.
+#[track_caller]
+pub(crate) fn refused(answer: &v1::OrderAnswer) -> (v1::RejectReason, String) {
+    match &answer.outcome {
+        Some(v1::order_answer::Outcome::Refused(it)) => (it.reason(), it.field.clone()),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+/// All files below a directory, with their bytes.
+pub(crate) fn files(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            found.push((path, bytes));
+        }
+    }
+    found
 }

@@ -1,5 +1,12 @@
 //! The node as its users meet it: over real gRPC, with a real journal.
 #![expect(clippy::unwrap_used, reason = "clippy lets only #[test] functions unwrap, not their helpers")]
 
+mod bounds;
 mod common;
 mod day;
+mod kill;
+mod model;
+mod order_entry;
+mod rights;
+mod sealed;
+mod streams;

@@ -9,6 +9,7 @@ use crate::server::convert::{Paths, Scale, auction, order_out, settlement, times
 use merit_engine::command::{Actor, OrderBody};
 use merit_engine::event::{Answer, AuctionInfo, Event, EventBody, PeriodFill, PublishedResult, Stream};
 use merit_engine::ids::{MemberId, OrderId, TextId, UserId};
+use merit_engine::reject::Reject;
 use merit_proto::v1;
 use prost::Message as _;
 use v1::stream_dispatch_response::Event as DispatchEvent;
@@ -43,23 +44,24 @@ impl Applying<'_> {
             self.state.heads.insert(it.stream, it.stream_seq);
             self.batch.put(keys::event(it.stream, it.stream_seq), event::encode(it, wire));
         }
-        self.request(applied)
+        self.request(applied);
+        Ok(())
     }
 
-    /// Keeps the first answer to an order command under its id.
-    fn request(&mut self, applied: &Applied) -> Result<(), Doubt> {
-        let Some(request) = &applied.reply.request else { return Ok(()) };
+    /// Keeps the answer to an order command under its id.
+    fn request(&mut self, applied: &Applied) {
+        let Some(request) = &applied.reply.request else { return };
         let replayed = match &applied.reply.answer {
-            Answer::None => return Ok(()),
-            Answer::Accepted { replayed, .. } | Answer::Refused { replayed, .. } => *replayed,
+            Answer::None => return,
+            Answer::Accepted { replayed, .. } => *replayed,
+            // A reuse is told its own refusal and changes nothing about the first answer.
+            Answer::Refused { replayed, refusal, .. } => {
+                *replayed || refusal.reject == Reject::RequestIdReused
+            }
         };
-        let Actor::User(user) = request.actor else { return Ok(()) };
+        let Actor::User(user) = request.actor else { return };
         let member = self.state.registry.users.get(&user).and_then(|it| it.identity.member);
-        let Some(member) = member else { return Ok(()) };
-        let key = keys::request(member, request.id.as_str());
-        if replayed || request.fields.0.is_empty() || self.record(&key)?.is_some() {
-            return Ok(());
-        }
+        let Some(member) = member.filter(|_| !replayed && !request.fields.0.is_empty()) else { return };
         let (command, kind) = request.fields;
         let paths = Paths { root: String::new(), command, kind };
         let answer = order_out::order_answer(
@@ -69,8 +71,8 @@ impl Applying<'_> {
             applied.reply.member_seq,
             &paths,
         );
+        let key = keys::request(member, request.id.as_str(), applied.stamp.seq);
         self.batch.put(key, answer.encode_to_vec());
-        Ok(())
     }
 
     fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {

@@ -24,10 +24,18 @@ pub fn event_seq(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(*seq))
 }
 
-/// The first answer to an order command.
+/// An answer to an order command that was not a repeat: id, number of the command.
 #[must_use]
-pub fn request(member: MemberId, id: &str) -> Vec<u8> {
-    [b"r".as_slice(), &member.0.to_be_bytes(), id.as_bytes()].concat()
+pub fn request(member: MemberId, id: &str, seq: u64) -> Vec<u8> {
+    [requests(member, id).as_slice(), &seq.to_be_bytes()].concat()
+}
+
+/// All such answers for an id. There are more than one only where a refusal left the id free, or the
+/// exchange has forgotten an old one.
+#[must_use]
+pub fn requests(member: MemberId, id: &str) -> Vec<u8> {
+    // No id has a zero byte, so none is the beginning of another.
+    [b"r".as_slice(), &member.0.to_be_bytes(), id.as_bytes(), &[0]].concat()
 }
 
 /// The aggregated curve of an area and period of an auction.

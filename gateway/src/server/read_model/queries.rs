@@ -35,8 +35,9 @@ pub(super) fn order_named(
 }
 
 fn answer(store: &Store, member: MemberId, id: &str) -> Result<Option<v1::OrderAnswer>, Doubt> {
-    let Some(bytes) = store.get(&keys::request(member, id))? else { return Ok(None) };
-    decode(&bytes).map(Some)
+    let prefix = keys::requests(member, id);
+    let answers = store.range(&prefix, &prefix, usize::MAX)?;
+    answers.last().map(|(_, bytes)| decode(bytes)).transpose()
 }
 
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Doubt> {

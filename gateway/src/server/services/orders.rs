@@ -119,8 +119,8 @@ pub(super) async fn judge(
     if faults.malformed_any() {
         return Ok(faults.sorted());
     }
-    let known = node.model.answer(member, id).map_err(doubt)?.is_some();
-    if known {
+    let known = node.model.answer(member, id).map_err(doubt)?;
+    if known.is_some_and(|it| !is_free(&it)) {
         faults.reject(Reject::RequestIdReused, format!("{}client_order_id", paths.root));
     }
     if let Some(request) = request {
@@ -135,6 +135,14 @@ pub(super) async fn judge(
         }
     }
     Ok(faults.sorted())
+}
+
+/// Whether an answer leaves its id free: a refusal that a retry can cure does.
+fn is_free(answer: &v1::OrderAnswer) -> bool {
+    match &answer.outcome {
+        Some(v1::order_answer::Outcome::Refused(refusal)) => refusal.retryable,
+        Some(v1::order_answer::Outcome::Accepted(_)) | None => false,
+    }
 }
 
 /// Submits commands that stand or fall together before they are durable, and answers each.
@@ -164,7 +172,8 @@ pub(super) async fn answers(
             Step::Answered(answer) => answers.push(answer),
             Step::ForCore { id, paths } => {
                 if let Some((stamp, reply)) = from_core.next() {
-                    tracing::debug!(client_order_id = %id, journal_seq = stamp.seq, "answered");
+                    // Not even the id that the member gave: a book is sealed in the log too.
+                    tracing::debug!(journal_seq = stamp.seq, "answered");
                     answers.push(answer(node, member, &id, &paths, &reply).await);
                 }
             }
