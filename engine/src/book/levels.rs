@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 
 /// Levels in a chunk before it is split in two.
-const CHUNK_MAX: usize = 128;
+const CHUNK_MAX: usize = 48;
 /// Arrivals that wait before they are merged.
 const ARRIVALS_MAX: usize = 32;
 

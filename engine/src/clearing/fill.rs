@@ -66,15 +66,15 @@ pub(super) fn fill(
             |offered: i64| Tied { handle: order.handle, position: order.position, offered, remainder: 0 };
         match order.shape {
             Shape::Step(Side::Buy) => {
-                fill.bought = lots(points, |at| at >= buys_from);
+                fill.bought = lots_from(points, buys_from);
                 if buys.is_part() {
-                    tied_buys.push(tied(lots(points, |at| at == price)));
+                    tied_buys.push(tied(lots_from(points, price) - fill.bought));
                 }
             }
             Shape::Step(Side::Sell) => {
-                fill.sold = lots(points, |at| at <= sells_to);
+                fill.sold = lots_to(points, sells_to);
                 if sells.is_part() {
-                    tied_sells.push(tied(lots(points, |at| at == price)));
+                    tied_sells.push(tied(lots_to(points, price) - fill.sold));
                 }
             }
             Shape::Linear => {
@@ -97,13 +97,20 @@ fn slot(handle: CurveHandle) -> usize {
     usize::try_from(handle.0).expect("a u32 fits an index on every platform we build for")
 }
 
-/// Lots of the points whose price is accepted.
-fn lots(points: &[Point], accepts: impl Fn(i64) -> bool) -> i64 {
-    // All lots of an auction fit an i64 (limits.rs), so a checked sum would prove nothing; a mask
-    // instead of a branch, because prices lie on either side of the clearing price at random.
-    points.iter().fold(0, |sum: i64, point| {
-        sum.wrapping_add(i64::from(accepts(point.price)).wrapping_neg() & point.quantity)
-    })
+/// Lots of the points that are not `outside`: 0 inside, −1 outside.
+///
+/// A mask instead of a branch, because prices lie on either side of the clearing price at random. All
+/// prices and lots of an auction fit an i64 (limits.rs), so checked sums would prove nothing here.
+fn lots(points: &[Point], outside: impl Fn(i64) -> i64) -> i64 {
+    points.iter().fold(0, |sum: i64, point| sum.wrapping_add(!outside(point.price) & point.quantity))
+}
+
+fn lots_from(points: &[Point], price: i64) -> i64 {
+    lots(points, |at| at.wrapping_sub(price) >> 63)
+}
+
+fn lots_to(points: &[Point], price: i64) -> i64 {
+    lots(points, |at| price.wrapping_sub(at) >> 63)
 }
 
 /// Shares a tie by what each order has in it; lots left over go by largest remainder, then by id.
