@@ -1,7 +1,6 @@
 //! The command line: one file a verb, one line here for each.
 
 mod clearing;
-mod demo;
 pub mod output;
 
 use crate::files::FileError;
@@ -33,6 +32,7 @@ macro_rules! verbs {
 }
 
 verbs! {
+    demo: Demo,
     pub certs: Certs,
     clear: Clear,
     serve: Serve,

@@ -151,6 +151,7 @@ impl Curve {
     }
 
     /// Most that is bought and most that is sold at any price, tenths of a MW.
+    #[cfg(test)]
     pub(super) fn extremes(&self) -> (i64, i64) {
         let sum = || self.points.iter().map(|it| it.tenths).sum();
         match self.shape {

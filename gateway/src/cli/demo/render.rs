@@ -41,12 +41,6 @@ impl Screen {
         Self { quiet, beside, terminal, colour, bar: None }
     }
 
-    /// A screen that shows nothing.
-    #[cfg(test)]
-    pub(super) const fn dark() -> Self {
-        Self { quiet: true, beside: true, terminal: false, colour: false, bar: None }
-    }
-
     /// Shows whole lines. A reader that has gone away is no reason to stop the market.
     pub(super) fn line(&self, text: &str) {
         if self.quiet {
