@@ -1,1 +1,0 @@
-//! A crowd of members over real gRPC.
