@@ -1,6 +1,7 @@
 //! Clearing of curves against a literal reading of the rules, against laws, and on worked examples.
 #![expect(clippy::unwrap_used, reason = "clippy lets only #[test] functions unwrap, not their helpers")]
 
+mod bound;
 mod examples;
 mod laws;
 mod oracle;
