@@ -201,6 +201,11 @@ pub enum Break {
         /// Period.
         period: u16,
     },
+    /// An equally good result comes first in the order of ids.
+    OrderOfIds {
+        /// Period.
+        period: u16,
+    },
     /// The welfare told is not the welfare of the result.
     Welfare {
         /// What the result says.
@@ -279,6 +284,7 @@ impl Shown<'_> {
             | Break::Volume { .. }
             | Break::Evenness { .. }
             | Break::LongWay { .. }
+            | Break::OrderOfIds { .. }
             | Break::Welfare { .. }
             | Break::Bound { .. } => return Ok(()),
         };
@@ -343,7 +349,8 @@ impl fmt::Display for Shown<'_> {
             | Break::MidPoint { .. }
             | Break::Volume { .. }
             | Break::Evenness { .. }
-            | Break::LongWay { .. } => self.network_break(f),
+            | Break::LongWay { .. }
+            | Break::OrderOfIds { .. } => self.network_break(f),
         }
     }
 }
@@ -382,6 +389,10 @@ impl Shown<'_> {
             }
             Break::LongWay { period } => {
                 write!(f, "period {}: the same trades are possible with less flow", u32::from(period) + 1)
+            }
+            Break::OrderOfIds { period } => {
+                let period = u32::from(period) + 1;
+                write!(f, "period {period}: an equally good result comes first in the order of ids")
             }
             Break::Shape { .. }
             | Break::PriceOutOfBounds { .. }

@@ -2,8 +2,7 @@
 //!
 //! It imports nothing from clearing, reads the orders point by point and trusts no aggregate. What
 //! it checks is the format page whole, except that it does not look for better block and complex
-//! decisions, for the prices that a search may put beside the mid-point (it asks for the mid-point
-//! wherever everyone is whole there), and for the lexicographic order of equally even shares.
+//! decisions, nor for the least step beside the mid-point where somebody would lose at it.
 
 mod breaks;
 mod decisions;

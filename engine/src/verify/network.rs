@@ -139,8 +139,25 @@ pub(super) struct Network {
     room: Vec<(usize, usize, usize, bool)>,
     reached: Vec<bool>,
     best: Vec<Option<Marginal>>,
+    /// Potentials: no line with room leads below what they allow.
     cost: Vec<i64>,
     flows: Vec<i64>,
+    /// Place of every area and line in the order of their ids.
+    area_rank: Vec<usize>,
+    line_rank: Vec<usize>,
+    /// Whether some lot could move to another area at no cost and no gain.
+    even_exchange: bool,
+}
+
+/// The place of every id among all ids in byte order.
+fn ranks<'a>(ids: impl Iterator<Item = &'a str>) -> Vec<usize> {
+    let mut sorted: Vec<(&str, usize)> = ids.zip(0..).collect();
+    sorted.sort_unstable();
+    let mut ranks = alloc::vec![0; sorted.len()];
+    for (rank, (_, position)) in sorted.into_iter().enumerate() {
+        ranks[position] = rank;
+    }
+    ranks
 }
 
 impl Network {
@@ -154,6 +171,9 @@ impl Network {
             best: alloc::vec![None; areas],
             cost: alloc::vec![0; areas],
             flows: Vec::with_capacity(frame.lines.len()),
+            area_rank: ranks(frame.areas.iter().map(|it| it.as_str())),
+            line_rank: ranks(frame.lines.iter().map(|it| it.id.as_str())),
+            even_exchange: false,
         }
     }
 
@@ -209,12 +229,20 @@ impl Network {
         let places = &self.places;
         self.room.retain(|it| places[it.0].price == places[it.1].price);
         let broken_before = breaks.len();
+        self.even_exchange = false;
         self.check_volume(period, breaks);
-        if breaks.len() == broken_before && frame.price_min < frame.price_max {
+        if breaks.len() == broken_before {
             self.check_evenness(frame, period, Side::Sell, breaks);
             self.check_evenness(frame, period, Side::Buy, breaks);
         }
         self.check_detours(period, breaks);
+        if breaks.len() == broken_before {
+            if self.even_exchange {
+                self.check_even_exchanges(frame, period, Side::Sell, breaks);
+                self.check_even_exchanges(frame, period, Side::Buy, breaks);
+            }
+            self.check_line_order(period, breaks);
+        }
     }
 
     /// With room left from x to y the price of y is at most that of x.
@@ -294,7 +322,8 @@ impl Network {
 
     /// No lot of a tie can move to another area at a gain. A lot more sold in x flows to y, where one
     /// less is sold; a lot less bought in x flows to y, where one more is bought. As volume cannot
-    /// grow, no exchange of both sides at once is open, and by convexity single lots suffice.
+    /// grow, no exchange of both sides at once is open, what an area keeps for itself on one side does
+    /// not move while the other side is exchanged, and by convexity single lots suffice.
     fn check_evenness(&mut self, frame: &Frame, period: u16, side: Side, breaks: &mut Vec<Break>) {
         for (best, place) in self.best.iter_mut().zip(&self.places) {
             *best = match side {
@@ -323,12 +352,18 @@ impl Network {
                 Side::Sell => Self::saved(place, frame, side),
                 Side::Buy => Self::more(place, frame, side),
             };
-            if let (Some(best), Some(here)) = (*best, here)
-                && better(best, here)
-            {
+            let (Some(best), Some(here)) = (*best, here) else { continue };
+            if better(best, here) {
                 breaks.push(Break::Evenness { area, period, side });
             }
+            self.even_exchange |= !here.is_below(best) && !best.is_below(here);
         }
+    }
+
+    /// Growth of Σ flow² when a lot more flows along one line with room left.
+    fn flow_cost(&self, line: usize, forward: bool) -> i64 {
+        let flow = if forward { self.flows[line] } else { -self.flows[line] };
+        2 * flow + 1
     }
 
     /// No circle of single lots lowers Σ flow²: Bellman and Ford find no negative circle.
@@ -337,8 +372,7 @@ impl Network {
         for _ in 0..=self.places.len() {
             let mut changed = false;
             for &(from, to, line, forward) in &self.room {
-                let flow = if forward { self.flows[line] } else { -self.flows[line] };
-                let through = self.cost[from] + 2 * flow + 1;
+                let through = self.cost[from] + self.flow_cost(line, forward);
                 if through < self.cost[to] {
                     self.cost[to] = through;
                     changed = true;
@@ -349,5 +383,86 @@ impl Network {
             }
         }
         breaks.push(Break::LongWay { period });
+    }
+
+    /// Where a lot can move between areas without changing Σ A²/O, Σ flow² must not shrink, and if it
+    /// stays, the area of the earlier id must not end with less.
+    fn check_even_exchanges(&mut self, frame: &Frame, period: u16, side: Side, breaks: &mut Vec<Break>) {
+        for from in 0..self.places.len() {
+            // A sell more or a buy less in `from` lets a lot flow from there.
+            let gives = match side {
+                Side::Sell => Self::more(&self.places[from], frame, side),
+                Side::Buy => Self::saved(&self.places[from], frame, side),
+            };
+            let Some(gives) = gives else { continue };
+            let mut distances = None;
+            for to in (0..self.places.len()).filter(|it| *it != from) {
+                let takes = match side {
+                    Side::Sell => Self::saved(&self.places[to], frame, side),
+                    Side::Buy => Self::more(&self.places[to], frame, side),
+                };
+                let Some(takes) = takes else { continue };
+                if gives.is_below(takes) || takes.is_below(gives) {
+                    continue;
+                }
+                let distances = distances.get_or_insert_with(|| self.distances(from));
+                let Some(distance) = distances[to] else { continue };
+                // Sells move from `to` to `from`, buys from `from` to `to`.
+                let from_first = self.area_rank[from] < self.area_rank[to];
+                let earlier_loses = from_first == (side == Side::Buy);
+                if distance < 0 {
+                    breaks.push(Break::LongWay { period });
+                } else if distance == 0 && earlier_loses {
+                    breaks.push(Break::OrderOfIds { period });
+                }
+            }
+        }
+    }
+
+    /// Least growth of Σ flow² by which a lot more flows from an area to each other one.
+    fn distances(&self, from: usize) -> Vec<Option<i64>> {
+        let mut distances = alloc::vec![None; self.places.len()];
+        distances[from] = Some(0);
+        let mut changed = true;
+        // No circle is negative, so this ends.
+        while changed {
+            changed = false;
+            for &(from, to, line, forward) in &self.room {
+                let Some(start) = distances[from] else { continue };
+                let through = start + self.flow_cost(line, forward);
+                if distances[to].is_none_or(|it| through < it) {
+                    distances[to] = Some(through);
+                    changed = true;
+                }
+            }
+        }
+        distances
+    }
+
+    /// No circle that leaves Σ flow² as it is lowers the flow of a line and changes only lines of later
+    /// ids besides. Such circles run along lines on which the potentials are tight.
+    fn check_line_order(&mut self, period: u16, breaks: &mut Vec<Break>) {
+        let is_tight = |it: &&(usize, usize, usize, bool)| {
+            self.cost[it.0] + self.flow_cost(it.2, it.3) == self.cost[it.1]
+        };
+        let tight: Vec<(usize, usize, usize, bool)> = self.room.iter().filter(is_tight).copied().collect();
+        for &(to, from, line, _) in tight.iter().filter(|it| !it.3) {
+            let later = |it: &&(usize, usize, usize, bool)| self.line_rank[it.2] > self.line_rank[line];
+            self.reached.fill(false);
+            self.reached[from] = true;
+            let mut changed = true;
+            while changed {
+                changed = false;
+                for &(start, end, ..) in tight.iter().filter(later) {
+                    if self.reached[start] && !self.reached[end] {
+                        self.reached[end] = true;
+                        changed = true;
+                    }
+                }
+            }
+            if self.reached[to] {
+                breaks.push(Break::OrderOfIds { period });
+            }
+        }
     }
 }

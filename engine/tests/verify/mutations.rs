@@ -21,6 +21,19 @@ const SIZE: Size = Size {
     linear_every: 6,
 };
 
+/// Few prices and lots, wide lines: ties everywhere.
+const TIED: Size = Size {
+    periods: 1,
+    areas: 4,
+    lines: 6,
+    capacity: 12,
+    orders: 16,
+    points: 2,
+    lots: 4,
+    ticks: 3,
+    linear_every: 9,
+};
+
 fn clear(book: &AuctionBook) -> Outcome {
     let mut clearing = Clearing::start(book);
     while clearing.advance(book, u64::MAX) != Progress::Done {}
@@ -29,11 +42,20 @@ fn clear(book: &AuctionBook) -> Outcome {
 
 /// Runs `change` on the result of every auction; it returns what it did, or nothing if it found
 /// nothing to change. Every change must be caught, and at least `least` must have been made.
-fn check(least: usize, mut change: impl FnMut(&mut Seed, &Auction, &mut Outcome) -> Option<String>) {
+fn check(least: usize, change: impl FnMut(&mut Seed, &Auction, &mut Outcome) -> Option<String>) {
+    check_of(&SIZE, AUCTIONS, least, change);
+}
+
+fn check_of(
+    size: &Size,
+    auctions: u64,
+    least: usize,
+    mut change: impl FnMut(&mut Seed, &Auction, &mut Outcome) -> Option<String>,
+) {
     let mut made = 0;
-    for number in 0..AUCTIONS {
+    for number in 0..auctions {
         let mut seed = Seed::new(number);
-        let auction = tiny::auction(&mut seed, &SIZE);
+        let auction = tiny::auction(&mut seed, size);
         let book = auction.book();
         let outcome = clear(&book);
         assert_eq!(broken(&book, &outcome), [""; 0], "auction {number} as cleared");
@@ -138,6 +160,77 @@ fn a_lot_moved_between_orders_of_an_area_is_caught() {
             outcome.curves[to].sold += 1;
         }
         Some(format!("a lot moved from order {from} to order {to}"))
+    });
+}
+
+/// A lot more flows along `line` in its direction or against it.
+fn send(outcome: &mut Outcome, line: usize, forward: bool) {
+    outcome.flows[line] += if forward { 1 } else { -1 };
+}
+
+/// A random walk over lines from an area; the lines walked, with their directions, and its end.
+fn walk(seed: &mut Seed, auction: &Auction, start: u16, steps: usize) -> (Vec<(usize, bool)>, u16) {
+    let (mut at, mut way) = (start, Vec::new());
+    for _ in 0..steps {
+        let lines: Vec<(usize, bool, u16)> = (0..)
+            .zip(&auction.frame.lines)
+            .filter_map(|(number, line)| match at {
+                _ if way.iter().any(|it: &(usize, bool)| it.0 == number) => None,
+                _ if line.from == at => Some((number, true, line.to)),
+                _ if line.to == at => Some((number, false, line.from)),
+                _ => None,
+            })
+            .collect();
+        let Some(&(line, forward, end)) = lines.get(seed.index(lines.len().max(1))) else { break };
+        way.push((line, forward));
+        at = end;
+    }
+    (way, at)
+}
+
+#[test]
+fn a_lot_traded_in_another_area_instead_is_caught() {
+    check_of(&TIED, 8_000, 2_000, |seed, auction, outcome| {
+        let count = auction.orders.len();
+        let (from, to) = (seed.index(count.max(1)), seed.index(count.max(1)));
+        let (a, b) = (&auction.orders.get(from)?.1, &auction.orders.get(to)?.1);
+        let steps = seed.index(3) + 1;
+        let (way, end) = walk(seed, auction, a.area, steps);
+        if end != b.area || a.area == b.area {
+            return None;
+        }
+        for (line, forward) in way {
+            send(outcome, line, forward);
+        }
+        // What leaves `a` is sold there or bought there no more; the reverse where it arrives.
+        let sells = outcome.curves[to].sold > 0;
+        if sells {
+            outcome.curves[from].sold += 1;
+            outcome.curves[to].sold -= 1;
+        } else if outcome.curves[from].bought > 0 {
+            outcome.curves[from].bought -= 1;
+            outcome.curves[to].bought += 1;
+        } else {
+            return None;
+        }
+        Some(format!("a lot of order {to} goes to order {from}"))
+    });
+}
+
+#[test]
+fn a_lot_sent_round_a_circle_is_caught() {
+    check_of(&TIED, 8_000, 4_000, |seed, auction, outcome| {
+        let areas = auction.frame.areas.len();
+        let start = u16::try_from(seed.index(areas)).unwrap();
+        let steps = seed.index(3) + 2;
+        let (way, end) = walk(seed, auction, start, steps);
+        if end != start || way.is_empty() {
+            return None;
+        }
+        for (line, forward) in &way {
+            send(outcome, *line, *forward);
+        }
+        Some(format!("a lot sent along {way:?}"))
     });
 }
 
