@@ -6,6 +6,7 @@ use merit_client::{Client, orders, reason, v1};
 use merit_gateway::server::run::Substitutes;
 use merit_replay::storage::faulty::{Faults, FaultyDisk};
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::time::Duration;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -130,6 +131,67 @@ async fn a_full_disk_stops_orders_but_not_reads_and_orders_go_on_when_space_retu
     accepted(&gina.submit(format!("g-{taken}"), sell("10")).await.unwrap());
     let listed = gina.orders(v1::ListOrdersRequest::default()).await.unwrap();
     assert_eq!(listed.len(), taken + 1);
+}
+
+/// A small file system of its own, if this process may mount one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let options = format!("size={size}");
+        let mount = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
+            .arg(directory.path())
+            .output();
+        mount.ok().filter(|it| it.status.success()).map(|_| Self(directory))
+    }
+
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.path().join("filler")).unwrap();
+        while file.write_all(&[1; 4_096]).is_ok() {}
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_disk_that_is_full_stops_orders_only_until_it_has_space() {
+    let Some(small) = SmallDisk::mount("16m") else {
+        eprintln!("skipped: this process may not mount a file system");
+        return;
+    };
+    let mut exchange = Exchange::new(&[]).await;
+    exchange.stop().await;
+    exchange.settings.push(("node.data".into(), small.0.path().join("data").display().to_string()));
+    let substitutes = || Substitutes { segment_bytes: Some(64 * 1024), ..Substitutes::default() };
+    exchange.start_with(substitutes()).await;
+    exchange.at(OPEN).await;
+    let gina = exchange.user("gina");
+    accepted(&submit(&gina, "g-0").await.unwrap());
+    small.fill();
+    let mut taken = 1;
+    while let Ok(answer) = submit(&gina, &format!("g-{taken}")).await {
+        accepted(&answer);
+        taken += 1;
+    }
+    // Long enough for the read model to want the disk too.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let listed = gina.orders(v1::ListOrdersRequest::default()).await.unwrap();
+    assert_eq!(listed.len(), taken);
+    assert!(gina.order("g-0").await.unwrap().is_some());
+    std::fs::remove_file(small.0.path().join("filler")).unwrap();
+    accepted(&gina.submit(format!("g-{taken}"), sell("10")).await.unwrap());
+    assert_eq!(gina.orders(v1::ListOrdersRequest::default()).await.unwrap().len(), taken + 1);
+    exchange.stop().await;
+    exchange.start_with(substitutes()).await;
+    let listed = exchange.user("gina").orders(v1::ListOrdersRequest::default()).await.unwrap();
+    assert_eq!(listed.len(), taken + 1);
+    exchange.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

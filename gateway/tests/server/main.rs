@@ -7,6 +7,7 @@ mod day;
 mod kill;
 mod model;
 mod order_entry;
+mod process;
 mod rights;
 mod sealed;
 mod streams;

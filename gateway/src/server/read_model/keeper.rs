@@ -20,6 +20,8 @@ use tokio::sync::watch;
 const AHEAD_MAX: usize = 65_536;
 /// Commands in one batch while a journal is replayed.
 const REPLAY_BATCH: usize = 1_024;
+/// Commands that are applied before readers get their turn: every call looks up who asks.
+const LOCKED_BATCH: usize = 64;
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 enum Note {
@@ -149,20 +151,31 @@ impl Turn {
     }
 
     fn apply(&mut self, head: Option<Stamp>) {
-        let waiting = std::mem::take(&mut self.waiting);
-        let model = Arc::clone(&self.model);
-        let applied = {
-            let mut inner = model.inner.write().expect("only this thread writes, and it lives");
-            self.apply_to(&mut inner, waiting).and_then(|()| match head {
-                Some(head) if !self.verified && head.seq <= self.has => self.verify(head.seq),
-                Some(_) | None => Ok(()),
-            })
-        };
-        if let Err(doubt) = applied {
-            self.rebuild(&doubt);
+        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
+        loop {
+            let some: Vec<Applied> = waiting.by_ref().take(LOCKED_BATCH).collect();
+            let last = waiting.len() == 0;
+            if let Err(doubt) = self.apply_locked(some, head.filter(|_| last)) {
+                // Reads the journal, and so knows what is still waiting here.
+                self.rebuild(&doubt);
+            }
+            let seq = self.model.read(|state, _| state.seq);
+            self.model.applied.send_replace(seq);
+            if last {
+                return;
+            }
         }
-        let seq = model.read(|state, _| state.seq);
-        model.applied.send_replace(seq);
+    }
+
+    /// Applies some commands while nobody reads; `head` says that the journal ends with them.
+    fn apply_locked(&mut self, some: Vec<Applied>, head: Option<Stamp>) -> Result<(), Doubt> {
+        let model = Arc::clone(&self.model);
+        let mut inner = model.inner.write().expect("only this thread writes, and it lives");
+        self.apply_to(&mut inner, some)?;
+        match head {
+            Some(head) if !self.verified && head.seq <= self.has => self.verify(head.seq),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn apply_to(&mut self, inner: &mut Inner, waiting: Vec<Applied>) -> Result<(), Doubt> {

@@ -1,6 +1,6 @@
 //! What readers are told: built from the journal's commands, answers and events, and from nothing else.
 //!
-//! One thread applies what the core has applied and hands it on in batches; readers see whole batches.
+//! One thread applies what the core has applied, a few commands at a time; readers see whole commands.
 //! Small things live in memory ([`state`]); the event log of every stream, first answers by request
 //! id, curves and statements live in the [`store`], which is sled. At a start the journal is replayed
 //! anyway, so memory is always built again; records that the store has already are only compared, not
@@ -60,7 +60,7 @@ struct Inner {
 }
 
 impl ReadModel {
-    /// Looks at the model between two batches.
+    /// Looks at the model between two commands.
     pub fn read<R>(&self, look: impl FnOnce(&State, &Store) -> R) -> R {
         let inner = self.inner.read().expect("the keeper does not panic while it writes");
         look(&inner.state, &inner.store)
