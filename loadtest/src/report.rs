@@ -116,14 +116,14 @@ impl Report<'_> {
             self.auction, self.members, plan.connections, plan.rate, plan.seconds, plan.seed
         );
         let _ =
-            writeln!(text, "{:<10}{:>10}{:>11}{:>11}{:>11}{:>11}", "", "count", "p50", "p99", "p99.9", "max");
+            writeln!(text, "{:<10}{:>10}{:>13}{:>13}{:>13}{:>13}", "", "count", "p50", "p99", "p99.9", "max");
         let order = [ALL, "submit", "amend", "cancel", "batch", "stream", SENT_LATE];
         for (label, it) in order.iter().filter_map(|label| Some((label, self.measured.latencies.get(label)?)))
         {
             let _ = write!(text, "{label:<10}{:>10}", it.len());
             for value in QUANTILES.map(|(_, at)| it.value_at_quantile(at)).into_iter().chain([it.max()]) {
                 let shown = format!("{}.{:02} ms", value / 1_000, value % 1_000 / 10);
-                let _ = write!(text, "{shown:>11}");
+                let _ = write!(text, "{shown:>13}");
             }
             text.push('\n');
         }
@@ -135,7 +135,8 @@ impl Report<'_> {
         };
         let _ = writeln!(
             text,
-            "\nanswered {}/s; accepted {}, refused {}, unknown {}, failed {}",
+            "\nlatency counts from when a command was due; 'sent late' is this program's own part of it\n\
+             answered {}/s; accepted {}, refused {}, unknown {}, failed {}",
             self.answered_per_second(),
             outcomes.accepted,
             list(&outcomes.refused),
