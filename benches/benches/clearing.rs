@@ -1,10 +1,11 @@
-//! Clearing without blocks, from admitted book to result, one thread.
+//! Clearing without blocks, from admitted book to verified result, one thread.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use merit_benches::generate::{self, Auction};
 use merit_engine::book::AuctionBook;
 use merit_engine::clearing::{Clearing, Progress};
 use merit_engine::outcome::Outcome;
+use merit_engine::verify::verify;
 use std::hint::black_box;
 
 fn clear(book: &AuctionBook) -> Outcome {
@@ -21,12 +22,23 @@ fn clearing(criterion: &mut Criterion) {
         ("lumpy 96x13", generate::lumpy_curves(96, 13, 1)),
         ("linear 96x13", generate::linear_curves(96, 13, 1)),
     ];
+    let books: Vec<(&str, AuctionBook)> =
+        cases.iter().map(|(name, auction)| (*name, auction.book())).collect();
+    for (name, auction) in &cases {
+        println!("{name}: {} orders, {} points", auction.orders.len(), auction.points());
+    }
     let mut group = criterion.benchmark_group("clear");
     group.sample_size(20);
-    for (name, auction) in &cases {
-        let book = auction.book();
-        println!("{name}: {} orders, {} points", auction.orders.len(), auction.points());
-        group.bench_function(*name, |bench| bench.iter(|| clear(black_box(&book))));
+    for (name, book) in &books {
+        group.bench_function(*name, |bench| bench.iter(|| clear(black_box(book))));
+    }
+    group.finish();
+    let mut group = criterion.benchmark_group("clear and verify");
+    group.sample_size(20);
+    for (name, book) in &books {
+        group.bench_function(*name, |bench| {
+            bench.iter(|| verify(book, &clear(black_box(book))).expect("every rule holds"));
+        });
     }
     group.finish();
     let mut group = criterion.benchmark_group("admit");

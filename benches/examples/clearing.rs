@@ -1,0 +1,83 @@
+//! Times one auction from orders to verified result, one thread: `clearing FAMILY PERIODS AREAS SEED
+//! [RUNS]`. The last line is for programs: name, orders, points, best and median microseconds from
+//! admitted book to verified result, and the welfare in price ticks × lots.
+
+use merit_benches::generate;
+use merit_engine::clearing::{Clearing, Progress};
+use merit_engine::verify::verify;
+use std::time::{Duration, Instant};
+
+struct Figures(Vec<Duration>);
+
+impl Figures {
+    fn micros(&mut self) -> (f64, f64, f64) {
+        self.0.sort();
+        let at = |index: usize| self.0.get(index).map_or(0.0, |it| it.as_secs_f64() * 1e6);
+        (at(0), at(self.0.len() / 2), at(self.0.len().saturating_sub(1)))
+    }
+
+    fn show(&mut self, what: &str) {
+        let (best, median, worst) = self.micros();
+        println!("{what:<28} best {best:>10.1} us   median {median:>10.1} us   worst {worst:>10.1} us");
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (family, periods, areas, seed, runs) = match words.as_slice() {
+        [family, periods, areas, seed] => (*family, periods.parse()?, areas.parse()?, seed.parse()?, 100),
+        [family, periods, areas, seed, runs] => {
+            (*family, periods.parse()?, areas.parse()?, seed.parse()?, runs.parse::<usize>()?)
+        }
+        _ => return Err("usage: clearing liquid|lumpy|linear PERIODS AREAS SEED [RUNS]".into()),
+    };
+    let auction = match family {
+        "liquid" => generate::liquid_curves(periods, areas, seed),
+        "lumpy" => generate::lumpy_curves(periods, areas, seed),
+        "linear" => generate::linear_curves(periods, areas, seed),
+        _ => return Err("families: liquid, lumpy, linear".into()),
+    };
+    println!("{}: {} orders, {} points", auction.name, auction.orders.len(), auction.points());
+    let started = Instant::now();
+    let book = auction.book();
+    let admission = started.elapsed();
+    let per_order = admission.as_secs_f64() * 1e6 / f64::from(u32::try_from(auction.orders.len())?);
+    println!("admission                    {per_order:.2} us per order");
+
+    let (mut clearings, mut checks, mut all) =
+        (Figures(Vec::new()), Figures(Vec::new()), Figures(Vec::new()));
+    let mut welfare = 0;
+    for _ in 0..runs {
+        let started = Instant::now();
+        let mut clearing = Clearing::start(&book);
+        while clearing.advance(&book, u64::MAX) != Progress::Done {}
+        let outcome = clearing.into_outcome().ok_or("clearing ended without a result")?;
+        let cleared = started.elapsed();
+        verify(&book, &outcome).map_err(|breaks| format!("{} rules broken", breaks.len()))?;
+        let whole = started.elapsed();
+        clearings.0.push(cleared);
+        checks.0.push(whole.saturating_sub(cleared));
+        all.0.push(whole);
+        welfare = outcome.welfare;
+    }
+    clearings.show("clearing");
+    checks.show("verification");
+    all.show("book to verified result");
+
+    let mut steps = Figures(Vec::new());
+    let mut clearing = Clearing::start(&book);
+    loop {
+        let started = Instant::now();
+        let progress = clearing.advance(&book, 1);
+        steps.0.push(started.elapsed());
+        if progress == Progress::Done {
+            break;
+        }
+    }
+    steps.show("one step");
+    let (best, median, _) = all.micros();
+    let (orders, points) = (auction.orders.len(), auction.points());
+    println!("{family}-{periods}x{areas} {orders} {points} {best:.1} {median:.1} {welfare}");
+    Ok(())
+}
