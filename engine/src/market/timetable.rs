@@ -50,18 +50,29 @@ impl Timer {
     }
 }
 
+/// How far a market's timetable reaches.
+#[derive(Clone, Copy, Debug)]
+struct Reach {
+    market: Market,
+    /// The next delivery day to load.
+    next: Day,
+    /// Whether any day before it was.
+    loaded: bool,
+}
+
 /// The rules of both markets by day, and how far the timetable reaches.
 #[derive(Debug, Default)]
 pub(super) struct Timetable {
     /// By market and first day.
     rules: Vec<Arc<MarketRules>>,
-    /// The next delivery day to load, per market with rules.
-    next: Vec<(Market, Day)>,
+    /// By market, for markets with rules.
+    reach: Vec<Reach>,
     timers: BTreeSet<Timer>,
 }
 
 feed_struct! {
-    Timetable { rules, next, timers }
+    Timetable { rules, reach, timers }
+    Reach { market, next, loaded }
     Timer { due_us, market, day, session, step }
 }
 
@@ -129,25 +140,30 @@ impl Timetable {
         let yesterday = rules.zone.day_of(time_us).plus(-1);
         self.rules.push(rules);
         self.rules.sort_by_key(|it| (it.market, it.effective_from));
-        if !self.next.iter().any(|(it, _)| *it == market) {
-            self.next.push((market, first.max(yesterday)));
-            self.next.sort_unstable();
+        match self.reach.iter_mut().find(|it| it.market == market) {
+            // As long as no day was loaded, earlier rules can still come.
+            Some(it) if !it.loaded => it.next = it.next.min(first).max(yesterday),
+            Some(_) => {}
+            None => {
+                self.reach.push(Reach { market, next: first.max(yesterday), loaded: false });
+                self.reach.sort_unstable_by_key(|it| it.market);
+            }
         }
         self.timers.retain(|it| it.step != Step::Load || it.market != market);
         self.set_load_timer(market);
     }
 
-    fn next_day(&self, market: Market) -> Option<Day> {
-        self.next.iter().find(|(it, _)| *it == market).map(|(_, day)| *day)
+    fn reach(&self, market: Market) -> Option<Reach> {
+        self.reach.iter().find(|it| it.market == market).copied()
     }
 
     /// The first day of a market that no auction can exist for yet.
     pub(super) fn first_free_day(&self, market: Market) -> Day {
-        self.next_day(market).unwrap_or(Day::MIN)
+        self.reach(market).filter(|it| it.loaded).map_or(Day::MIN, |it| it.next)
     }
 
     fn set_load_timer(&mut self, market: Market) {
-        let Some(day) = self.next_day(market).filter(|it| *it < Day::MAX) else { return };
+        let Some(day) = self.reach(market).map(|it| it.next).filter(|it| *it < Day::MAX) else { return };
         let Some(rules) = self.rules_on(market, day) else { return };
         let due_us = load_us(rules, day);
         self.timers.insert(Timer { due_us, market, day, session: 0, step: Step::Load });
@@ -167,10 +183,9 @@ impl Timetable {
         }
         // Days that end before the command have no gate ahead: pass over them at once.
         let skip_to = rules.zone.day_of(time_us).plus(-1);
-        for (it, next) in &mut self.next {
-            if *it == market {
-                *next = day.plus(1).max(skip_to);
-            }
+        for it in self.reach.iter_mut().filter(|it| it.market == market) {
+            it.next = day.plus(1).max(skip_to);
+            it.loaded = true;
         }
         self.set_load_timer(market);
         loaded

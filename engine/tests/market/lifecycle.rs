@@ -4,7 +4,7 @@ use crate::driver::{
     DAM, DAY, Driver, block, capacity, day, eve, exchange, exchange_with, rtm, small_rules, step, user,
 };
 use merit_engine::auction::Side;
-use merit_engine::command::{Action, Body, Capacity};
+use merit_engine::command::{Action, Actor, Body, Capacity};
 use merit_engine::event::{Answer, Event, EventBody, Made, Phase};
 use merit_engine::ids::{AuctionId, Market};
 use merit_engine::reject::{Place, Reject};
@@ -336,6 +336,22 @@ fn rules_hold_from_their_day_on_and_never_for_a_day_that_has_auctions() {
         driver.engine.auction(auction).unwrap().info.rules.price_max
     };
     assert_eq!([cap(0), cap(1), cap(2), cap(3)], [100, 100, 60, 60]);
+}
+
+#[test]
+fn rules_for_a_far_day_leave_the_days_before_free() {
+    let mut driver = Driver::starting(eve(9, 0));
+    let from = |days| {
+        let mut rules = small_rules(Market::Dam);
+        rules.effective_from = DAY.plus(days);
+        Action::SetRules(Box::new(rules))
+    };
+    driver.made(Actor::System, from(1_000));
+    assert_eq!(driver.engine.auctions().count(), 0);
+    driver.made(Actor::System, from(0));
+    let days: Vec<AuctionId> = driver.engine.auctions().map(|it| it.info.auction).collect();
+    assert_eq!(days, [DAM, AuctionId { day: DAY.plus(1), ..DAM }]);
+    assert_eq!(driver.reject(Actor::System, from(1)), Reject::RulesTooLate);
 }
 
 #[test]
