@@ -5,7 +5,7 @@
 //! neighbours drift. The writer's share includes checksums, chain, batch ends, the acknowledgement
 //! mark, and filling the following segments with zeros.
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::calendar::Day;
 use merit_engine::command::{Action, Actor, Body, NewOrder, OrderBody, Request};
@@ -13,11 +13,13 @@ use merit_engine::ids::{AuctionId, Market, PortfolioId, TextId, UserId};
 use merit_replay::error::JournalError;
 use merit_replay::frame::{Record, Stamp, record_bytes};
 use merit_replay::record;
-use merit_replay::recovery::{self, Discard, Visitor};
+use merit_replay::recovery::{self, Discard, Found, Visitor};
 use merit_replay::storage::disk::Disk;
-use merit_replay::storage::{Storage, StorageFile, write_all_at, write_zeros};
+use merit_replay::storage::{Preparation, Storage, StorageFile, write_all_at, write_zeros};
 use merit_replay::writer::{Options, Writer};
+use std::any::Any;
 use std::hint::black_box;
+use std::io;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -64,14 +66,17 @@ struct Journal {
     writer: Writer,
     batch: usize,
     payload: Vec<u8>,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Journal {
     fn new(batch: usize) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the bench");
-        let disk = Box::new(Disk::existing(dir.path()));
-        let (writer, _) = Writer::open(disk, Options::new(1), &mut Discard).expect("a new journal");
+        Self::on(Box::new(Disk::existing(dir.path())), batch, Some(dir))
+    }
+
+    fn on(storage: Box<dyn Storage>, batch: usize, dir: Option<TempDir>) -> Self {
+        let (writer, _) = Writer::open(storage, Options::new(1), &mut Discard).expect("a new journal");
         let payload = vec![0x5a; RECORD_BYTES - record_bytes(0)];
         assert!(record_bytes(payload.len()) == RECORD_BYTES, "the same size as the bare loop's");
         Self { writer, batch, payload, _dir: dir }
@@ -91,13 +96,24 @@ impl Journal {
 
 fn append(criterion: &mut Criterion) {
     for batch in [1, 64, 256, 1_024, 4_096] {
-        let (mut bare, mut journal) = (Bare::new(batch), Journal::new(batch));
-        print_pairs(batch, &mut bare, &mut journal);
+        // Made when one of the benches is asked for, after the pairs have been measured.
+        let mut pair = None;
+        let make = || {
+            let (mut bare, mut journal) = (Bare::new(batch), Journal::new(batch));
+            print_pairs(batch, &mut bare, &mut journal);
+            (bare, journal)
+        };
         let mut group = criterion.benchmark_group(format!("append {batch} x {RECORD_BYTES} B"));
         group.sample_size(20);
         group.throughput(Throughput::Elements(u64::try_from(batch).expect("small")));
-        group.bench_function("bare", |bench| bench.iter(|| bare.batch()));
-        group.bench_function("journal", |bench| bench.iter(|| journal.batch()));
+        group.bench_function("bare", |bench| {
+            let (bare, _) = pair.get_or_insert_with(make);
+            bench.iter(|| bare.batch());
+        });
+        group.bench_function("journal", |bench| {
+            let (_, journal) = pair.get_or_insert_with(make);
+            bench.iter(|| journal.batch());
+        });
         group.finish();
     }
 }
@@ -134,6 +150,77 @@ fn time(mut batch: impl FnMut()) -> Duration {
     started.elapsed()
 }
 
+/// A disk that takes everything at once and keeps nothing: what is left is the writer's own work.
+struct Nowhere;
+
+impl Storage for Nowhere {
+    fn place(&self) -> String {
+        "nowhere".to_owned()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn read(&self, _: &str) -> io::Result<Vec<u8>> {
+        Ok(Vec::new())
+    }
+
+    fn open(&self, _: &str, _: bool) -> io::Result<Box<dyn StorageFile>> {
+        Ok(Box::new(Self))
+    }
+
+    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn lock(&self) -> io::Result<Option<Box<dyn Any + Send>>> {
+        Ok(Some(Box::new(())))
+    }
+
+    fn prepare(&self, _: &str, _: u64) -> Box<dyn Preparation> {
+        Box::new(Self)
+    }
+}
+
+impl StorageFile for Nowhere {
+    fn write_at(&mut self, _: u64, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Preparation for Nowhere {
+    fn poll(&mut self) -> Option<io::Result<()>> {
+        Some(Ok(()))
+    }
+
+    fn wait(self: Box<Self>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The writer's own work for each record: copy, checksum, chain.
+fn frame(criterion: &mut Criterion) {
+    const BATCH: usize = 1_024;
+    let mut journal = Journal::on(Box::new(Nowhere), BATCH, None);
+    let mut group = criterion.benchmark_group("frame");
+    group.throughput(Throughput::Elements(u64::try_from(BATCH).expect("small")));
+    group.bench_function(format!("{BATCH} x {RECORD_BYTES} B"), |bench| bench.iter(|| journal.batch()));
+    group.finish();
+}
+
 /// A small order: one point in one period.
 fn order(number: u64) -> Body {
     let auction = AuctionId { day: Day(20_779), market: Market::Rtm, session: 17 };
@@ -153,21 +240,21 @@ impl Visitor for Decode {
     }
 }
 
-/// Reads a journal of small orders: frames, checksums and chain, with and without decoding.
-fn read(criterion: &mut Criterion) {
-    const ORDERS: u64 = 200_000;
+const ORDERS: u64 = 200_000;
+
+/// A journal of small orders on the disk.
+fn journal_of_orders() -> (Disk, TempDir) {
     let dir = tempfile::tempdir().expect("a directory for the bench");
     let disk = Disk::existing(dir.path());
     let (mut writer, _) =
         Writer::open(Box::new(disk.clone()), Options::new(1), &mut Discard).expect("a new journal");
-    let mut payloads = Vec::new();
     for seqs in (1..=ORDERS).collect::<Vec<_>>().chunks(1_000) {
-        payloads.clear();
-        for seq in seqs {
+        let encode = |seq: &u64| {
             let mut payload = Vec::new();
             let kind = record::encode(&order(*seq), &mut payload);
-            payloads.push((*seq, kind, payload));
-        }
+            (*seq, kind, payload)
+        };
+        let payloads: Vec<_> = seqs.iter().map(encode).collect();
         let bytes: usize = payloads.iter().map(|(_, _, payload)| record_bytes(payload.len())).sum();
         writer.reserve(u64::try_from(bytes).expect("small")).expect("space for the bench");
         for (seq, kind, payload) in &payloads {
@@ -175,19 +262,30 @@ fn read(criterion: &mut Criterion) {
         }
         writer.commit().expect("a disk that syncs");
     }
+    println!("chain after {ORDERS} small orders: {:032x}", writer.durable().chain);
+    (disk, dir)
+}
+
+fn scan(disk: &Disk, visitor: &mut dyn Visitor) -> Found {
+    recovery::scan(disk, None, visitor).expect("a whole journal")
+}
+
+/// Reads a journal of small orders: frames, checksums and chain, with and without decoding.
+fn read(criterion: &mut Criterion) {
+    let mut journal = None;
     let mut group = criterion.benchmark_group("read");
     group.throughput(Throughput::Elements(ORDERS));
     group.sample_size(10);
-    let scan = |visitor: &mut dyn Visitor| recovery::scan(&disk, None, visitor).expect("a whole journal");
-    println!("chain after {ORDERS} small orders: {:032x}", scan(&mut Discard).head.chain);
     group.bench_function("verify", |bench| {
-        bench.iter_batched(|| (), |()| scan(&mut Discard), BatchSize::PerIteration);
+        let (disk, _) = journal.get_or_insert_with(journal_of_orders);
+        bench.iter(|| scan(disk, &mut Discard));
     });
     group.bench_function("verify and decode", |bench| {
-        bench.iter_batched(|| (), |()| scan(&mut Decode), BatchSize::PerIteration);
+        let (disk, _) = journal.get_or_insert_with(journal_of_orders);
+        bench.iter(|| scan(disk, &mut Decode));
     });
     group.finish();
 }
 
-criterion_group!(benches, append, read);
+criterion_group!(benches, frame, append, read);
 criterion_main!(benches);

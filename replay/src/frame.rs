@@ -134,41 +134,43 @@ pub(crate) fn put_record(
 ) -> Head {
     let start = out.len();
     let length = u32::try_from(payload.len()).expect("the writer bounds payloads by the segment size");
-    out.extend_from_slice(&RECORD_MAGIC);
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(&kind.to_le_bytes());
-    out.extend_from_slice(&[0; 2]);
-    out.extend_from_slice(&stamp.seq.to_le_bytes());
-    out.extend_from_slice(&stamp.epoch.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&stamp.time_us.to_le_bytes());
-    let chain = link(before.chain, &out[start + 8..start + 40], payload);
-    out.extend_from_slice(&chain.to_le_bytes());
+    // Assembled in one piece: a record is small, and each append to a vector has its price.
+    let mut head = [0; FRAME_BYTES];
+    head[..8].copy_from_slice(&(base + offset_of(start)).to_le_bytes());
+    head[8..12].copy_from_slice(&length.to_le_bytes());
+    head[12..14].copy_from_slice(&kind.to_le_bytes());
+    head[16..24].copy_from_slice(&stamp.seq.to_le_bytes());
+    head[24..28].copy_from_slice(&stamp.epoch.to_le_bytes());
+    head[32..40].copy_from_slice(&stamp.time_us.to_le_bytes());
+    let chain = link(before.chain, &head[8..40], payload);
+    head[40..].copy_from_slice(&chain.to_le_bytes());
+    out.extend_from_slice(&head);
     out.extend_from_slice(payload);
     out.resize(start + record_bytes(payload.len()), 0);
-    seal(out, start, base, salt);
+    seal(out, start, salt, RECORD_MAGIC);
     Head { stamp, chain }
 }
 
 /// Appends a batch end to `out`, whose first byte lies at `base` in the segment.
 pub(crate) fn put_batch_end(out: &mut Vec<u8>, base: u64, salt: Salt, end: &BatchEnd) {
     let start = out.len();
-    out.extend_from_slice(&BATCH_END_MAGIC);
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&end.records.to_le_bytes());
-    out.extend_from_slice(&end.bytes.to_le_bytes());
-    out.extend_from_slice(&end.seq_last.to_le_bytes());
-    out.extend_from_slice(&end.epoch.to_le_bytes());
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&end.acknowledged_seq.to_le_bytes());
-    out.extend_from_slice(&end.chain.to_le_bytes());
-    assert!(out.len() == start + FRAME_BYTES, "a batch end is exactly one frame");
-    seal(out, start, base, salt);
+    let mut head = [0; FRAME_BYTES];
+    head[..8].copy_from_slice(&(base + offset_of(start)).to_le_bytes());
+    head[8..12].copy_from_slice(&end.records.to_le_bytes());
+    head[12..16].copy_from_slice(&end.bytes.to_le_bytes());
+    head[16..24].copy_from_slice(&end.seq_last.to_le_bytes());
+    head[24..28].copy_from_slice(&end.epoch.to_le_bytes());
+    head[32..40].copy_from_slice(&end.acknowledged_seq.to_le_bytes());
+    head[40..].copy_from_slice(&end.chain.to_le_bytes());
+    out.extend_from_slice(&head);
+    seal(out, start, salt, BATCH_END_MAGIC);
 }
 
-fn seal(out: &mut [u8], start: usize, base: u64, salt: Salt) {
-    let crc = salt.checksum(base + offset_of(start), &out[start + 8..]);
+/// Ends a frame whose first 8 bytes hold its offset, where the checksum wants it: they become the
+/// magic and the checksum.
+fn seal(out: &mut [u8], start: usize, salt: Salt, magic: [u8; 4]) {
+    let crc = crc32c::crc32c_append(salt.0, &out[start..]);
+    out[start..start + 4].copy_from_slice(&magic);
     out[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
 }
 
