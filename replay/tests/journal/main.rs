@@ -5,4 +5,5 @@ mod common;
 mod crash;
 mod cuts;
 mod golden;
+mod market;
 mod runner;
