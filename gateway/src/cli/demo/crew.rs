@@ -34,6 +34,8 @@ pub(super) struct Crew {
 pub(super) struct Sent {
     /// Commands answered.
     pub(super) commands: u64,
+    /// Curves in them, one for each block.
+    pub(super) curves: u64,
     /// Orders acknowledged: their numbers, by client order id.
     pub(super) orders: BTreeMap<String, u64>,
     /// Commands refused, and why.
@@ -52,6 +54,7 @@ impl Sent {
     fn new() -> Self {
         Self {
             commands: 0,
+            curves: 0,
             orders: BTreeMap::new(),
             refused: Vec::new(),
             amended: 0,
@@ -63,6 +66,7 @@ impl Sent {
 
     fn add(&mut self, other: Self) {
         self.commands += other.commands;
+        self.curves += other.curves;
         self.orders.extend(other.orders);
         self.refused.extend(other.refused);
         self.amended += other.amended;
@@ -171,6 +175,7 @@ pub(super) fn user(member: &str) -> String {
 async fn send_one(client: Client, work: Batches) -> anyhow::Result<Sent> {
     let mut sent = Sent::new();
     for batch in work {
+        sent.curves += batch.iter().map(curves).sum::<u64>();
         let begun = Instant::now();
         let asked: Vec<(String, Asked)> =
             batch.iter().map(|it| (it.client_order_id.clone(), Asked::of(it))).collect();
@@ -183,6 +188,25 @@ async fn send_one(client: Client, work: Batches) -> anyhow::Result<Sent> {
         }
     }
     Ok(sent)
+}
+
+/// How many curves a command brings.
+fn curves(command: &v1::OrderCommand) -> u64 {
+    use v1::order_command::Command;
+    let periods = match &command.command {
+        Some(Command::Submit(it)) => match &it.body {
+            Some(v1::new_order::Body::Step(it)) => it.periods.len(),
+            Some(v1::new_order::Body::Linear(it)) => it.periods.len(),
+            Some(v1::new_order::Body::Block(_) | v1::new_order::Body::Complex(_)) | None => 0,
+        },
+        Some(Command::Amend(it)) => match &it.body {
+            Some(v1::amend_order::Body::Step(it)) => it.periods.len(),
+            Some(v1::amend_order::Body::Linear(it)) => it.periods.len(),
+            Some(v1::amend_order::Body::Block(_) | v1::amend_order::Body::Complex(_)) | None => 0,
+        },
+        Some(Command::Cancel(_) | Command::CancelAll(_)) | None => 0,
+    };
+    u64::try_from(periods).unwrap_or(u64::MAX)
 }
 
 /// What a command asks for.

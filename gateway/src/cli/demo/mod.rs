@@ -78,7 +78,10 @@ impl Demo {
     /// Lives the day, shows it, and says whether every check held.
     fn play(&self, home: &Home, screen: &mut Screen) -> anyhow::Result<(Summary, bool)> {
         let begun = Instant::now();
+        let title = format!("merit demo: a day of a 13-area electricity market, seed {}", self.seed);
+        screen.line(&screen.tone(Tone::Strong, &title));
         let crowd = Crowd::new(self.seed, self.members);
+        screen.line(&introduction(&crowd));
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let after = runtime.block_on(async {
             tokio::select! {
@@ -100,10 +103,9 @@ impl Demo {
 
     /// Everything that needs the exchange to run.
     async fn trade(&self, crowd: &Crowd, home: &Home, screen: &mut Screen) -> anyhow::Result<After> {
+        screen.live("making certificates, starting the exchange");
         let (exchange, made) = Exchange::start(home, crowd, DAY).await?;
-        let title = format!("merit demo: a day of a 13-area electricity market, seed {}", self.seed);
-        screen.line(&screen.tone(Tone::Strong, &title));
-        screen.line(&introduction(crowd));
+        screen.end();
         screen.line(&format!("  mutual TLS on {}", exchange.endpoint()));
         screen.line(&format!("  journal in {}\n", home.journal().display()));
 

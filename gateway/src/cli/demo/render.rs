@@ -84,17 +84,32 @@ impl Screen {
 
     /// Starts a bar of `total` steps, on a terminal.
     pub(super) fn begin(&mut self, label: &str, total: u64) {
-        self.end();
-        if self.quiet || !self.terminal {
-            return;
-        }
-        let target = if self.beside { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::stdout() };
         let style = ProgressStyle::with_template("{prefix}  {bar:28} {pos}/{len}  {msg}")
             .expect("the template is well-formed")
             .progress_chars("━╸ ");
-        let bar = ProgressBar::with_draw_target(Some(total), target).with_style(style);
-        bar.set_prefix(label.to_owned());
-        self.bar = Some(bar);
+        self.hang(style, total);
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(label.to_owned());
+        }
+    }
+
+    /// Shows a line that will change, on a terminal.
+    pub(super) fn live(&mut self, text: &str) {
+        if self.bar.is_none() {
+            self.hang(ProgressStyle::with_template("{msg}").expect("the template is well-formed"), 1);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    fn hang(&mut self, style: ProgressStyle, total: u64) {
+        self.end();
+        if self.has_bars() {
+            let target =
+                if self.beside { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::stdout() };
+            self.bar = Some(ProgressBar::with_draw_target(Some(total), target).with_style(style));
+        }
     }
 
     /// Moves the bar.

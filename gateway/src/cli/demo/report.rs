@@ -38,6 +38,8 @@ pub(super) struct Summary {
 pub(super) struct DoorFigures {
     /// Order commands answered: entered, amended, taken back, refused.
     pub(super) commands: u64,
+    /// Curves in them, one for each block.
+    pub(super) curves: u64,
     /// Time in which members were sending.
     pub(super) sending: Duration,
     /// Time from sending a batch to its answers, µs.
@@ -49,7 +51,7 @@ pub(super) struct DoorFigures {
 impl DoorFigures {
     /// Nothing yet.
     pub(super) fn new() -> Self {
-        Self { commands: 0, sending: Duration::ZERO, answer_us: histogram(), clearing_us: histogram() }
+        Self { commands: 0, curves: 0, sending: Duration::ZERO, answer_us: histogram(), clearing_us: histogram() }
     }
 
     /// Commands answered in a second of sending.
@@ -110,6 +112,7 @@ impl Summary {
     fn add_door(&self, sheet: &mut Sheet) {
         let both = [&self.door[0], &self.door[1]];
         sheet.markets("order commands", "", both.map(|it| sheet.count(it.commands)));
+        sheet.markets("curves in them", "", both.map(|it| sheet.count(it.curves)));
         sheet.markets("order commands a second", "", both.map(|it| sheet.count(it.rate())));
         for (name, quantile) in [("median", 0.5), ("99 %", 0.99)] {
             let times = both.map(|it| sheet.thousandth(it.answer_us.value_at_quantile(quantile), 2));

@@ -60,14 +60,12 @@ impl Stage<'_> {
         ear.until("the rules", |it| it.rules.len() == 2 && it.auctions.contains_key(&dam)).await?;
         self.day_ahead(&dam, ear, screen, &mut lived).await?;
         screen.line("");
-        screen.begin("RTM", u64::from(SESSIONS));
         for session in 1..=SESSIONS {
             self.real_time(session, ear, screen, &mut lived).await?;
         }
         screen.end();
-        if !screen.has_bars() {
-            screen.line(&self.strip(ear, "RTM", screen));
-        }
+        let (line, split) = self.strip(ear, "RTM", screen);
+        screen.line(format!("{line}\n{split}").trim_end());
         Ok(lived)
     }
 
@@ -116,7 +114,9 @@ impl Stage<'_> {
             ),
         );
         screen.line("");
-        screen.line(&self.strip(ear, "DAM", screen));
+        let (line, split) = self.strip(ear, "DAM", screen);
+        screen.line(&format!("            {}", screen.tone(Tone::Faint, &hours())));
+        screen.line(format!("{line}\n{split}").trim_end());
         lived.take(0, sent);
         Ok(())
     }
@@ -153,11 +153,11 @@ impl Stage<'_> {
         self.acknowledge(ear).await?;
         self.answer_corridors(ear, screen).await?;
         lived.take(1, sent);
-        let figures = ear.day.figures(&rtm);
-        let price = decimal(figures.mean().unwrap_or(0), 0);
-        screen.step(u64::from(number), &format!("{rtm}  {price:>6} Rs/MWh  {}/s", lived.door[1].rate()));
-        if !screen.has_bars() && number.is_multiple_of(8) {
-            let rate = grouped(i64::try_from(lived.door[1].rate())?);
+        let rate = grouped(i64::try_from(lived.door[1].rate())?);
+        if screen.has_bars() {
+            let (line, _) = self.strip(ear, "RTM", screen);
+            screen.live(&format!("{line}\n{number:>16}/{SESSIONS} sessions, {rate} order commands a second"));
+        } else if number.is_multiple_of(8) {
             self.say(screen, &format!("RTM {number}/{SESSIONS} sessions, {rate} order commands a second"));
         }
         Ok(())
@@ -270,8 +270,9 @@ impl Stage<'_> {
         Ok(())
     }
 
-    /// Prices of a market's day so far: a column for each half hour, its hours above, its splits below.
-    pub(super) fn strip(&self, ear: &Ear, market: &str, screen: &Screen) -> String {
+    /// Prices of a market's day so far, a column for each half hour, and a line that marks the half
+    /// hours with area prices apart (empty if there are none).
+    fn strip(&self, ear: &Ear, market: &str, screen: &Screen) -> (String, String) {
         let prefix = format!("{market}-{}", self.day);
         let mut prices = [None; 96];
         let mut split = [false; 96];
@@ -287,17 +288,14 @@ impl Stage<'_> {
             (known.iter().min().copied().unwrap_or(0), known.iter().max().copied().unwrap_or(0));
         let line = sparkline(means(&prices, 2), 0, TOP);
         let marks: String = split.chunks(2).map(|it| if it.contains(&true) { '^' } else { ' ' }).collect();
-        let mut text = format!("            {}", screen.tone(Tone::Faint, &hours()));
-        text += &format!(
-            "\n{market} Rs/MWh  {}  {} to {}",
+        let line = format!(
+            "{market} Rs/MWh  {}  {} to {}",
             screen.tone(Tone::Price, &line),
             decimal(i128::from(low), 0),
             decimal(i128::from(high), 0)
         );
-        if split.contains(&true) {
-            text += &format!("\n{:12}{}", "split", marks.trim_end());
-        }
-        text
+        let split = if split.contains(&true) { format!("{:12}{}", "split", marks.trim_end()) } else { String::new() };
+        (line, split)
     }
 }
 
@@ -305,6 +303,7 @@ impl Lived {
     fn take(&mut self, market: usize, sent: Sent) {
         let door = &mut self.door[market];
         door.commands += sent.commands;
+        door.curves += sent.curves;
         door.sending += sent.took;
         for time in &sent.answered {
             note(&mut door.answer_us, *time);

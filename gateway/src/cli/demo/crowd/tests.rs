@@ -2,7 +2,13 @@
 
 use super::super::curve::{Curve, Shape};
 use super::super::profile::{BLOCKS, BLOCKS_PER_ROW, CAP, DAY_AHEAD, REAL_TIME, Row};
-use super::{Bids, Crowd, Kind, apportion};
+use super::{AREAS, Bids, Crowd, Kind, apportion};
+use crate::server::presets;
+use merit_engine::auction::{CurveOrder, Frame, Line, Point, Shape as EngineShape, Side};
+use merit_engine::book::AuctionBook;
+use merit_engine::calendar::Day;
+use merit_engine::clearing::{Clearing, Progress};
+use merit_engine::outcome::Outcome;
 
 /// Clearing price in paise and volume in hundredths of a MW of curves in one area.
 fn cross(curves: &[Option<Curve>]) -> (i64, i64) {
@@ -120,4 +126,71 @@ fn shares_add_up_to_the_total() {
     assert_eq!(apportion(10, &[1, 1, 1]), [4, 3, 3]);
     assert_eq!(apportion(10, &[0, 0]), [0, 0]);
     assert_eq!(apportion(7, &[0, 5, 2]), [0, 5, 2]);
+}
+
+/// A whole day of a market in one auction, cleared by the engine over the lines of the preset.
+fn engine_clears(crowd: &Crowd, bids: &Bids) -> Outcome {
+    let rules = &presets::india(Day::MIN)[0];
+    let lines = rules.lines.iter().map(|it| Line {
+        id: it.id.as_str().into(),
+        from: it.from,
+        to: it.to,
+        capacity: vec![it.capacity; BLOCKS],
+        capacity_back: vec![it.capacity_back; BLOCKS],
+    });
+    let mut book = AuctionBook::new(Frame {
+        price_min: rules.price_min,
+        price_max: rules.price_max,
+        periods: 96,
+        areas: rules.areas.iter().map(|it| it.code.as_str().into()).collect(),
+        lines: lines.collect(),
+        welfare_scale: 1,
+    });
+    for (period, curves) in (0..).zip(bids) {
+        for (portfolio, curve) in crowd.portfolios.iter().zip(curves) {
+            let Some(curve) = curve else { continue };
+            let shape = match curve.shape {
+                Shape::Buy => EngineShape::Step(Side::Buy),
+                Shape::Sell => EngineShape::Step(Side::Sell),
+                Shape::Portfolio => EngineShape::Linear,
+            };
+            let points = curve.points.iter();
+            let points = points.map(|it| Point { price: it.rupees * 100, quantity: it.tenths * 10 }).collect();
+            book.insert_curve(&portfolio.code, CurveOrder { area: portfolio.area, period, shape, points });
+        }
+    }
+    let mut clearing = Clearing::start(&book);
+    while clearing.advance(&book, u64::MAX) != Progress::Done {}
+    clearing.into_outcome().unwrap()
+}
+
+#[test]
+fn the_engine_s_prices_balance_the_crowd_and_areas_rarely_part() {
+    let crowd = Crowd::new(7, 60);
+    let codes: Vec<String> =
+        presets::india(Day::MIN)[0].areas.iter().map(|it| it.code.as_str().to_owned()).collect();
+    assert_eq!(codes, AREAS, "bids name areas by their place in the rules");
+    let (mut together, mut blocks) = (0, 0);
+    for bids in [&crowd.day_ahead, &crowd.real_time] {
+        let outcome = engine_clears(&crowd, bids);
+        for (curves, prices) in bids.iter().zip(outcome.prices.chunks(AREAS.len())) {
+            blocks += 1;
+            if prices.iter().any(|it| *it != prices[0]) {
+                continue;
+            }
+            together += 1;
+            let at = |paise: i64| {
+                let sum = |sum: (i64, i64), it: (i64, i64)| (sum.0 + it.0, sum.1 + it.1);
+                if paise > CAP * 100 {
+                    return (0, i64::MAX);
+                }
+                curves.iter().flatten().map(|it| it.wants(paise)).fold((0, 0), sum)
+            };
+            // One price: demand at it covers what sellers offer below it, and the other way round.
+            let price = prices[0];
+            assert!(at(price).0 >= at(price - 1).1, "{price}");
+            assert!(at(price).1 >= at(price + 1).0, "{price}");
+        }
+    }
+    assert!(together * 10 >= blocks * 9, "{together} of {blocks} blocks have one price");
 }
