@@ -53,7 +53,9 @@ pub struct Limits {
     /// Commands in one batch.
     pub batch_commands_max: usize,
     /// Commands that wait for the core before new ones are turned away.
-    pub inbox_commands_max: usize,
+    pub inbox_commands_max: u32,
+    /// Streams of one user at the same time.
+    pub streams_per_user_max: u32,
     /// Open connections.
     pub connections_max: usize,
     /// Open connections of one address.

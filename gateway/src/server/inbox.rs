@@ -1,16 +1,19 @@
 //! The way to the core: a bounded inbox in front of one thread.
 //!
+//! What is bounded is work and memory, not messages: a batch takes as many places as it has commands,
+//! and a command with many points takes several.
+//!
 //! An answer comes only after the command is durable. A full inbox turns commands away at once, with a
 //! time to retry; a full disk does too, while reads go on. Whoever stops waiting does not take a
 //! command back: what was taken is carried out, and the same id finds its answer.
 
 use super::exchange::{Exchange, Reply};
 use super::status;
-use merit_engine::command::{Body, Request};
+use merit_engine::command::{Action, Body, OrderBody, Request};
 use merit_replay::frame::Stamp;
 use merit_replay::runner::{CoreHandle, Refused, Status as CoreStatus};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tonic::Status;
 
 /// An answer and the place of its command.
@@ -20,13 +23,23 @@ pub type Answered = (Stamp, Arc<Reply>);
 #[derive(Clone)]
 pub struct Inbox {
     core: CoreHandle<Exchange>,
+    places: Arc<Semaphore>,
+    places_max: u32,
 }
 
 impl Inbox {
     /// The way to a core.
     #[must_use]
-    pub fn new(core: CoreHandle<Exchange>) -> Self {
-        Self { core }
+    pub fn new(core: CoreHandle<Exchange>, places_max: u32) -> Self {
+        let places = usize::try_from(places_max).unwrap_or(Semaphore::MAX_PERMITS);
+        Self { core, places: Arc::new(Semaphore::new(places)), places_max }
+    }
+
+    /// Places that are taken.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        let free = u32::try_from(self.places.available_permits()).unwrap_or(u32::MAX);
+        self.places_max.saturating_sub(free)
     }
 
     /// Submits one request.
@@ -55,10 +68,17 @@ impl Inbox {
     ///
     /// If they were not taken.
     pub fn enqueue(&self, requests: Vec<Request>) -> Result<Outcomes, Refused> {
+        let cost = requests.iter().fold(0_u32, |sum, it| sum.saturating_add(cost(&it.action)));
+        // What is larger than the whole inbox goes when nothing else waits.
+        let places = Arc::clone(&self.places).try_acquire_many_owned(cost.min(self.places_max));
+        let places = places.map_err(|_| Refused::Busy)?;
         let (sender, receiver) = oneshot::channel();
         let bodies = requests.into_iter().map(|it| Body::Request(Box::new(it))).collect();
         // The asker may have gone; the command stands all the same.
-        self.core.submit_many(bodies, move |outcomes| drop(sender.send(outcomes)))?;
+        self.core.submit_many(bodies, move |outcomes| {
+            drop(places);
+            drop(sender.send(outcomes));
+        })?;
         Ok(receiver)
     }
 
@@ -98,6 +118,37 @@ impl Inbox {
     #[must_use]
     pub fn core(&self) -> &CoreHandle<Exchange> {
         &self.core
+    }
+}
+
+/// Points that one place pays for.
+const POINTS_PER_PLACE: usize = 128;
+
+/// Places that an action takes.
+fn cost(action: &Action) -> u32 {
+    let points = match action {
+        Action::Submit(order) => points(&order.body),
+        Action::Amend { body, .. } => points(body),
+        Action::SubmitCapacity(capacity) => {
+            capacity.lines.iter().map(|(_, forward, back)| forward.len() + back.len()).sum()
+        }
+        Action::Cancel { .. }
+        | Action::CancelAll { .. }
+        | Action::SetRules(_)
+        | Action::RegisterMember { .. }
+        | Action::SetMemberSuspended { .. }
+        | Action::RegisterPortfolio { .. }
+        | Action::RegisterUser { .. }
+        | Action::AcknowledgeSchedule { .. } => 0,
+    };
+    u32::try_from(points / POINTS_PER_PLACE).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+fn points(body: &OrderBody) -> usize {
+    match body {
+        OrderBody::Curve { periods, .. } => periods.iter().map(|(_, points)| points.len()).sum(),
+        OrderBody::Block { quantity, .. } => quantity.len(),
+        OrderBody::Complex { curve, .. } => curve.iter().map(|it| it.points.len()).sum(),
     }
 }
 

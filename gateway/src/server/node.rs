@@ -9,9 +9,10 @@ use super::read_model::ReadModel;
 use super::read_model::store::Doubt;
 use super::status;
 use merit_engine::command::{Action, Actor, Request as EngineRequest, Role};
-use merit_engine::ids::{MemberId, TextId};
+use merit_engine::ids::{MemberId, TextId, UserId};
 use merit_proto::v1;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 use tonic::{Request, Status};
 
@@ -33,6 +34,43 @@ pub struct Node {
     pub door: OnceLock<Door>,
     /// Turns true when the node begins to stop.
     pub stopping: watch::Receiver<bool>,
+    /// Open streams by user.
+    pub streams: Mutex<BTreeMap<UserId, u32>>,
+}
+
+/// The place of one open stream; given back on drop.
+pub struct StreamPlace {
+    node: Arc<Node>,
+    user: UserId,
+}
+
+impl StreamPlace {
+    /// Takes a place for one more stream of a user.
+    ///
+    /// # Errors
+    ///
+    /// If the user has too many.
+    pub fn take(node: &Arc<Node>, user: UserId) -> Result<Self, Status> {
+        let mut streams = node.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = streams.entry(user).or_default();
+        if *open >= node.limits.streams_per_user_max {
+            return Err(status::too_many_streams(node.limits.streams_per_user_max));
+        }
+        *open += 1;
+        Ok(Self { node: Arc::clone(node), user })
+    }
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut streams = self.node.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = streams.get_mut(&self.user) {
+            *open -= 1;
+            if *open == 0 {
+                streams.remove(&self.user);
+            }
+        }
+    }
 }
 
 /// Who asks, and over what.

@@ -156,6 +156,7 @@ impl Running {
             limits: config.limits,
             door: OnceLock::new(),
             stopping: stopped,
+            streams: std::sync::Mutex::default(),
         });
         node.fresh().await;
         if let Err(faults) = bootstrap::run(&node, &config.bootstrap).await {
@@ -276,12 +277,18 @@ fn open(config: &Config, substitutes: Substitutes) -> Result<Opened, ServeError>
     let clock = substitutes.clock.unwrap_or_else(|| clock_of(config.clock, head.time_us));
     let runner = RunnerOptions {
         node: config.node_name.clone(),
-        inbox_commands: config.limits.inbox_commands_max,
+        inbox_commands: usize::try_from(config.limits.inbox_commands_max).unwrap_or(usize::MAX),
         batch_commands_max: config.limits.batch_commands_max.max(4_096),
         ..RunnerOptions::default()
     };
     let (handle, runner) = Runner::start(core, clock.clone(), runner).map_err(ServeError::Journal)?;
-    Ok(Opened { inbox: Inbox::new(handle), model: start.model, clock, runner, keeper: start.keeper })
+    Ok(Opened {
+        inbox: Inbox::new(handle, config.limits.inbox_commands_max),
+        model: start.model,
+        clock,
+        runner,
+        keeper: start.keeper,
+    })
 }
 
 fn clock_of(config: ClockConfig, journaled_us: i64) -> Clock {

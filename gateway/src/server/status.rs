@@ -86,6 +86,14 @@ pub fn slow_consumer(last_seq: u64) -> Status {
     Status::with_error_details(Code::ResourceExhausted, text, details)
 }
 
+/// The user has too many open streams.
+#[must_use]
+pub fn too_many_streams(limit: u32) -> Status {
+    let details = info(TransportReason::TooManyStreams, &[("limit", limit.to_string())]);
+    let text = format!("a user may have {limit} streams at the same time");
+    Status::with_error_details(Code::ResourceExhausted, text, details)
+}
+
 /// The number asked for lies beyond the next one.
 #[must_use]
 pub fn seq_in_future(head_seq: u64) -> Status {

@@ -4,7 +4,7 @@
 //! nothing but its place in the log. Who takes no message for too long is cut, with the last number
 //! that was handed over, after everything up to it.
 
-use super::node::{Node, doubt};
+use super::node::{Caller, Node, StreamPlace, doubt};
 use super::status;
 use merit_engine::event::Stream as Log;
 use merit_proto::v1;
@@ -17,9 +17,9 @@ use tokio_stream::Stream;
 use tonic::{Response, Status};
 
 /// Messages between the reader of the log and the connection.
-const BUFFER: usize = 64;
+const BUFFER: usize = 16;
 /// Events that are read from the log at a time.
-const CHUNK: usize = 256;
+const CHUNK: usize = 64;
 
 /// A message of a stream.
 pub trait StreamMessage: Message + Default + Send + 'static {
@@ -185,14 +185,16 @@ impl<M: StreamMessage> Selection<M> for All {
 ///
 /// # Errors
 ///
-/// If the number is 0 or lies beyond the next one.
+/// If the number is 0 or lies beyond the next one, or the user has too many streams.
 pub async fn open<M: Send + 'static>(
     node: &Arc<Node>,
+    caller: &Caller,
     log: Log,
     from_seq: Option<u64>,
     selection: impl Selection<M>,
     opening: Vec<M>,
 ) -> Result<Response<Streamed<M>>, Status> {
+    let place = StreamPlace::take(node, caller.identity.user)?;
     node.fresh().await;
     let head = node.model.read(|state, _| state.head(log));
     let from = from_seq.unwrap_or(head + 1);
@@ -205,7 +207,11 @@ pub async fn open<M: Send + 'static>(
     let (out, outgoing) = Out::new(node.limits.slow_consumer_timeout, from - 1);
     let mut pump = Pump { node: Arc::clone(node), log, next: from, selection, out };
     // Ends with the reader, the node or a fault, and says so on the stream.
-    tokio::spawn(async move { pump.run(opening).await });
+    tokio::spawn(async move {
+        let ended = pump.run(opening).await;
+        drop(place);
+        ended
+    });
     Ok(Response::new(outgoing))
 }
 

@@ -81,6 +81,26 @@ async fn a_full_inbox_turns_commands_away_with_a_time_to_retry_and_loses_none() 
     accepted(&gina.submit("g-3", sell("10")).await.unwrap());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_has_a_bounded_number_of_streams_and_gets_a_place_back_when_one_ends() {
+    let exchange = Exchange::new(&[("limits.streams_per_user_max", "2")]).await;
+    let gina = exchange.user("gina");
+    let open = || async {
+        let request = v1::StreamMarketRequest { from_seq: Some(1) };
+        gina.market().stream_market(request).await
+    };
+    let (_first, second) = (open().await.unwrap(), open().await.unwrap());
+    let status = open().await.unwrap_err();
+    assert_eq!((status.code(), reason(&status)), (Code::ResourceExhausted, Some("TOO_MANY_STREAMS".into())));
+    // Others have their own places.
+    let request = v1::StreamMarketRequest { from_seq: Some(1) };
+    exchange.user("dora").market().stream_market(request).await.unwrap();
+    drop(second);
+    while open().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn health(exchange: &Exchange, service: &str) -> ServingStatus {
     let channel = tonic::transport::Channel::from_shared(exchange.url()).unwrap().connect().await.unwrap();
     let request = HealthCheckRequest { service: service.into() };

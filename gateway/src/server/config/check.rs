@@ -222,7 +222,8 @@ impl Draft {
         Limits {
             request_bytes_max: self.count("limits.request_bytes_max", 1_024, 67_108_864),
             batch_commands_max: self.count("limits.batch_commands_max", 1, 100_000),
-            inbox_commands_max: self.count("limits.inbox_commands_max", 1, 10_000_000),
+            inbox_commands_max: self.whole("limits.inbox_commands_max", 1, 10_000_000),
+            streams_per_user_max: self.whole("limits.streams_per_user_max", 1, 65_536),
             connections_max: self.count("limits.connections_max", 1, 1_000_000),
             connections_per_address_max: self.count("limits.connections_per_address_max", 1, 1_000_000),
             pending_max: self.count("limits.pending_max", 1, 1_000_000),

@@ -40,8 +40,9 @@ pub const FIELDS: &[Field] = &[
         "limits.inbox_commands_max",
         "20000",
         "Commands that wait for the core; when so many wait, more are turned away with a time to retry\n\
-         (1 to 10000000).",
+         (1 to 10000000). A command with more than 128 points counts for several.",
     ),
+    field("limits.streams_per_user_max", "64", "Event streams of one user at the same time (1 to 65536)."),
     field(
         "limits.connections_max",
         "600",

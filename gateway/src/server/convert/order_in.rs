@@ -367,3 +367,6 @@ impl<'a, D: Directory> Reader<'a, D> {
         lots
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,7 +149,7 @@ impl DispatchService for Dispatch {
         &self,
         request: Request<v1::StreamSchedulesRequest>,
     ) -> Result<Response<Self::StreamSchedulesStream>, Status> {
-        self.caller(&request)?;
+        let caller = self.caller(&request)?;
         self.node.fresh().await;
         let from = request.into_inner().from_seq;
         let previous = self.node.model.read(|state, _| {
@@ -157,7 +157,7 @@ impl DispatchService for Dispatch {
             let all = state.auctions.values().flat_map(|it| &it.schedules).map(|(_, seq, _)| *seq);
             all.filter(|it| *it < before).max()
         });
-        streams::open(&self.node, Log::Dispatch, from, Schedules { previous }, Vec::new()).await
+        streams::open(&self.node, &caller, Log::Dispatch, from, Schedules { previous }, Vec::new()).await
     }
 
     async fn acknowledge_schedule(
@@ -179,9 +179,9 @@ impl DispatchService for Dispatch {
         &self,
         request: Request<v1::StreamDispatchRequest>,
     ) -> Result<Response<Self::StreamDispatchStream>, Status> {
-        self.caller(&request)?;
+        let caller = self.caller(&request)?;
         let from = request.into_inner().from_seq;
-        streams::open(&self.node, Log::Dispatch, from, All, Vec::new()).await
+        streams::open(&self.node, &caller, Log::Dispatch, from, All, Vec::new()).await
     }
 }
 

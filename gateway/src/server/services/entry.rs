@@ -6,7 +6,7 @@
 
 use super::orders::{self, Asked, Step};
 use crate::server::inbox::{Inbox, Outcomes};
-use crate::server::node::{Caller, Node};
+use crate::server::node::{Caller, Node, StreamPlace};
 use crate::server::status;
 use crate::server::streams::{Ended, Out, Streamed, farewell, stopped};
 use merit_engine::event::Stream as Log;
@@ -35,6 +35,7 @@ pub(super) fn open(
     messages: Streaming<v1::OrderEntryRequest>,
 ) -> Result<Response<Streamed<v1::OrderEntryResponse>>, Status> {
     let member = caller.member()?;
+    let place = StreamPlace::take(node, caller.identity.user)?;
     let (out, outgoing) = Out::new(node.limits.slow_consumer_timeout, 0);
     let (pending, waiting) = mpsc::channel(OUTSTANDING);
     let (done, answered) = watch::channel(0);
@@ -42,7 +43,10 @@ pub(super) fn open(
     let writer = Writer { node: Arc::clone(node), member, out, waiting, done };
     // The reader ends with the messages; the writer ends with the reader, after the last answer.
     let read = tokio::spawn(reader.run(messages));
-    tokio::spawn(writer.run(read));
+    tokio::spawn(async move {
+        writer.run(read).await;
+        drop(place);
+    });
     Ok(Response::new(outgoing))
 }
 
@@ -98,7 +102,7 @@ impl Reader {
 
     /// Holds the sender back while the inbox is crowded, instead of turning it away.
     async fn room(&self) {
-        while self.node.inbox.status().waiting >= self.node.limits.inbox_commands_max / 2 {
+        while self.node.inbox.waiting() > self.node.limits.inbox_commands_max / 2 {
             tokio::time::sleep(CROWDED_PAUSE).await;
         }
     }

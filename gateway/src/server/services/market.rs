@@ -101,7 +101,7 @@ impl MarketDataService for MarketData {
         &self,
         request: Request<v1::WatchAuctionsRequest>,
     ) -> Result<Response<Self::WatchAuctionsStream>, Status> {
-        self.node.caller(&request)?;
+        let caller = self.node.caller(&request)?;
         let market = market_asked(request.into_inner().market)?;
         self.node.fresh().await;
         let (opening, head) = self.node.model.read(|state, _| {
@@ -109,7 +109,7 @@ impl MarketDataService for MarketData {
             let position = self.node.position(head, state.epoch);
             (picture(state, market, &position), head)
         });
-        streams::open(&self.node, Log::Market, Some(head + 1), Watch { market }, opening).await
+        streams::open(&self.node, &caller, Log::Market, Some(head + 1), Watch { market }, opening).await
     }
 
     async fn get_result(
@@ -175,9 +175,9 @@ impl MarketDataService for MarketData {
         &self,
         request: Request<v1::StreamMarketRequest>,
     ) -> Result<Response<Self::StreamMarketStream>, Status> {
-        self.node.caller(&request)?;
+        let caller = self.node.caller(&request)?;
         let from = request.into_inner().from_seq;
-        streams::open(&self.node, Log::Market, from, All, Vec::new()).await
+        streams::open(&self.node, &caller, Log::Market, from, All, Vec::new()).await
     }
 }
 

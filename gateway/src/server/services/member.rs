@@ -226,9 +226,10 @@ impl MemberService for Member {
         &self,
         request: Request<v1::StreamEventsRequest>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
-        let member = self.reader(&request)?.member()?;
+        let caller = self.reader(&request)?;
+        let member = caller.member()?;
         let from = request.into_inner().from_seq;
-        streams::open(&self.node, Log::Member(member), from, All, Vec::new()).await
+        streams::open(&self.node, &caller, Log::Member(member), from, All, Vec::new()).await
     }
 
     async fn get_limits(
@@ -244,12 +245,13 @@ impl MemberService for Member {
             remaining,
             reset_at: None,
         };
-        let inbox = whole(limits.inbox_commands_max);
-        let waiting = whole(self.node.inbox.status().waiting);
+        let inbox = u64::from(limits.inbox_commands_max);
+        let waiting = u64::from(self.node.inbox.waiting());
         let limits = vec![
             limit("message_bytes", whole(limits.request_bytes_max), None),
             limit("commands_per_batch", whole(limits.batch_commands_max), None),
             limit("inbox_commands", inbox, Some(inbox.saturating_sub(waiting))),
+            limit("streams_per_user", u64::from(limits.streams_per_user_max), None),
             limit("streams_per_connection", u64::from(limits.streams_per_connection_max), None),
             limit("calls_per_connection", whole(limits.calls_per_connection_max), None),
         ];

@@ -132,7 +132,7 @@ impl OperatorService for Operator {
             version: env!("CARGO_PKG_VERSION").into(),
             auctions: self.counts().await?,
             members: u32::try_from(members).unwrap_or(u32::MAX),
-            inbox: u32::try_from(core.waiting).unwrap_or(u32::MAX),
+            inbox: self.node.inbox.waiting(),
             connections: u32::try_from(open).unwrap_or(u32::MAX),
             alarms: self.alarms(),
         }))
@@ -298,9 +298,9 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::StreamOperatorEventsRequest>,
     ) -> Result<Response<Self::StreamOperatorEventsStream>, Status> {
-        self.caller(&request)?;
+        let caller = self.caller(&request)?;
         let from = request.into_inner().from_seq;
-        streams::open(&self.node, Log::Operator, from, All, Vec::new()).await
+        streams::open(&self.node, &caller, Log::Operator, from, All, Vec::new()).await
     }
 
     async fn get_journal_position(

@@ -39,9 +39,9 @@ impl SettlementService for Settlement {
         &self,
         request: Request<v1::StreamObligationsRequest>,
     ) -> Result<Response<Self::StreamObligationsStream>, Status> {
-        self.node.caller_as(&request, &[Role::Settlement], "the clearing house")?;
+        let caller = self.node.caller_as(&request, &[Role::Settlement], "the clearing house")?;
         let from = request.into_inner().from_seq;
-        streams::open(&self.node, Log::Settlement, from, All, Vec::new()).await
+        streams::open(&self.node, &caller, Log::Settlement, from, All, Vec::new()).await
     }
 
     async fn acknowledge_obligations(
