@@ -1,6 +1,8 @@
 //! Times one auction from orders to verified result, one thread: `clearing FAMILY PERIODS AREAS SEED
 //! [RUNS]`. The last line is for programs: name, orders, points, best and median microseconds from
-//! admitted book to verified result, and the welfare in price ticks × lots.
+//! admitted book to verified result, and the welfare in price ticks × lots. On Linux the processor time
+//! is shown too, as a mean: on a busy machine it leaves out what other programs took, though not what
+//! they evicted from the caches.
 
 use merit_benches::generate;
 use merit_engine::clearing::{Clearing, Progress};
@@ -20,6 +22,13 @@ impl Figures {
         let (best, median, worst) = self.micros();
         println!("{what:<28} best {best:>10.1} us   median {median:>10.1} us   worst {worst:>10.1} us");
     }
+}
+
+/// Time this thread has run on a processor; zero where the system does not tell.
+fn processor_time() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = told.split_whitespace().next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -48,6 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut clearings, mut checks, mut all) =
         (Figures(Vec::new()), Figures(Vec::new()), Figures(Vec::new()));
     let mut welfare = 0;
+    let before = processor_time();
     for _ in 0..runs {
         let started = Instant::now();
         let mut clearing = Clearing::start(&book);
@@ -64,6 +74,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     clearings.show("clearing");
     checks.show("verification");
     all.show("book to verified result");
+    let processor = processor_time().saturating_sub(before).as_secs_f64() * 1e6;
+    let mean = processor / f64::from(u32::try_from(runs.max(1))?);
+    println!("{:<28} mean {mean:>10.1} us", "  of it on a processor");
 
     let mut steps = Figures(Vec::new());
     let mut clearing = Clearing::start(&book);

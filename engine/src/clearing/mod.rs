@@ -113,7 +113,7 @@ impl Clearing {
 
     /// Works for about `quantum` units (at least one step, at most one step too many) and returns
     /// where it stands. The same book and the same total work give the same result, however the
-    /// work is cut into quanta.
+    /// work is cut into quanta. The book is the one that [`Self::start`] saw, unchanged.
     pub fn advance(&mut self, book: &AuctionBook, quantum: u64) -> Progress {
         let until = self.done.saturating_add(quantum);
         loop {
