@@ -197,8 +197,44 @@ impl Model {
         if published {
             self.published += 1;
             tally.check_result();
+            self.check_curves(auction);
         } else {
             self.halted += 1;
+        }
+    }
+
+    /// Published curves are what the step orders of an area and period add up to, point by point.
+    fn check_curves(&self, auction: AuctionId) {
+        let result = self.auctions[&auction].result.as_ref().unwrap();
+        let areas = result.info.rules.areas.len();
+        let mut steps: BTreeMap<usize, Vec<(Side, i64, i64)>> = BTreeMap::new();
+        let mut lines = Vec::new();
+        for order in self.orders.values().filter(|it| it.auction == auction && !it.cancelled) {
+            let OrderBody::Curve { shape, periods } = order.body.as_ref() else { continue };
+            for (period, points) in periods {
+                let cell = usize::from(*period) * areas + usize::from(order.area);
+                match shape {
+                    Shape::Step(side) => {
+                        let own = points.iter().map(|it| (*side, it.price, it.quantity));
+                        steps.entry(cell).or_default().extend(own);
+                    }
+                    Shape::Linear => lines.push(cell),
+                }
+            }
+        }
+        for (cell, curve) in result.curves.iter().enumerate().filter(|(cell, _)| !lines.contains(cell)) {
+            let steps = steps.get(&cell).map_or(&[][..], |it| it);
+            let sum = |side: Side, counts: &dyn Fn(i64) -> bool| -> i64 {
+                steps.iter().filter(|it| it.0 == side && counts(it.1)).map(|it| it.2).sum()
+            };
+            for (price, lots) in &curve.buy {
+                assert_eq!(*lots, sum(Side::Buy, &|it| it >= *price));
+            }
+            for (price, lots) in &curve.sell {
+                assert_eq!(*lots, sum(Side::Sell, &|it| it <= *price));
+            }
+            let has = |side: Side| steps.iter().any(|it| it.0 == side);
+            assert_eq!((curve.buy.is_empty(), curve.sell.is_empty()), (!has(Side::Buy), !has(Side::Sell)));
         }
     }
 
