@@ -23,7 +23,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Queries answered between two batches, so that neither starves the other.
 const QUERIES_PER_TURN: usize = 64;
@@ -345,6 +345,9 @@ impl<M: Machine> Runner<M> {
                 shared,
                 replies: Vec::new(),
                 carried: None,
+                space_timer: channel::never(),
+                space_timer_armed: false,
+                space_due: false,
                 stopping: false,
                 ended: false,
             };
@@ -422,6 +425,10 @@ struct Turn<M: Machine, C: Clock> {
     replies: Vec<Slot<M>>,
     /// What did not fit into the last batch.
     carried: Option<Group<M>>,
+    /// Fires when it is time to look for disk space again; never while there is enough.
+    space_timer: Receiver<Instant>,
+    space_timer_armed: bool,
+    space_due: bool,
     stopping: bool,
     ended: bool,
 }
@@ -460,9 +467,6 @@ impl<M: Machine, C: Clock> Turn<M, C> {
                 longest = Duration::ZERO;
             }
         }
-        if self.shared.state() == State::NoSpace || self.shared.space_is_low.load(Ordering::Acquire) != 0 {
-            longest = longest.min(self.options.space_retry);
-        }
         self.select(longest)
     }
 
@@ -479,6 +483,10 @@ impl<M: Machine, C: Clock> Turn<M, C> {
                     Ok(control) => self.control(control),
                     Err(_) => self.stopping = true,
                 }
+                None
+            }
+            recv(self.space_timer) -> _ => {
+                self.space_due = true;
                 None
             }
             recv(timeout) -> _ => None,
@@ -573,13 +581,21 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         }
     }
 
+    /// Looks for disk space when it is time to: each look may fill the rest of the disk for a moment,
+    /// so it does not happen at every batch.
     fn look_for_room(&mut self) {
-        let short = self.shared.state() == State::NoSpace;
-        let low = self.shared.space_is_low.load(Ordering::Acquire) != 0;
-        let room = if short || low { self.core.retry_room() } else { self.core.room() };
-        self.shared.space_is_low.store(u8::from(matches!(room, Room::Low { .. })), Ordering::Release);
+        self.space_due |= self.space_timer.try_recv().is_ok();
+        let room = if self.space_due { self.core.retry_room() } else { self.core.room() };
+        self.space_timer_armed &= !self.space_due;
+        self.space_due = false;
+        let low = matches!(room, Room::Low { .. });
+        self.shared.space_is_low.store(u8::from(low), Ordering::Release);
         if room == Room::Ready {
             self.shared.shift(State::NoSpace, State::Running);
+        }
+        if (low || self.shared.state() == State::NoSpace) && !self.space_timer_armed {
+            self.space_timer = channel::after(self.options.space_retry);
+            self.space_timer_armed = true;
         }
     }
 

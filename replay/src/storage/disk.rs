@@ -11,6 +11,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 const LOCK_NAME: &str = "lock";
@@ -102,18 +104,23 @@ impl Storage for Disk {
 
     fn prepare(&self, name: &str, bytes: u64) -> Box<dyn Preparation> {
         let (disk, name) = (self.clone(), name.to_owned());
+        let given_up = Arc::new(AtomicBool::new(false));
+        let stop = Arc::clone(&given_up);
         let spawned = std::thread::Builder::new()
             .name("journal-zeros".to_owned())
-            .spawn(move || disk.fill(&name, bytes));
-        Box::new(Filling(Some(spawned)))
+            .spawn(move || disk.fill(&name, bytes, &stop));
+        Box::new(Filling { spawned: Some(spawned), given_up })
     }
 }
 
 impl Disk {
-    fn fill(&self, name: &str, bytes: u64) -> io::Result<()> {
+    fn fill(&self, name: &str, bytes: u64, given_up: &AtomicBool) -> io::Result<()> {
         let filled = self.open(name, true).and_then(|mut file| {
             let mut at = 0;
             while at < bytes {
+                if given_up.load(Ordering::Relaxed) {
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
                 let to = bytes.min(at + ZEROS_PER_SYNC_BYTES);
                 write_zeros(&mut *file, at, to)?;
                 file.sync()?;
@@ -141,18 +148,21 @@ impl StorageFile for DiskFile {
     }
 }
 
-struct Filling(Option<io::Result<JoinHandle<io::Result<()>>>>);
+struct Filling {
+    spawned: Option<io::Result<JoinHandle<io::Result<()>>>>,
+    given_up: Arc<AtomicBool>,
+}
 
 impl Filling {
     fn finish(&mut self) -> io::Result<()> {
-        let spawned = self.0.take().ok_or(io::ErrorKind::InvalidInput)?;
+        let spawned = self.spawned.take().ok_or(io::ErrorKind::InvalidInput)?;
         spawned?.join().map_err(|_| io::Error::other("the thread that writes zeros panicked"))?
     }
 }
 
 impl Preparation for Filling {
     fn poll(&mut self) -> Option<io::Result<()>> {
-        let running = matches!(&self.0, Some(Ok(thread)) if !thread.is_finished());
+        let running = matches!(&self.spawned, Some(Ok(thread)) if !thread.is_finished());
         if running { None } else { Some(self.finish()) }
     }
 
@@ -164,7 +174,8 @@ impl Preparation for Filling {
 impl Drop for Filling {
     fn drop(&mut self) {
         // The next owner of the directory must not find a spare that still grows.
-        if self.0.is_some() {
+        self.given_up.store(true, Ordering::Relaxed);
+        if self.spawned.is_some() {
             drop(self.finish());
         }
     }
