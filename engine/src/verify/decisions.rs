@@ -104,7 +104,14 @@ impl Decisions {
     }
 
     fn accept_blocks(&mut self, book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) {
+        let mut before = None;
         for &(block, ratio) in &outcome.blocks {
+            let in_order = before.is_none_or(|it| it < block);
+            before = Some(block);
+            if !in_order {
+                breaks.push(Break::UnknownOrder { order: Order::Block(block) });
+                continue;
+            }
             let Some(order) = book.block(block) else {
                 breaks.push(Break::UnknownOrder { order: Order::Block(block) });
                 continue;
@@ -113,10 +120,7 @@ impl Decisions {
                 breaks.push(Break::Ratio { block, ratio });
                 continue;
             }
-            if self.ratios.insert(block, ratio).is_some() {
-                breaks.push(Break::UnknownOrder { order: Order::Block(block) });
-                continue;
-            }
+            self.ratios.insert(block, ratio);
             for &(period, lots) in &order.quantity {
                 let lots = accepted(lots, ratio);
                 if lots == 0 {
@@ -182,8 +186,15 @@ impl Decisions {
     }
 
     fn activate(&mut self, book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) {
+        let mut before = None;
         for fill in &outcome.complex {
             let handle = fill.handle;
+            let in_order = before.is_none_or(|it| it < handle);
+            before = Some(handle);
+            if !in_order {
+                breaks.push(Break::UnknownOrder { order: Order::Complex(handle) });
+                continue;
+            }
             let Some(order) = book.complex(handle) else {
                 breaks.push(Break::UnknownOrder { order: Order::Complex(handle) });
                 continue;
@@ -195,10 +206,7 @@ impl Decisions {
             if !check_within_points(order, handle, &fill.quantity, breaks) {
                 continue;
             }
-            if !self.active.insert(handle) {
-                breaks.push(Break::UnknownOrder { order: Order::Complex(handle) });
-                continue;
-            }
+            self.active.insert(handle);
             self.fixed += order.fixed;
             for (curve, &lots) in order.curve.iter().zip(&fill.quantity) {
                 let value = merit_order_value(curve, order.side, lots);

@@ -313,6 +313,15 @@ fn a_block_accepted_twice_is_caught() {
 }
 
 #[test]
+fn accepted_blocks_out_of_order_are_caught() {
+    let book = book();
+    let mut changed = outcome();
+    changed.blocks.swap(2, 3);
+    let found = broken(&book, &changed);
+    assert_eq!(found[0], "block \"morning\" is named where it does not belong, or twice");
+}
+
+#[test]
 fn wrong_welfare_and_bounds_below_it_are_caught() {
     let told = WELFARE + 1;
     check(|it| it.welfare = told, &[&format!("welfare: {told} told, recomputed {WELFARE}")]);

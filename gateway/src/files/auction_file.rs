@@ -117,10 +117,7 @@ impl Header {
         let order_price = read_order_tick("order_price_tick", raw.order_price_tick, price_tick, problems);
         let order_quantity =
             read_order_tick("order_quantity_tick", raw.order_quantity_tick, quantity_tick, problems);
-        let minutes = read_whole("period_minutes", raw.period_minutes, 3, PERIOD_MINUTES_MAX, problems);
-        if minutes.is_some_and(|it| it % 3 != 0) {
-            problems.add("period_minutes", Some(raw.period_minutes.text()), "is not a multiple of 3");
-        }
+        let minutes = read_minutes(raw.period_minutes, problems);
         let periods = read_whole("periods", raw.periods, 1, i64::from(limits::PERIODS_MAX), problems);
         let (price_tick, quantity_tick) = (price_tick?, quantity_tick?);
         let ((order_price_tick, order_price_scale), (order_quantity_tick, order_quantity_scale)) =
@@ -203,6 +200,15 @@ fn read_whole(
         problems.add(field, Some(number.text()), rule);
     }
     whole
+}
+
+fn read_minutes(number: Number<'_>, problems: &mut Problems) -> Option<i64> {
+    let minutes = read_whole("period_minutes", number, 3, PERIOD_MINUTES_MAX, problems)?;
+    if minutes % 3 != 0 {
+        problems.add("period_minutes", Some(number.text()), "is not a multiple of 3");
+        return None;
+    }
+    Some(minutes)
 }
 
 fn read_bound(field: &str, number: Number<'_>, tick: Tick, problems: &mut Problems) -> Option<i64> {
@@ -431,7 +437,9 @@ impl<'a> Reader<'a> {
         };
         let points = match shape {
             Some(Shape::Linear) => self.linear_points(place, &raw.points),
-            Some(Shape::Step(_)) | None => self.step_points(place, &raw.points),
+            Some(Shape::Step(_)) => self.step_points(place, &raw.points),
+            // What the points should be is anyone's guess.
+            None => None,
         };
         Some(CurveOrder { area: area?, period: period?, shape: shape?, points: points? })
     }

@@ -9,6 +9,8 @@ pub mod decimal;
 mod raw;
 pub mod result_file;
 mod structure;
+#[cfg(test)]
+mod tests;
 mod units;
 
 pub use auction_file::{Auction, read_auction};
@@ -158,31 +160,32 @@ pub fn read_text(path: &Path) -> Result<String, FileError> {
     let name = path.display().to_string();
     let io_error = |source| FileError::Io { path: name.clone(), source };
     if path.as_os_str() == "-" {
-        return read_bounded(io::stdin().lock(), "standard input");
+        return read_bounded(io::stdin().lock(), "standard input", TEXT_BYTES_MAX);
     }
     let file = std::fs::File::open(path).map_err(io_error)?;
     let size = file.metadata().map_err(io_error)?.len();
     if size > TEXT_BYTES_MAX {
         return Err(FileError::TooLarge { path: name });
     }
-    read_bounded(io::BufReader::with_capacity(1 << 16, file), &name)
+    read_bounded(io::BufReader::with_capacity(1 << 16, file), &name, TEXT_BYTES_MAX)
 }
 
-fn read_bounded(mut source: impl Read, name: &str) -> Result<String, FileError> {
+/// At most `most` bytes of text, whatever the source claims or unpacks to.
+fn read_bounded(mut source: impl Read, name: &str, most: u64) -> Result<String, FileError> {
     let io_error = |source| FileError::Io { path: name.into(), source };
     let mut magic = Vec::with_capacity(2);
     source.by_ref().take(2).read_to_end(&mut magic).map_err(io_error)?;
     let packed = magic == [0x1f, 0x8b];
     let whole = io::Cursor::new(magic).chain(source);
     let mut bytes = Vec::new();
-    let limit = TEXT_BYTES_MAX + 1;
+    let limit = most + 1;
     if packed {
         flate2::read::MultiGzDecoder::new(whole).take(limit).read_to_end(&mut bytes)
     } else {
         whole.take(limit).read_to_end(&mut bytes)
     }
     .map_err(io_error)?;
-    if u64::try_from(bytes.len()).is_ok_and(|it| it > TEXT_BYTES_MAX) {
+    if u64::try_from(bytes.len()).is_ok_and(|it| it > most) {
         return Err(FileError::TooLarge { path: name.into() });
     }
     String::from_utf8(bytes).map_err(|error| {

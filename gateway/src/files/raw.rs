@@ -66,7 +66,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an auction object")]
 pub(super) struct RawAuction<'a> {
     #[serde(borrow)]
     pub(super) format: Text<'a>,
@@ -92,7 +92,7 @@ pub(super) struct RawAuction<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a line object")]
 pub(super) struct RawLine<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
@@ -103,7 +103,7 @@ pub(super) struct RawLine<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a curve object")]
 pub(super) struct RawCurve<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
@@ -117,7 +117,7 @@ pub(super) struct RawCurve<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a block object")]
 pub(super) struct RawBlock<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
@@ -132,7 +132,7 @@ pub(super) struct RawBlock<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a complex order object")]
 pub(super) struct RawComplex<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
@@ -145,7 +145,7 @@ pub(super) struct RawComplex<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with one period of a complex order")]
 pub(super) struct RawComplexPeriod<'a> {
     #[serde(borrow)]
     pub(super) period: Number<'a>,
@@ -154,7 +154,7 @@ pub(super) struct RawComplexPeriod<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a result object")]
 pub(super) struct RawResult<'a> {
     #[serde(borrow)]
     pub(super) format: Text<'a>,
@@ -177,7 +177,7 @@ pub(super) struct RawResult<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with a curve's fill")]
 pub(super) struct RawFill<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
@@ -186,7 +186,7 @@ pub(super) struct RawFill<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an accepted block object")]
 pub(super) struct RawBlockFill<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
@@ -196,7 +196,7 @@ pub(super) struct RawBlockFill<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an active complex order object")]
 pub(super) struct RawComplexFill<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
@@ -205,7 +205,7 @@ pub(super) struct RawComplexFill<'a> {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a rejected order object")]
 pub(super) struct RawRejected<'a> {
     #[serde(borrow)]
     pub(super) id: Text<'a>,
