@@ -28,7 +28,7 @@ pub const FIELDS: &[Field] = &[
     field(
         "listen.plaintext",
         "false",
-        "No TLS; who asks is then the user named in the metadata `x-merit-user`. For sandboxes, and only\n\
+        "No TLS; who asks is then the user named in the metadata `merit-user`. For sandboxes, and only\n\
          on a loopback address.",
     ),
     field("tls.certificate", "\"\"", "PEM file with the chain of the server's certificate."),
