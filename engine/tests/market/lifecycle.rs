@@ -285,6 +285,26 @@ fn who_would_have_traded_without_limits_is_told_congestion() {
 }
 
 #[test]
+fn a_buyer_is_told_congestion_only_if_it_would_surely_have_traded() {
+    let ended = |markets: &[Market], auction: AuctionId, open: i64, done: i64| -> Vec<String> {
+        let (mut driver, cast) = exchange(markets);
+        driver.at(open);
+        driver.submit(cast.anna, step(auction, cast.north, 0, Side::Sell, &[(20, 30)]));
+        for (price, lots) in [(60, 6), (40, 10), (20, 5)] {
+            driver.submit(cast.bert, step(auction, cast.south, 1, Side::Buy, &[(price, lots)]));
+        }
+        driver.made(user(cast.dispatch), capacity(auction, 1, 6));
+        driver.at(done);
+        let lines = driver.lines().into_iter().filter(|it| it.starts_with("member1") && it.contains("ended"));
+        lines.map(|it| it.rsplit(' ').next().unwrap().to_owned()).collect()
+    };
+    // The last one ties with the price it would have seen, and at a tie nobody knows.
+    let expected = ["Filled", "Congestion", "OutOfTheMoney"];
+    assert_eq!(ended(&[Market::Dam], DAM, eve(10, 0), eve(13, 0)), expected);
+    assert_eq!(ended(&[Market::Rtm], rtm(21), day(8, 45), day(9, 30)), expected);
+}
+
+#[test]
 fn a_schedule_is_acknowledged_once_however_often_it_is_said() {
     let (mut driver, cast) = exchange(&[Market::Dam]);
     let acknowledge = |revision| Action::AcknowledgeSchedule { auction: DAM, revision };
