@@ -75,14 +75,14 @@ fn a_directory_with_something_in_it_is_not_written_to() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("mine"), "x").unwrap();
     let output =
-        demo(&["--members", "7", "--keep", home.path().to_str().unwrap()]).wait_with_output().unwrap();
+        demo(&["--members", "20", "--keep", home.path().to_str().unwrap()]).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("is not empty"));
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
 }
 
 #[test]
-fn fewer_members_than_kinds_are_wrong_use() {
-    let output = demo(&["--members", "6"]).wait_with_output().unwrap();
+fn too_few_members_are_wrong_use() {
+    let output = demo(&["--members", "19"]).wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
 }

@@ -15,8 +15,8 @@ use super::random::Random;
 pub(super) const AREAS: [&str; 13] =
     ["N1", "N2", "N3", "E1", "E2", "W1", "W2", "W3", "S1", "S2", "S3", "A1", "A2"];
 
-/// Fewest members: one of each kind.
-pub(super) const MEMBERS_MIN: u16 = 7;
+/// Fewest members: with less, one of them would want more at a price than the rules let one order hold.
+pub(super) const MEMBERS_MIN: u16 = 20;
 /// Most members that the demo takes.
 pub(super) const MEMBERS_MAX: u16 = 2_000;
 
@@ -92,7 +92,7 @@ impl Kind {
     }
 }
 
-/// The kinds of twenty members in a row; the first seven are one of each.
+/// The kinds of twenty members in a row.
 const PATTERN: [Kind; 20] = {
     use Kind::{Coal as C, Distribution as D, Gas as G, Hydro as H, Industry as I, Solar as S, Wind as W};
     [D, C, I, S, H, W, G, D, I, C, D, I, C, S, D, I, H, D, I, C]

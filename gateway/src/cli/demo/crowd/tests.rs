@@ -2,7 +2,7 @@
 
 use super::super::curve::{Curve, Shape};
 use super::super::profile::{BLOCKS, BLOCKS_PER_ROW, CAP, DAY_AHEAD, REAL_TIME, Row};
-use super::{AREAS, Bids, Crowd, Kind, apportion};
+use super::{AREAS, Bids, Crowd, Kind, MEMBERS_MIN, apportion};
 use crate::server::presets;
 use merit_engine::auction::{CurveOrder, Frame, Line, Point, Shape as EngineShape, Side};
 use merit_engine::book::AuctionBook;
@@ -81,7 +81,10 @@ fn the_peaks_clear_at_the_cap_for_every_seed() {
 
 #[test]
 fn every_curve_keeps_the_market_s_ticks_and_form() {
-    for (seed, members) in [(3, 7), (3, 20), (3, 60)] {
+    let rules = &presets::india(Day::MIN)[0];
+    let (limits, lots_per_tenth) = (rules.limits, rules.order_quantity_step);
+    let fewest = (0..12).map(|seed| (seed, MEMBERS_MIN));
+    for (seed, members) in fewest.chain([(3, 60)]) {
         let crowd = Crowd::new(seed, members);
         for (bids, curve) in [&crowd.day_ahead, &crowd.real_time]
             .into_iter()
@@ -90,9 +93,11 @@ fn every_curve_keeps_the_market_s_ticks_and_form() {
         {
             assert_eq!(bids.len(), crowd.portfolios.len());
             let points = &curve.points;
-            assert!((1..=64).contains(&points.len()));
+            assert!((1..=usize::from(limits.curve_points_max)).contains(&points.len()));
             assert!(points.windows(2).all(|it| it[0].rupees < it[1].rupees));
             assert!(points.iter().all(|it| (0..=CAP).contains(&it.rupees)));
+            let most = points.iter().map(|it| it.tenths.abs()).max().unwrap();
+            assert!(most * lots_per_tenth <= limits.quantity_max, "seed {seed}: {most} tenths of a MW");
             match curve.shape {
                 Shape::Buy | Shape::Sell => assert!(points.iter().all(|it| it.tenths > 0)),
                 Shape::Portfolio => {
@@ -105,9 +110,9 @@ fn every_curve_keeps_the_market_s_ticks_and_form() {
 }
 
 #[test]
-fn seven_members_are_one_of_each_kind_and_twenty_sit_in_most_areas() {
-    let crowd = Crowd::new(5, 7);
-    assert!(Kind::ALL.iter().all(|it| crowd.count(*it) == 1));
+fn the_fewest_members_are_of_every_kind_and_more_sit_in_every_area() {
+    let crowd = Crowd::new(5, MEMBERS_MIN);
+    assert!(Kind::ALL.iter().all(|it| crowd.count(*it) >= 1));
     let mut areas: Vec<u16> = Crowd::new(5, 120).portfolios.iter().map(|it| it.area).collect();
     areas.sort_unstable();
     areas.dedup();
