@@ -9,7 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// When to come back after the inbox was full.
-const RETRY_OVERLOADED: Duration = Duration::from_millis(50);
+const RETRY_OVERLOADED: Duration = Duration::from_millis(250);
 /// When to come back after the disk was full.
 const RETRY_STORAGE: Duration = Duration::from_secs(1);
 

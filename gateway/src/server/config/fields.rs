@@ -38,7 +38,7 @@ pub const FIELDS: &[Field] = &[
     field("limits.batch_commands_max", "5000", "Commands in one batch (1 to 100000)."),
     field(
         "limits.inbox_commands_max",
-        "20000",
+        "50000",
         "Commands that wait for the core; when so many wait, more are turned away with a time to retry\n\
          (1 to 10000000). A command with more than 128 points counts for several.",
     ),

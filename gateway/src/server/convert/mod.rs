@@ -1,4 +1,4 @@
-//! The only place that knows both the contract and the engine's types.
+//! The only place that turns the contract's messages into the engine's types, and back.
 //!
 //! Numbers cross it exactly: the contract counts in millionths, the engine in ticks, lots and minor
 //! units of an auction's rules, and a value that lies between two ticks is refused, never rounded.
