@@ -1,6 +1,8 @@
 //! The merit orders of one period, area by area, read where the book keeps them.
 
 use super::linear;
+use super::price::{MeritOrders, Still};
+use super::search::{ActiveStep, Decided};
 use crate::auction::{Point, Shape};
 use crate::book::{AuctionBook, Cell, Chunk};
 use alloc::vec::Vec;
@@ -53,17 +55,33 @@ struct Sum {
     sold: i64,
 }
 
-/// Prices between which nothing changes: the level at or below, the level above.
-#[derive(Clone, Copy, Debug)]
-struct Still {
-    from: i64,
-    until: i64,
+impl MeritOrders for Curves<'_> {
+    fn price_min(&self) -> i64 {
+        self.price_min
+    }
+
+    fn price_max(&self) -> i64 {
+        self.price_max
+    }
+
+    fn surplus_around(&self, area: usize, price: i64, still: &mut Still) -> i64 {
+        let curve = &self.areas[area];
+        let (lots, _) = self.steps(curve, price, still);
+        let mut sum = lots - curve.wanted + curve.injected;
+        if !curve.linear.is_empty() {
+            *still = Still { from: price, until: price + 1 };
+            for range in &self.linear[curve.linear.clone()] {
+                let points = &self.points[range.clone()];
+                sum += linear::surplus(points, price, (self.price_min, self.price_max));
+            }
+        }
+        sum
+    }
 }
 
 impl<'book> Curves<'book> {
-    /// Reads the curves of a period from the book. `injected` lots stand in an area whatever the
-    /// price (accepted blocks; buys are negative); areas beyond its end have none.
-    pub(super) fn load(book: &'book AuctionBook, period: u16, injected: &[i64]) -> Self {
+    /// Reads the curves of a period from the book, with what the decisions inject and add to them.
+    pub(super) fn load(book: &'book AuctionBook, period: u16, decided: Option<&Decided>) -> Self {
         let frame = book.frame();
         let (price_min, price_max) = (frame.price_min, frame.price_max);
         let mut curves = Self { price_min, price_max, ..Self::default() };
@@ -71,12 +89,14 @@ impl<'book> Curves<'book> {
         curves.directory.reserve(8 * frame.areas.len());
         curves.arrivals.reserve(32 * frame.areas.len());
         for (area, index) in (0..).zip(0..frame.areas.len()) {
-            curves.load_cell(book.cell(period, area), injected.get(index).copied().unwrap_or(0));
+            let at = usize::from(period) * frame.areas.len() + index;
+            let (injected, steps) = decided.map_or((0, &[][..]), |it| (it.injected[at], it.steps(at)));
+            curves.load_cell(book.cell(period, area), injected, steps);
         }
         curves
     }
 
-    fn load_cell(&mut self, cell: &'book Cell, injected: i64) {
+    fn load_cell(&mut self, cell: &'book Cell, injected: i64, steps: &[ActiveStep]) {
         let levels = cell.levels();
         let (mut lots, mut sold) = (0, 0);
         let directory_start = self.directory.len();
@@ -90,6 +110,11 @@ impl<'book> Curves<'book> {
             price: it.price,
             lots: it.buy + it.sell,
             sold: it.sell,
+        }));
+        self.arrivals.extend(steps.iter().map(|it| Sum {
+            price: it.price,
+            lots: it.lots.abs(),
+            sold: it.lots.max(0),
         }));
         let arrivals = &mut self.arrivals[arrivals_start..];
         arrivals.sort_unstable_by_key(|it| it.price);
@@ -155,26 +180,6 @@ impl<'book> Curves<'book> {
         (lots, sold)
     }
 
-    /// Net lots that the area is left with between `price` and the tick above:
-    /// S(price) − D(price + 1) + injected. Never falls as the price rises.
-    pub(super) fn surplus(&self, area: usize, price: i64) -> i64 {
-        self.surplus_around(area, price, &mut Still { from: i64::MIN, until: i64::MAX })
-    }
-
-    fn surplus_around(&self, area: usize, price: i64, still: &mut Still) -> i64 {
-        let curve = &self.areas[area];
-        let (lots, _) = self.steps(curve, price, still);
-        let mut sum = lots - curve.wanted + curve.injected;
-        if !curve.linear.is_empty() {
-            *still = Still { from: price, until: price + 1 };
-            for range in &self.linear[curve.linear.clone()] {
-                let points = &self.points[range.clone()];
-                sum += linear::surplus(points, price, (self.price_min, self.price_max));
-            }
-        }
-        sum
-    }
-
     /// What the area's curves can trade at a price.
     pub(super) fn stand(&self, area: usize, price: i64) -> Stand {
         let curve = &self.areas[area];
@@ -198,71 +203,6 @@ impl<'book> Curves<'book> {
             stand.bought_tied += linear::demand(points, price, self.price_max) - above;
         }
         stand
-    }
-
-    /// Least price in `first ..= last` at which the areas together, `extra` included, are left with
-    /// no shortage; `last` if there is none below. Looks first around `hint`.
-    pub(super) fn clears(&self, areas: &[usize], extra: i64, first: i64, last: i64, hint: i64) -> i64 {
-        // Short at `low`, not short at `high`; both ends may be unproved bounds.
-        let (mut low, mut high) = (first - 1, last);
-        let (mut short, mut long): (Option<i64>, Option<i64>) = (None, None);
-        let (mut turn, mut stale_low, mut stale_high) = (0_u32, 0_u32, 0_u32);
-        let mut stride = ((last - first) / 256).max(1);
-        while high - low > 1 {
-            let price = match (short, long) {
-                (None, None) => hint,
-                (None, Some(_)) => high.saturating_sub(stride).max(low + (high - low) / 4),
-                (Some(_), None) => low.saturating_add(stride).min(high - (high - low) / 4),
-                // A straight line between the ends, where an end that stays behind counts for less
-                // each time; halving in between bounds the number of turns.
-                (Some(_), Some(_)) if turn % 4 == 3 => low + (high - low) / 2,
-                (Some(short), Some(long)) => {
-                    let short = (i128::from(-short) * 2) >> stale_low.min(60);
-                    let long = (i128::from(long) * 2 + 1) >> stale_high.min(60);
-                    let part = i128::from(high - low) * short / (short + long).max(1);
-                    low + i64::try_from(part).expect("a part of the span")
-                }
-            };
-            let price = price.clamp(low + 1, high - 1);
-            if short.is_some() && long.is_some() {
-                turn += 1;
-            } else {
-                stride = stride.saturating_mul(4);
-            }
-            let mut still = Still { from: i64::MIN, until: i64::MAX };
-            let surplus: i64 =
-                areas.iter().map(|&area| self.surplus_around(area, price, &mut still)).sum::<i64>() + extra;
-            if surplus >= 0 {
-                high = still.from.max(low + 1);
-                long = Some(surplus);
-                (stale_low, stale_high) = (stale_low + 1, 0);
-            } else {
-                low = (still.until - 1).min(high - 1);
-                short = Some(surplus);
-                (stale_low, stale_high) = (0, stale_high + 1);
-            }
-        }
-        high
-    }
-
-    /// Greatest price at which an area may stand that is left with `lots`: surplus(p − 1) ≤ lots.
-    /// It may stand at `from`.
-    pub(super) fn greatest(&self, area: usize, lots: i64, from: i64) -> i64 {
-        // Levels are few between `from` and the answer, ticks of linear curves may be many.
-        let (mut low, mut high) = (from, self.price_max);
-        let mut stride = 1;
-        while low < high {
-            let probe = (low - 1).saturating_add(stride).min(high - 1);
-            let mut still = Still { from: i64::MIN, until: i64::MAX };
-            if self.surplus_around(area, probe, &mut still) <= lots {
-                low = still.until.min(high);
-                stride = stride.saturating_mul(2);
-            } else {
-                high = still.from.max(low);
-                stride = ((high - low) / 2).max(1);
-            }
-        }
-        low
     }
 
     /// Welfare of the step orders of an area at a price, those tied at the price apart.

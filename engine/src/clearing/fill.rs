@@ -1,9 +1,10 @@
 //! What each curve order of an area and period trades, once the area's shares are known.
 
 use super::linear;
+use super::search::Decided;
 use super::share::Sharing;
-use crate::auction::{CurveHandle, Point, Shape, Side};
-use crate::book::Cell;
+use crate::auction::{ComplexHandle, CurveHandle, Point, Shape, Side};
+use crate::book::{AuctionBook, Cell};
 use crate::outcome::Fill;
 use alloc::vec::Vec;
 
@@ -24,11 +25,19 @@ impl Share {
     }
 }
 
+/// Whose a part of a tie is.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    /// A curve order and its position in the cell.
+    Curve(CurveHandle, u32),
+    /// A part of a complex order, with the order.
+    Part(usize, ComplexHandle),
+}
+
 /// An order in a tie of which only a part is accepted.
 #[derive(Clone, Copy, Debug)]
 struct Tied {
-    handle: CurveHandle,
-    position: u32,
+    owner: Owner,
     offered: i64,
     remainder: i64,
 }
@@ -40,15 +49,22 @@ pub(super) struct Ties {
     sells: Vec<Tied>,
 }
 
+/// The clearing price of a cell and the least and greatest price of the auction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Priced {
+    pub(super) price: i64,
+    pub(super) bounds: (i64, i64),
+}
+
 /// Writes the fills of a cell: `fills` is indexed by handle.
 pub(super) fn fill(
     ties: &mut Ties,
     cell: &Cell,
     sharing: &Sharing,
     area: usize,
-    price: i64,
-    bounds: (i64, i64),
+    Priced { price, bounds }: Priced,
     fills: &mut [Fill],
+    complex: Option<Complex<'_>>,
 ) {
     let (bought, sold) = sharing.accepted(area);
     let stand = sharing.stands[area];
@@ -63,7 +79,7 @@ pub(super) fn fill(
     for (order, points) in cell.walk() {
         let Some(fill) = fills.get_mut(slot(order.handle)) else { continue };
         let tied =
-            |offered: i64| Tied { handle: order.handle, position: order.position, offered, remainder: 0 };
+            |offered: i64| Tied { owner: Owner::Curve(order.handle, order.position), offered, remainder: 0 };
         match order.shape {
             Shape::Step(Side::Buy) => {
                 fill.bought = lots_from(points, buys_from);
@@ -89,8 +105,53 @@ pub(super) fn fill(
             }
         }
     }
-    prorate(cell, tied_buys, buys, |handle, lots| fills[slot(handle)].bought += lots);
-    prorate(cell, tied_sells, sells, |handle, lots| fills[slot(handle)].sold += lots);
+    share_out(cell, [(buys, Side::Buy, tied_buys), (sells, Side::Sell, tied_sells)], price, fills, complex);
+}
+
+/// The active complex orders of an area and period.
+pub(super) struct Complex<'a> {
+    pub(super) book: &'a AuctionBook,
+    /// Index `period × areas + area`.
+    pub(super) cell: usize,
+    pub(super) decided: &'a mut Decided,
+}
+
+/// Gives every order its part of what is tied, active complex orders theirs of everything.
+fn share_out(
+    cell: &Cell,
+    sides: [(Share, Side, &mut Vec<Tied>); 2],
+    price: i64,
+    fills: &mut [Fill],
+    mut complex: Option<Complex<'_>>,
+) {
+    if let Some(complex) = &mut complex {
+        complex.decided.accept_better(complex.cell, price);
+    }
+    for (share, side, tied) in sides {
+        if let Some(Complex { cell, decided, .. }) = &mut complex {
+            for (part, handle, offered) in decided.tied(*cell, price, side.sign()) {
+                if share.is_part() {
+                    tied.push(Tied { owner: Owner::Part(part, handle), offered, remainder: 0 });
+                } else if share.is_whole() {
+                    decided.accept(part, offered);
+                }
+            }
+        }
+        let book = complex.as_ref().map(|it| it.book);
+        let id = |it: &Tied| match it.owner {
+            Owner::Curve(_, position) => cell.order(position).id,
+            Owner::Part(_, handle) => book.and_then(|it| it.complex_id(handle)).unwrap_or_default(),
+        };
+        prorate(id, tied, share, |owner, lots| match (owner, side) {
+            (Owner::Curve(handle, _), Side::Buy) => fills[slot(handle)].bought += lots,
+            (Owner::Curve(handle, _), Side::Sell) => fills[slot(handle)].sold += lots,
+            (Owner::Part(part, _), _) => {
+                if let Some(complex) = &mut complex {
+                    complex.decided.accept(part, lots);
+                }
+            }
+        });
+    }
 }
 
 fn slot(handle: CurveHandle) -> usize {
@@ -114,22 +175,26 @@ fn lots_to(points: &[Point], price: i64) -> i64 {
 }
 
 /// Shares a tie by what each order has in it; lots left over go by largest remainder, then by id.
-fn prorate(cell: &Cell, tied: &mut Vec<Tied>, share: Share, mut accept: impl FnMut(CurveHandle, i64)) {
+fn prorate<'a>(
+    id: impl Fn(&Tied) -> &'a str,
+    tied: &mut Vec<Tied>,
+    share: Share,
+    mut accept: impl FnMut(Owner, i64),
+) {
     tied.retain(|it| it.offered > 0);
     let mut left = share.lots;
     for it in tied.iter_mut() {
         let (whole, remainder) = portion(share, it.offered);
         it.remainder = remainder;
         left -= whole;
-        accept(it.handle, whole);
+        accept(it.owner, whole);
     }
-    let id = |it: &Tied| cell.order(it.position).id;
     tied.sort_unstable_by(|a, b| b.remainder.cmp(&a.remainder).then_with(|| id(a).cmp(id(b))));
     for it in tied.iter() {
         if left == 0 {
             break;
         }
-        accept(it.handle, 1);
+        accept(it.owner, 1);
         left -= 1;
     }
     assert!(left == 0 || tied.is_empty(), "fewer lots are left over than orders share them");

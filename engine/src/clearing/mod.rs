@@ -4,28 +4,53 @@
 //! auction never blocks the market and a standby continues from the same point.
 //!
 //! A period is a convex flow problem in whole ticks and lots: [`price`] finds its prices, [`share`]
-//! and [`loops`] close what prices leave open, [`fill`] gives each order its part. Blocks and complex
-//! orders are all rejected; [`decisions`] says why and bounds what they could have added.
+//! and [`loops`] close what prices leave open, [`fill`] gives each order its part. Where there are
+//! blocks or complex orders, [`search`] decides them first.
 
 mod curves;
-mod decisions;
 mod fill;
 mod linear;
 mod loops;
 mod network;
 mod price;
 mod scaling;
+mod search;
 mod share;
 
-use crate::auction::{BlockHandle, ComplexHandle};
 use crate::book::AuctionBook;
 use crate::outcome::{Fill, Outcome};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 /// Points that are filled in one unit of work, blocks that are decided in one.
 const POINTS_PER_UNIT: usize = 512;
-const BLOCKS_PER_UNIT: u32 = 64;
+
+/// When the search for block and complex decisions ends, proven optimal or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Units of work.
+    pub work: u64,
+    /// The search ends when its bound is within this of its welfare, on the welfare grid; 0: when
+    /// nothing can be better.
+    pub gap: i128,
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self { work: 200_000, gap: 0 }
+    }
+}
+
+/// How far the search for decisions is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Welfare of the best result so far, on the welfare grid.
+    pub welfare: i128,
+    /// No result has more welfare than this.
+    pub bound: i128,
+    /// Parts of the decisions that were looked at.
+    pub nodes: u64,
+}
 
 /// Where a clearing stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,10 +69,9 @@ pub enum Progress {
 /// The next step of a clearing.
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    Search,
     Price { period: u16 },
     Fill { period: u16, area: u16 },
-    Blocks { first: u32 },
-    Complex { first: u32 },
     Done,
 }
 
@@ -61,7 +85,9 @@ pub struct Clearing {
     sharing: share::Sharing,
     loops: loops::Loops,
     ties: fill::Ties,
-    decisions: decisions::Decisions,
+    /// The search for decisions, while it runs; only where there is something to decide.
+    search: Option<Box<search::Search>>,
+    decided: Option<Box<search::Decided>>,
     /// Published prices of the period at hand.
     prices: Vec<i64>,
     next: Step,
@@ -74,6 +100,12 @@ impl Clearing {
     /// Starts. Nothing is decided yet.
     #[must_use]
     pub fn start(book: &AuctionBook) -> Self {
+        Self::start_within(book, Limit::default())
+    }
+
+    /// Starts a clearing whose search for decisions ends at a limit.
+    #[must_use]
+    pub fn start_within(book: &AuctionBook, limit: Limit) -> Self {
         let frame = book.frame();
         let network = network::Network::new(frame);
         let periods = usize::from(frame.periods);
@@ -100,7 +132,8 @@ impl Clearing {
             sharing: share::Sharing::default(),
             loops: loops::Loops::default(),
             ties: fill::Ties::default(),
-            decisions: decisions::Decisions::default(),
+            search: None,
+            decided: None,
             prices: Vec::new(),
             next: Step::Price { period: 0 },
             done: 0,
@@ -108,6 +141,11 @@ impl Clearing {
             outcome,
         };
         clearing.total = clearing.count(book);
+        if book.blocks().next().is_some() || book.complex_orders().next().is_some() {
+            clearing.search = Some(Box::new(search::Search::new(book, limit)));
+            clearing.next = Step::Search;
+            clearing.total = clearing.total.saturating_add(limit.work);
+        }
         clearing
     }
 
@@ -125,6 +163,13 @@ impl Clearing {
                 return Progress::Running { done: self.done, total: self.total };
             }
         }
+    }
+
+    /// How far the search for decisions is, while it runs; only where there is something to decide.
+    #[must_use]
+    pub fn standing(&self) -> Option<Standing> {
+        let search = self.search.as_deref()?;
+        Some(Standing { welfare: search.welfare()?, bound: search.bound(), nodes: search.nodes })
     }
 
     /// The result; call after [`Progress::Done`].
@@ -146,9 +191,10 @@ impl Clearing {
 
     fn cost(&self, book: &AuctionBook, step: Step) -> u64 {
         let units = match step {
+            // The search counts its own work.
+            Step::Search => 0,
             Step::Price { .. } => 1 + self.network.areas + self.network.lines,
             Step::Fill { period, area } => 1 + book.cell(period, area).points_len() / POINTS_PER_UNIT,
-            Step::Blocks { .. } | Step::Complex { .. } => 1,
             Step::Done => 0,
         };
         u64::try_from(units).expect("an index fits a u64")
@@ -163,24 +209,21 @@ impl Clearing {
                 let frame = book.frame();
                 let bounds = (frame.price_min, frame.price_max);
                 let (cell, index) = (book.cell(period, area), usize::from(area));
+                let at = usize::from(period) * frame.areas.len() + index;
+                let decided = self.decided.as_deref_mut();
                 fill::fill(
                     &mut self.ties,
                     cell,
                     &self.sharing,
                     index,
-                    self.prices[index],
-                    bounds,
+                    fill::Priced { price: self.prices[index], bounds },
                     &mut self.outcome.curves,
+                    decided.map(|decided| fill::Complex { book, cell: at, decided }),
                 );
             }
-            Step::Blocks { first } => {
-                for handle in chunk(first, book.block_handles()) {
-                    self.decisions.reject_block(book, &self.outcome.prices, BlockHandle(handle));
-                }
-            }
-            Step::Complex { first } => {
-                for handle in chunk(first, book.complex_handles()) {
-                    self.decisions.reject_complex(book, &self.outcome.prices, ComplexHandle(handle));
+            Step::Search => {
+                if !self.search(book) {
+                    return;
                 }
             }
             Step::Done => return,
@@ -191,21 +234,43 @@ impl Clearing {
         }
     }
 
+    /// One step of the search; true when it has ended.
+    fn search(&mut self, book: &AuctionBook) -> bool {
+        let Some(search) = &mut self.search else { return true };
+        let before = search.work();
+        let ended = search.step(book);
+        self.done += search.work() - before;
+        if ended {
+            self.decided = self.search.take().map(|it| Box::new(it.decide(book)));
+        }
+        ended
+    }
+
     /// Prices, flows and shares of one period.
     fn price(&mut self, book: &AuctionBook, period: u16) {
         let frame = book.frame();
-        let Self { network, flows, router, pricing, sharing, loops, prices, outcome, .. } = self;
-        let curves = &curves::Curves::load(book, period, &[]);
+        let Self { network, flows, router, pricing, sharing, loops, prices, outcome, decided, .. } = self;
+        let curves = &curves::Curves::load(book, period, decided.as_deref());
         flows.load(frame, usize::from(period));
         let clears = pricing.price(network, curves, flows, router);
-        assert!(clears, "curves alone clear at some price: each may be left unaccepted");
+        assert!(clears, "curves alone clear at some price, and decisions that do not were dropped");
         prices.clear();
-        prices.extend(pricing.lo.iter().zip(&pricing.hi).map(|(lo, hi)| (lo + hi + 1).div_euclid(2)));
+        match decided {
+            Some(decided) => {
+                let first = usize::from(period) * network.areas;
+                prices.extend_from_slice(&decided.prices[first..first + network.areas]);
+            }
+            None => {
+                prices.extend(pricing.lo.iter().zip(&pricing.hi).map(|(lo, hi)| (lo + hi + 1).div_euclid(2)))
+            }
+        }
         sharing.share(network, curves, prices, &pricing.net, flows, router);
         loops.settle(network, flows, &mut sharing.ties);
         for (area, &price) in (0..).zip(prices.iter()) {
             outcome.welfare += curves::Curves::steps_value(book, period, area, price);
             let area = usize::from(area);
+            let cell = usize::from(period) * network.areas + area;
+            outcome.welfare += decided.as_ref().map_or(0, |it| it.steps_value(cell, price));
             let (bought, sold) = sharing.accepted(area);
             outcome.welfare += curves.linear_value(area, price);
             outcome.welfare += i128::from(price) * i128::from(bought - sold);
@@ -217,16 +282,15 @@ impl Clearing {
     fn finish(&mut self, book: &AuctionBook) {
         let outcome = &mut self.outcome;
         outcome.welfare *= i128::from(book.frame().welfare_scale);
-        outcome.bound = outcome.welfare + self.decisions.gain;
-        outcome.blocks_rejected = core::mem::take(&mut self.decisions.blocks);
-        outcome.complex_rejected = core::mem::take(&mut self.decisions.complex);
+        outcome.bound = outcome.welfare;
+        if let Some(decided) = self.decided.take() {
+            outcome.welfare -= decided.cost;
+            outcome.bound = decided.bound;
+            debug_assert_eq!(outcome.welfare, decided.welfare, "the search and the result agree");
+            decided.write(outcome);
+        }
         outcome.work = self.done;
     }
-}
-
-/// The handles of one step.
-fn chunk(first: u32, handles: u32) -> Range<u32> {
-    first..handles.min(first + BLOCKS_PER_UNIT)
 }
 
 fn following(book: &AuctionBook, step: Step, areas: usize) -> Step {
@@ -236,14 +300,7 @@ fn following(book: &AuctionBook, step: Step, areas: usize) -> Step {
         Step::Price { period } | Step::Fill { period, .. } if period + 1 < book.frame().periods => {
             Step::Price { period: period + 1 }
         }
-        Step::Price { .. } | Step::Fill { .. } => Step::Blocks { first: 0 },
-        Step::Blocks { first } if first + BLOCKS_PER_UNIT < book.block_handles() => {
-            Step::Blocks { first: first + BLOCKS_PER_UNIT }
-        }
-        Step::Blocks { .. } => Step::Complex { first: 0 },
-        Step::Complex { first } if first + BLOCKS_PER_UNIT < book.complex_handles() => {
-            Step::Complex { first: first + BLOCKS_PER_UNIT }
-        }
-        Step::Complex { .. } | Step::Done => Step::Done,
+        Step::Search => Step::Price { period: 0 },
+        Step::Price { .. } | Step::Fill { .. } | Step::Done => Step::Done,
     }
 }

@@ -15,9 +15,96 @@
 //! From one optimal flow the greatest vector `hi` follows: each area may rise until what it trades
 //! would change, and no further than an area that still has room to send to it.
 
-use super::curves::Curves;
 use super::network::{Flows, Network, Router};
 use alloc::vec::Vec;
+
+/// Prices between which nothing changes: the level at or below, the level above.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Still {
+    pub(super) from: i64,
+    pub(super) until: i64,
+}
+
+/// The merit orders of one period, area by area.
+pub(super) trait MeritOrders {
+    /// Least price that an area may have.
+    fn price_min(&self) -> i64;
+    /// Greatest price that an area may have.
+    fn price_max(&self) -> i64;
+    /// As [`Self::surplus`]; narrows `still` to prices at which it is the same.
+    fn surplus_around(&self, area: usize, price: i64, still: &mut Still) -> i64;
+
+    /// Net lots that the area is left with between `price` and the tick above:
+    /// S(price) − D(price + 1) + injected. Never falls as the price rises.
+    fn surplus(&self, area: usize, price: i64) -> i64 {
+        self.surplus_around(area, price, &mut Still { from: i64::MIN, until: i64::MAX })
+    }
+
+    /// Least price in `first ..= last` at which the areas together, `extra` included, are left with
+    /// no shortage; `last` if there is none below. Looks first around `hint`.
+    fn clears(&self, areas: &[usize], extra: i64, first: i64, last: i64, hint: i64) -> i64 {
+        // Short at `low`, not short at `high`; both ends may be unproved bounds.
+        let (mut low, mut high) = (first - 1, last);
+        let (mut short, mut long): (Option<i64>, Option<i64>) = (None, None);
+        let (mut turn, mut stale_low, mut stale_high) = (0_u32, 0_u32, 0_u32);
+        let mut stride = ((last - first) / 256).max(1);
+        while high - low > 1 {
+            let price = match (short, long) {
+                (None, None) => hint,
+                (None, Some(_)) => high.saturating_sub(stride).max(low + (high - low) / 4),
+                (Some(_), None) => low.saturating_add(stride).min(high - (high - low) / 4),
+                // A straight line between the ends, where an end that stays behind counts for less
+                // each time; halving in between bounds the number of turns.
+                (Some(_), Some(_)) if turn % 4 == 3 => low + (high - low) / 2,
+                (Some(short), Some(long)) => {
+                    let short = (i128::from(-short) * 2) >> stale_low.min(60);
+                    let long = (i128::from(long) * 2 + 1) >> stale_high.min(60);
+                    let part = i128::from(high - low) * short / (short + long).max(1);
+                    low + i64::try_from(part).expect("a part of the span")
+                }
+            };
+            let price = price.clamp(low + 1, high - 1);
+            if short.is_some() && long.is_some() {
+                turn += 1;
+            } else {
+                stride = stride.saturating_mul(4);
+            }
+            let mut still = Still { from: i64::MIN, until: i64::MAX };
+            let surplus: i64 =
+                areas.iter().map(|&area| self.surplus_around(area, price, &mut still)).sum::<i64>() + extra;
+            if surplus >= 0 {
+                high = still.from.max(low + 1);
+                long = Some(surplus);
+                (stale_low, stale_high) = (stale_low + 1, 0);
+            } else {
+                low = (still.until - 1).min(high - 1);
+                short = Some(surplus);
+                (stale_low, stale_high) = (0, stale_high + 1);
+            }
+        }
+        high
+    }
+
+    /// Greatest price at which an area may stand that is left with `lots`: surplus(p − 1) ≤ lots.
+    /// It may stand at `from`.
+    fn greatest(&self, area: usize, lots: i64, from: i64) -> i64 {
+        // Levels are few between `from` and the answer, ticks of linear curves may be many.
+        let (mut low, mut high) = (from, self.price_max());
+        let mut stride = 1;
+        while low < high {
+            let probe = (low - 1).saturating_add(stride).min(high - 1);
+            let mut still = Still { from: i64::MIN, until: i64::MAX };
+            if self.surplus_around(area, probe, &mut still) <= lots {
+                low = still.until.min(high);
+                stride = stride.saturating_mul(2);
+            } else {
+                high = still.from.max(low);
+                stride = ((high - low) / 2).max(1);
+            }
+        }
+        low
+    }
+}
 
 /// Scratch and results of pricing one period.
 #[derive(Clone, Debug, Default)]
@@ -48,14 +135,14 @@ impl Pricing {
     pub(super) fn price(
         &mut self,
         network: &Network,
-        curves: &Curves<'_>,
+        curves: &impl MeritOrders,
         flows: &mut Flows,
         router: &mut Router,
     ) -> bool {
         let areas = network.areas;
         self.hint.clear();
         self.hint.extend_from_slice(&self.lo);
-        self.hint.resize(areas, curves.price_min + (curves.price_max - curves.price_min) / 2);
+        self.hint.resize(areas, curves.price_min() + (curves.price_max() - curves.price_min()) / 2);
         for list in
             [&mut self.lo, &mut self.hi, &mut self.net, &mut self.through, &mut self.give, &mut self.take]
         {
@@ -63,9 +150,9 @@ impl Pricing {
             list.resize(areas, 0);
         }
         self.floor.clear();
-        self.floor.resize(areas, curves.price_min);
+        self.floor.resize(areas, curves.price_min());
         self.ceiling.clear();
-        self.ceiling.resize(areas, curves.price_max);
+        self.ceiling.resize(areas, curves.price_max());
         let mut all = self.spare.pop().unwrap_or_default();
         all.clear();
         all.extend(0..areas);
@@ -85,7 +172,7 @@ impl Pricing {
     fn settle(
         &mut self,
         network: &Network,
-        curves: &Curves<'_>,
+        curves: &impl MeritOrders,
         flows: &mut Flows,
         router: &mut Router,
         group: &[usize],
@@ -138,7 +225,7 @@ impl Pricing {
     fn cut(
         &mut self,
         network: &Network,
-        curves: &Curves<'_>,
+        curves: &impl MeritOrders,
         flows: &mut Flows,
         router: &mut Router,
         group: &[usize],
@@ -187,7 +274,7 @@ impl Pricing {
     fn route(
         &mut self,
         network: &Network,
-        curves: &Curves<'_>,
+        curves: &impl MeritOrders,
         flows: &mut Flows,
         router: &mut Router,
     ) -> bool {
@@ -234,7 +321,7 @@ impl Pricing {
     }
 
     /// Raises every area from `lo` as far as the optimal flow allows.
-    fn raise(&mut self, network: &Network, curves: &Curves<'_>, flows: &Flows) {
+    fn raise(&mut self, network: &Network, curves: &impl MeritOrders, flows: &Flows) {
         for area in 0..network.areas {
             self.hi[area] = curves.greatest(area, self.net[area], self.lo[area]);
         }

@@ -261,7 +261,7 @@ impl<'a> Judge<'a> {
                 self.breaks.push(Break::Quantity { order, period, side, lots, least, most });
                 continue;
             }
-            place.tie(side, lots - least, most - least);
+            place.tie_decided(side, lots - least, most - least);
             if most > least {
                 let id = self.book.complex_id(part.handle).unwrap_or_default();
                 let (accepted, offered) = (lots - least, most - least);

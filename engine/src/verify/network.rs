@@ -30,7 +30,7 @@ pub(super) struct Place {
     /// Lots bought and sold by curves, blocks and complex orders.
     bought: i128,
     sold: i128,
-    /// Blocks and complex orders alone.
+    /// Blocks and complex orders alone, without what they have in the tie.
     decided: Traded,
     buys: Tie,
     sells: Tie,
@@ -73,6 +73,16 @@ impl Place {
         };
         tie.accepted += accepted;
         tie.offered += offered;
+    }
+
+    /// Adds a complex order's part. What it has in the tie is for its area to serve like any other
+    /// order's, not lots that its area has given away.
+    pub(super) fn tie_decided(&mut self, side: Side, accepted: i64, offered: i64) {
+        self.tie(side, accepted, offered);
+        match side {
+            Side::Buy => self.decided.bought -= i128::from(accepted),
+            Side::Sell => self.decided.sold -= i128::from(accepted),
+        }
     }
 
     pub(super) fn tied(&self, side: Side) -> Tie {

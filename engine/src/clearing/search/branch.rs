@@ -1,0 +1,266 @@
+//! One node of the tree: bound it, fix what cannot pay, try what it suggests, split it.
+
+use super::choice::{self, Choice};
+use super::dual::Dual;
+use super::exact::Trial;
+use super::model::{Model, WHOLE};
+use super::relax::Scene;
+use super::tree::{Node, Search};
+use crate::book::AuctionBook;
+use alloc::vec::Vec;
+
+/// How an item's choices are split.
+struct Split {
+    item: usize,
+    /// Gone on with at once.
+    first: Choice,
+    second: Choice,
+}
+
+impl Search {
+    /// Takes the next node: the plunge, or the open node with the greatest bound.
+    pub(super) fn branch(&mut self, book: &AuctionBook) {
+        let Some(mut node) = self.plunge.take().or_else(|| self.heap.pop()) else { return };
+        self.nodes += 1;
+        if self.hopeless(node.bound) || !self.tighten(book, &mut node) {
+            return;
+        }
+        let mut losers = Vec::new();
+        if self.is_leaf(&node.choices) {
+            let levels: Vec<i64> = node.choices.iter().map(|it| it.least()).collect();
+            if let Trial::Unknown(welfare) = self.attempt(book, &levels, 4_000) {
+                self.unresolved = self.unresolved.max(Some(welfare));
+            }
+            return;
+        }
+        let levels = self.rounded(&node.choices, WHOLE / 2);
+        if levels != self.tried {
+            self.tried.clone_from(&levels);
+            self.tried_outcome = self.attempt(book, &levels, 600);
+            self.tried_losers = self.exact.conditions.losers().iter().map(|it| it.0).collect();
+            let clears = self.tried_outcome != Trial::NotClearing;
+            let prices =
+                self.exact.best.as_ref().filter(|best| best.levels == levels).map(|best| best.prices.clone());
+            if let Some(prices) = prices.or_else(|| clears.then(|| self.exact.mid_point())) {
+                self.sharpen(book, &mut node, prices);
+            }
+        }
+        if self.hopeless(node.bound) {
+            return;
+        }
+        if let Trial::Loses(welfare) = self.tried_outcome {
+            losers.clone_from(&self.tried_losers);
+            if welfare >= node.bound && self.is_closed(&node.choices, &levels) {
+                // Nothing here has more welfare, and whatever accepts all of this and more at
+                // prices that make everyone whole would be no better: then those prices would
+                // support this too.
+                return;
+            }
+        }
+        if let Some(split) = self.split(&node, &losers, &levels) {
+            self.open(node, &split);
+        }
+    }
+
+    /// True if nothing within the bound can beat the best.
+    fn hopeless(&self, bound: i128) -> bool {
+        self.exact.best_welfare().is_some_and(|best| bound <= best)
+    }
+
+    fn attempt(&mut self, book: &AuctionBook, levels: &[i64], effort: u64) -> Trial {
+        let Self { model, grid, desk, exact, .. } = self;
+        let scene = Scene { book, grid, model };
+        exact.assign(scene, levels);
+        exact.judge(scene, desk, effort)
+    }
+
+    /// True if every item that `levels` accepts must be accepted with just these lots.
+    fn is_closed(&self, choices: &[Choice], levels: &[i64]) -> bool {
+        choices.iter().enumerate().all(|(item, choice)| match *choice {
+            Choice::In(least, most) => self.model.same_lots(item, least, most),
+            Choice::Free(_) | Choice::Out => levels[item] == 0,
+        })
+    }
+
+    fn is_leaf(&self, choices: &[Choice]) -> bool {
+        choices.iter().enumerate().all(|(item, choice)| match *choice {
+            Choice::Out => true,
+            Choice::Free(_) => false,
+            Choice::In(least, most) => self.model.same_lots(item, least, most),
+        })
+    }
+
+    /// Keeps the prices if they bound the node better.
+    fn sharpen(&mut self, book: &AuctionBook, node: &mut Node, prices: Vec<i64>) {
+        let dual = Dual::at(book, &self.grid, &self.model, prices);
+        let bound = dual.bound(&self.model, &node.choices, &mut self.answers);
+        if bound < node.bound {
+            node.bound = bound;
+            node.prices = dual.prices;
+        }
+    }
+
+    /// Bounds a node and fixes what cannot pay; false if nothing is left of it.
+    fn tighten(&mut self, book: &AuctionBook, node: &mut Node) -> bool {
+        let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
+        node.bound = node.bound.min(dual.bound(&self.model, &node.choices, &mut self.answers));
+        if self.hopeless(node.bound) || !self.fix(&dual, node) {
+            return false;
+        }
+        for (width, sweeps) in [(self.width_node + 4, 3), (self.width_node, 4)] {
+            self.climb_node(book, node, width, sweeps);
+            if self.hopeless(node.bound) {
+                return false;
+            }
+        }
+        let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
+        self.fix(&dual, node)
+    }
+
+    fn climb_node(&mut self, book: &AuctionBook, node: &mut Node, width: u32, sweeps: u32) {
+        let gap = node.bound - self.exact.best_welfare().unwrap_or(0);
+        {
+            let Self { model, grid, desk, relaxation, .. } = self;
+            let scene = Scene { book, grid, model };
+            relaxation.smooth(Some(width));
+            relaxation.settle(scene, desk, &node.choices);
+        }
+        for _ in 0..sweeps {
+            let Self { model, grid, desk, relaxation, answers, .. } = self;
+            let scene = Scene { book, grid, model };
+            let left = relaxation.sweep(scene, desk, &node.choices, answers, gap / 2_000);
+            let prices = relaxation.prices();
+            self.sharpen(book, node, prices);
+            if left <= gap / 100 || self.hopeless(node.bound) {
+                return;
+            }
+        }
+    }
+
+    /// Decides free items of which one choice cannot beat the best; false if neither choice can.
+    fn fix(&mut self, dual: &Dual, node: &mut Node) -> bool {
+        let Some(best) = self.exact.best_welfare() else { return true };
+        let Self { model, answers, .. } = self;
+        let bound = dual.bound(model, &node.choices, answers);
+        let mut trial = node.choices.clone();
+        let mut sum = bound;
+        for unit in 0..model.units.len() {
+            let mut now = dual.unit(model, &node.choices, unit, answers);
+            for position in 0..model.units[unit].len() {
+                let item = model.units[unit][position];
+                if !node.choices[item].is_free() {
+                    continue;
+                }
+                let slack = sum - best;
+                let reject = worth(model, dual, &mut trial, answers, unit, item, Choice::Out);
+                let rejected_pays = reject.is_some_and(|it| now - it < slack);
+                restore(model, &mut trial, &node.choices, unit);
+                let whole = choice::accepted(model, item, node.choices[item]);
+                let accept = worth(model, dual, &mut trial, answers, unit, item, whole);
+                let accepted_pays = accept.is_some_and(|it| now - it < slack);
+                restore(model, &mut trial, &node.choices, unit);
+                let decided = match (rejected_pays, accepted_pays) {
+                    (true, true) => continue,
+                    (false, false) => return false,
+                    (true, false) => Choice::Out,
+                    (false, true) => whole,
+                };
+                node.choices[item] = decided;
+                if !choice::propagate(model, &mut node.choices, unit) {
+                    return false;
+                }
+                restore(model, &mut trial, &node.choices, unit);
+                let after = dual.unit(model, &node.choices, unit, answers);
+                sum += after - now;
+                now = after;
+            }
+        }
+        node.bound = node.bound.min(sum);
+        !self.hopeless(node.bound)
+    }
+
+    /// What to decide next.
+    fn split(&self, node: &Node, losers: &[usize], levels: &[i64]) -> Option<Split> {
+        let model = &self.model;
+        let choices = &node.choices;
+        let share = |item: usize| self.relaxation.ratio(item);
+        let fractional = (0..choices.len()).filter(|&item| choices[item].is_free()).filter_map(|item| {
+            let apart = share(item).min(model.items[item].least.max(share(item)) - share(item));
+            let size: i64 = model.parts(item).iter().map(|part| part.lots).sum();
+            let score = i128::from(apart) * (i128::from(size) + 1);
+            (apart > WHOLE / 200).then_some((score, item))
+        });
+        let item = fractional
+            .max_by_key(|it| (it.0, core::cmp::Reverse(it.1)))
+            .map(|it| it.1)
+            .or_else(|| losers.iter().copied().find(|&item| choices[item].is_free()))
+            .or_else(|| {
+                let dual = |item: usize| model.surplus(item, &node.prices).surplus.abs();
+                let free = (0..choices.len()).filter(|&item| choices[item].is_free());
+                free.min_by_key(|&item| (dual(item), item))
+            });
+        let Some(item) = item else { return self.split_ratio(choices) };
+        let (out, whole) = (Choice::Out, choice::accepted(model, item, choices[item]));
+        let accept =
+            share(item) * 2 >= WHOLE && !losers.contains(&item) || levels[item] > 0 && losers.is_empty();
+        let (first, second) = if accept { (whole, out) } else { (out, whole) };
+        Some(Split { item, first, second })
+    }
+
+    /// Halves the widest ratio that is still open.
+    fn split_ratio(&self, choices: &[Choice]) -> Option<Split> {
+        let mut widest = None;
+        for (item, choice) in choices.iter().enumerate() {
+            if let Choice::In(least, most) = *choice
+                && !self.model.same_lots(item, least, most)
+                && widest.is_none_or(|(_, _, _, width)| most - least > width)
+            {
+                widest = Some((item, least, most, most - least));
+            }
+        }
+        let (item, least, most, _) = widest?;
+        let middle = least + (most - least) / 2;
+        // The upper part begins where a lot more is accepted.
+        let upper = self.model.next_step(item, middle);
+        let upper = if upper > most { middle.max(least + 1) } else { upper };
+        let (low, high) = (Choice::In(least, upper - 1), Choice::In(upper, most));
+        let (first, second) = if self.relaxation.ratio(item) >= upper { (high, low) } else { (low, high) };
+        Some(Split { item, first, second })
+    }
+
+    fn open(&mut self, node: Node, split: &Split) {
+        let unit = self.model.items[split.item].unit;
+        let mut second = node.choices.clone();
+        second[split.item] = split.second;
+        if choice::propagate(&self.model, &mut second, unit) {
+            self.push(node.bound, second, node.prices.clone());
+        }
+        let mut first = node.choices;
+        first[split.item] = split.first;
+        if choice::propagate(&self.model, &mut first, unit) {
+            self.numbers += 1;
+            self.plunge =
+                Some(Node { bound: node.bound, number: self.numbers, choices: first, prices: node.prices });
+        }
+    }
+}
+
+/// Best answer of a unit if one of its items is decided; nothing if that contradicts the rest.
+fn worth(
+    model: &Model,
+    dual: &Dual,
+    trial: &mut [Choice],
+    answers: &mut super::dual::Answers,
+    unit: usize,
+    item: usize,
+    choice: Choice,
+) -> Option<i128> {
+    trial[item] = choice;
+    choice::propagate(model, trial, unit).then(|| dual.unit(model, trial, unit, answers))
+}
+
+fn restore(model: &Model, trial: &mut [Choice], choices: &[Choice], unit: usize) {
+    for &item in &model.units[unit] {
+        trial[item] = choices[item];
+    }
+}

@@ -1,0 +1,235 @@
+//! Decisions in whole lots: their welfare, whether prices make everyone whole, and the best so far.
+
+use super::market::{Desk, Kept, Market};
+use super::model::{Model, WHOLE};
+use super::relax::Scene;
+use super::support::{Conditions, Support};
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Decisions with the prices that support them.
+#[derive(Clone, Debug)]
+pub(super) struct Best {
+    /// Grid units.
+    pub(super) welfare: i128,
+    /// Ratio of each item, millionths.
+    pub(super) levels: Vec<i64>,
+    /// Published prices, index: cell.
+    pub(super) prices: Vec<i64>,
+}
+
+/// How a trial of decisions ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trial {
+    /// Everyone is whole; it was compared with the best.
+    Legal(i128),
+    /// It clears, but somebody loses at all prices.
+    Loses(i128),
+    /// It clears, and the search for prices was given up.
+    Unknown(i128),
+    /// Some area cannot absorb what is injected.
+    NotClearing,
+}
+
+/// The exact market and what was found in it.
+#[derive(Clone, Debug)]
+pub(super) struct Exact {
+    pub(super) market: Market,
+    /// Value of each period, price ticks × lots.
+    value: Vec<i128>,
+    value_stale: Vec<bool>,
+    /// What accepted items cost; grid units.
+    pub(super) cost: i128,
+    pub(super) conditions: Conditions,
+    pub(super) best: Option<Best>,
+    /// (item, level before) since the journal was opened.
+    changes: Vec<(usize, i64)>,
+    kept: Vec<(usize, Kept, i128)>,
+    is_kept: Vec<bool>,
+    journaling: bool,
+    cost_before: i128,
+}
+
+/// What an item costs at a level; grid units.
+fn cost(model: &Model, item: usize, level: i64) -> i128 {
+    let entry = &model.items[item];
+    if level == 0 {
+        return 0;
+    }
+    let mut sum = 0;
+    for part in model.parts(item) {
+        sum += if model.is_complex(item) {
+            part.cost
+        } else {
+            i128::from(part.lots * level / WHOLE) * i128::from(entry.price)
+        };
+    }
+    sum * i128::from(entry.sign) * model.scale + entry.fixed
+}
+
+impl Exact {
+    pub(super) fn new(market: Market, periods: usize) -> Self {
+        Self {
+            market,
+            value: vec![0; periods],
+            value_stale: vec![true; periods],
+            cost: 0,
+            conditions: Conditions::default(),
+            best: None,
+            changes: Vec::new(),
+            kept: Vec::new(),
+            is_kept: vec![false; periods],
+            journaling: false,
+            cost_before: 0,
+        }
+    }
+
+    pub(super) fn level(&self, item: usize) -> i64 {
+        self.market.level[item]
+    }
+
+    pub(super) fn set(&mut self, scene: Scene<'_>, item: usize, level: i64) {
+        let before = self.market.level[item];
+        if before == level {
+            return;
+        }
+        for part in scene.model.parts(item) {
+            if self.journaling && !self.is_kept[part.period] {
+                self.is_kept[part.period] = true;
+                let kept = self.market.keep(scene.grid, part.period);
+                self.kept.push((part.period, kept, self.value[part.period]));
+            }
+            self.value_stale[part.period] = true;
+        }
+        if self.journaling {
+            self.changes.push((item, before));
+        }
+        self.cost += cost(scene.model, item, level) - cost(scene.model, item, before);
+        self.market.set(scene.grid, scene.model, item, level);
+    }
+
+    /// Opens a journal. Prices and values are fresh.
+    pub(super) fn begin(&mut self) {
+        self.commit();
+        self.journaling = true;
+        self.cost_before = self.cost;
+    }
+
+    /// Keeps what was changed.
+    pub(super) fn commit(&mut self) {
+        self.changes.clear();
+        for (period, _, _) in self.kept.drain(..) {
+            self.is_kept[period] = false;
+        }
+        self.journaling = false;
+    }
+
+    /// Takes back what was changed since the journal was opened.
+    pub(super) fn rollback(&mut self, scene: Scene<'_>) {
+        self.journaling = false;
+        for (item, before) in core::mem::take(&mut self.changes).into_iter().rev() {
+            self.market.set(scene.grid, scene.model, item, before);
+        }
+        for (period, kept, value) in core::mem::take(&mut self.kept) {
+            self.is_kept[period] = false;
+            self.market.put_back(scene.grid, period, &kept);
+            self.value[period] = value;
+            self.value_stale[period] = false;
+        }
+        self.cost = self.cost_before;
+    }
+
+    /// Welfare of what is set, or nothing if it does not clear; grid units.
+    pub(super) fn welfare(&mut self, scene: Scene<'_>, desk: &mut Desk) -> Option<i128> {
+        self.market.refresh(scene.book, scene.grid, desk);
+        if !self.market.all_clear() {
+            return None;
+        }
+        for period in 0..self.value.len() {
+            if self.value_stale[period] {
+                self.value[period] = self.market.value(scene.book, scene.grid, period);
+                self.value_stale[period] = false;
+            }
+        }
+        Some(self.value.iter().sum::<i128>() * scene.model.scale - self.cost)
+    }
+
+    /// Looks for supporting prices of what is set, if it beats the best.
+    pub(super) fn judge(&mut self, scene: Scene<'_>, desk: &mut Desk, effort: u64) -> Trial {
+        let Some(welfare) = self.welfare(scene, desk) else { return Trial::NotClearing };
+        self.conditions.read(scene.book, scene.grid, desk, scene.model, &self.market);
+        match self.conditions.search(effort) {
+            Support::Found(prices) => {
+                if self.best.as_ref().is_none_or(|best| welfare > best.welfare) {
+                    self.best = Some(Best { welfare, levels: self.market.level.clone(), prices });
+                }
+                Trial::Legal(welfare)
+            }
+            Support::Refuted => Trial::Loses(welfare),
+            Support::Unknown => Trial::Unknown(welfare),
+        }
+    }
+
+    /// Sets all levels.
+    pub(super) fn assign(&mut self, scene: Scene<'_>, levels: &[i64]) {
+        for (item, &level) in levels.iter().enumerate() {
+            self.set(scene, item, level);
+        }
+    }
+
+    /// Mid-point prices of what is set.
+    pub(super) fn mid_point(&self) -> Vec<i64> {
+        self.market.lo.iter().zip(&self.market.hi).map(|(lo, hi)| (lo + hi + 1).div_euclid(2)).collect()
+    }
+
+    pub(super) fn best_welfare(&self) -> Option<i128> {
+        self.best.as_ref().map(|best| best.welfare)
+    }
+
+    /// Rejects an item and its accepted descendants.
+    pub(super) fn eject(&mut self, scene: Scene<'_>, item: usize) {
+        let mut stack = vec![item];
+        while let Some(item) = stack.pop() {
+            self.set(scene, item, 0);
+            stack.extend(scene.model.items[item].children.iter().filter(|&&it| self.market.level[it] > 0));
+        }
+    }
+
+    /// Rejects what loses most until everyone is whole, at most `most` times.
+    pub(super) fn repair(&mut self, scene: Scene<'_>, desk: &mut Desk, effort: u64, most: usize) -> Trial {
+        for _ in 0..most {
+            let Some(welfare) = self.welfare(scene, desk) else {
+                let Some(item) = self.stuck(scene) else { return Trial::NotClearing };
+                self.eject(scene, item);
+                continue;
+            };
+            self.conditions.read(scene.book, scene.grid, desk, scene.model, &self.market);
+            let losers = self.conditions.losers();
+            let doomed = losers.iter().filter(|it| it.2 < 0).min_by_key(|it| it.1);
+            let item = match doomed {
+                Some(loser) => loser.0,
+                None => match self.judge(scene, desk, effort) {
+                    Trial::Legal(welfare) => return Trial::Legal(welfare),
+                    Trial::Loses(_) | Trial::Unknown(_) | Trial::NotClearing => {
+                        match losers.iter().min_by_key(|it| it.1) {
+                            Some(loser) => loser.0,
+                            None => return Trial::Unknown(welfare),
+                        }
+                    }
+                },
+            };
+            self.eject(scene, item);
+        }
+        self.judge(scene, desk, effort)
+    }
+
+    /// An accepted item in a period that does not clear.
+    fn stuck(&self, scene: Scene<'_>) -> Option<usize> {
+        let period = (0..scene.model.periods).find(|&period| !self.market.clears(period))?;
+        scene.model.touching[period].iter().copied().filter(|&item| self.market.level[item] > 0).max_by_key(
+            |&item| {
+                scene.model.parts(item).iter().filter(|it| it.period == period).map(|it| it.lots).sum::<i64>()
+            },
+        )
+    }
+}

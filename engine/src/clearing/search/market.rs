@@ -1,0 +1,534 @@
+//! Every period of an auction, re-priced exactly after each change of what is injected.
+//!
+//! One type serves two ends. *Exact*: items stand at a ratio in millionths, quantities are whole lots,
+//! prices lie within the bounds of the auction. *Relaxed*: items stand at a share in units of
+//! 2^−shift, quantities are counted in the same units, prices may leave the bounds, and curves may be
+//! smoothed: a step's lots are spread evenly over a window of ticks around its price, so that prices
+//! answer continuously to what is injected.
+
+use super::super::linear;
+use super::super::network::{Flows, Network, Router};
+use super::super::price::{MeritOrders, Pricing, Still};
+use super::model::{Model, WHOLE};
+use crate::auction::{Point, Shape};
+use crate::book::{AuctionBook, Cell};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// One step of a complex order in its cell.
+#[derive(Clone, Debug)]
+struct Step {
+    price: i64,
+    lots: i64,
+    sign: i64,
+    item: usize,
+}
+
+#[derive(Clone, Debug)]
+struct GridCell {
+    levels: Range<usize>,
+    linear: Range<usize>,
+    steps: Range<usize>,
+}
+
+/// What never changes: the curves of every area and period, and the steps that complex orders add.
+#[derive(Clone, Debug)]
+pub(super) struct Grid {
+    price_min: i64,
+    price_max: i64,
+    areas: usize,
+    lines: usize,
+    cells: Vec<GridCell>,
+    /// Price of a level; the first of each cell lies below every price.
+    price: Vec<i64>,
+    /// S(p) − D(p+1) from this level to the next.
+    surplus: Vec<i64>,
+    /// Value at p from this level to the next: surplus × p + constant.
+    constant: Vec<i128>,
+    linear: Vec<Vec<Point>>,
+    steps: Vec<Step>,
+    /// Lots of all curves, items and lines together.
+    lots: i128,
+}
+
+/// (price, lots wanted, lots offered) of the step orders of a cell, cheapest first.
+fn levels(cell: &Cell) -> Vec<(i64, i64, i64)> {
+    let mut all: Vec<(i64, i64, i64)> =
+        cell.levels().arrivals().iter().map(|it| (it.price, it.buy, it.sell)).collect();
+    for chunk in cell.levels().chunks() {
+        let (mut lots, mut sold) = (0, 0);
+        for level in chunk.levels() {
+            let sell = level.sold - sold;
+            all.push((level.price, level.lots - lots - sell, sell));
+            (lots, sold) = (level.lots, level.sold);
+        }
+    }
+    all.sort_unstable_by_key(|it| it.0);
+    all.dedup_by(|next, it| {
+        let same = next.0 == it.0;
+        if same {
+            (it.1, it.2) = (it.1 + next.1, it.2 + next.2);
+        }
+        same
+    });
+    all.retain(|it| it.1 != 0 || it.2 != 0);
+    all
+}
+
+impl Grid {
+    pub(super) fn new(book: &AuctionBook, model: &Model) -> Self {
+        let frame = book.frame();
+        let mut grid = Self {
+            price_min: frame.price_min,
+            price_max: frame.price_max,
+            areas: model.areas,
+            lines: frame.lines.len(),
+            cells: Vec::with_capacity(model.areas * model.periods),
+            price: Vec::new(),
+            surplus: Vec::new(),
+            constant: Vec::new(),
+            linear: Vec::new(),
+            steps: Vec::new(),
+            lots: 0,
+        };
+        let mut steps: Vec<Vec<Step>> = vec![Vec::new(); model.areas * model.periods];
+        for (item, entry) in model.items.iter().enumerate() {
+            for part in model.parts(item) {
+                grid.lots += i128::from(part.lots);
+                for step in &model.steps[part.steps.clone()] {
+                    grid.lots += i128::from(step.quantity);
+                    let (price, lots) = (step.price, step.quantity);
+                    steps[part.cell].push(Step { price, lots, sign: entry.sign, item });
+                }
+            }
+        }
+        let mut steps = steps.into_iter();
+        for period in 0..frame.periods {
+            for area in 0..u16::try_from(model.areas).expect("limits::AREAS_MAX fits") {
+                let mut steps = steps.next().expect("one list a cell");
+                steps.sort_by_key(|step| step.price);
+                grid.add_cell(book, period, area, steps);
+            }
+        }
+        for line in &frame.lines {
+            let both = line.capacity.iter().chain(&line.capacity_back);
+            grid.lots += both.map(|&lots| i128::from(lots)).sum::<i128>();
+        }
+        grid
+    }
+
+    fn add_cell(&mut self, book: &AuctionBook, period: u16, area: u16, steps: Vec<Step>) {
+        let cell = book.cell(period, area);
+        let start = self.price.len();
+        let levels = levels(cell);
+        let (mut wanted, mut value) = (0, 0);
+        for &(price, buy, sell) in &levels {
+            wanted += buy;
+            value += i128::from(price) * i128::from(buy);
+            self.lots += i128::from(buy) + i128::from(sell);
+        }
+        self.price.push(i64::MIN);
+        self.surplus.push(-wanted);
+        self.constant.push(value);
+        let mut surplus = -wanted;
+        for (price, buy, sell) in levels {
+            surplus += buy + sell;
+            value -= i128::from(price) * i128::from(buy + sell);
+            self.price.push(price);
+            self.surplus.push(surplus);
+            self.constant.push(value);
+        }
+        let linear_start = self.linear.len();
+        if cell.linear_len() > 0 {
+            for order in cell.orders().filter(|it| it.shape == Shape::Linear) {
+                let most = order.points.iter().map(|point| point.quantity.abs()).max();
+                self.lots += 2 * i128::from(most.unwrap_or(0));
+                self.linear.push(order.points.to_vec());
+            }
+        }
+        let steps_start = self.steps.len();
+        self.steps.extend(steps);
+        self.cells.push(GridCell {
+            levels: start..self.price.len(),
+            linear: linear_start..self.linear.len(),
+            steps: steps_start..self.steps.len(),
+        });
+    }
+
+    fn level(&self, cell: usize, price: i64) -> usize {
+        let range = self.cells[cell].levels.clone();
+        range.start + self.price[range].partition_point(|it| *it <= price) - 1
+    }
+
+    fn curve_surplus(&self, cell: usize, price: i64, still: &mut Still) -> i64 {
+        let level = self.level(cell, price);
+        let mut sum = self.surplus[level];
+        still.from = still.from.max(self.price[level]);
+        if level + 1 < self.cells[cell].levels.end {
+            still.until = still.until.min(self.price[level + 1]);
+        }
+        if !self.cells[cell].linear.is_empty() {
+            *still = Still { from: price, until: price + 1 };
+        }
+        for points in &self.linear[self.cells[cell].linear.clone()] {
+            sum += linear::surplus(points, price, (self.price_min, self.price_max));
+        }
+        sum
+    }
+
+    /// What the curves of a cell earn at a price: Σ lots × distance of their limits to it.
+    pub(super) fn value(&self, cell: usize, price: i64) -> i128 {
+        let level = self.level(cell, price);
+        let mut sum = i128::from(self.surplus[level]) * i128::from(price) + self.constant[level];
+        for points in &self.linear[self.cells[cell].linear.clone()] {
+            let (bought, sold) = (
+                linear::demand(points, price + 1, self.price_max),
+                linear::supply(points, price - 1, self.price_min),
+            );
+            sum += linear::buy_value(points, price, self.price_max, bought);
+            sum -= linear::sell_value(points, price, self.price_min, sold);
+            sum += i128::from(price) * i128::from(sold - bought);
+        }
+        sum
+    }
+
+    /// Congestion rent of a period at prices (index: area).
+    pub(super) fn rent(&self, book: &AuctionBook, period: usize, prices: &[i64]) -> i128 {
+        let mut sum = 0;
+        for line in &book.frame().lines {
+            let spread = prices[usize::from(line.to)] - prices[usize::from(line.from)];
+            let lots = if spread > 0 { line.capacity[period] } else { -line.capacity_back[period] };
+            sum += i128::from(spread) * i128::from(lots);
+        }
+        sum
+    }
+}
+
+/// Scratch that pricing needs.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    pub(super) network: Network,
+    flows: Flows,
+    router: Router,
+    pricing: Pricing,
+    /// Periods priced so far.
+    pub(super) priced: u64,
+}
+
+impl Desk {
+    pub(super) fn new(book: &AuctionBook) -> Self {
+        let network = Network::new(book.frame());
+        let mut router = Router::default();
+        router.load(&network);
+        Self { network, flows: Flows::default(), router, pricing: Pricing::default(), priced: 0 }
+    }
+}
+
+/// Prices and flows of one period, to put back after a trial.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Kept {
+    lo: Vec<i64>,
+    hi: Vec<i64>,
+    flow: Vec<i64>,
+    clears: bool,
+}
+
+/// All periods with what is injected in them.
+#[derive(Clone, Debug)]
+pub(super) struct Market {
+    /// `None`: exact. Else shares are counted in 2^−shift.
+    shift: Option<u32>,
+    /// Smoothing: curves are averaged over 2 × 2^width ticks; `None`: not at all.
+    pub(super) width: Option<u32>,
+    floor: i64,
+    ceiling: i64,
+    /// Ratio or share of each item.
+    pub(super) level: Vec<i64>,
+    injected: Vec<i64>,
+    /// Prefix sums over the complex steps of a cell; a cell's first entry is `steps.start + cell`.
+    over_surplus: Vec<i64>,
+    over_constant: Vec<i128>,
+    /// Whether any complex order of the cell is active.
+    over_any: Vec<bool>,
+    pub(super) lo: Vec<i64>,
+    pub(super) hi: Vec<i64>,
+    flow: Vec<i64>,
+    clears: Vec<bool>,
+    stale: Vec<bool>,
+}
+
+/// The merit orders of one period of a market.
+struct Orders<'a> {
+    grid: &'a Grid,
+    market: &'a Market,
+    first: usize,
+}
+
+impl MeritOrders for Orders<'_> {
+    fn price_min(&self) -> i64 {
+        self.market.floor
+    }
+
+    fn price_max(&self) -> i64 {
+        self.market.ceiling
+    }
+
+    fn surplus_around(&self, area: usize, price: i64, still: &mut Still) -> i64 {
+        self.market.surplus(self.grid, self.first + area, price, still)
+    }
+}
+
+impl Market {
+    pub(super) fn exact(grid: &Grid, model: &Model) -> Self {
+        Self::new(grid, model, None, grid.price_min, grid.price_max)
+    }
+
+    /// Shares are as fine as the lots of the auction allow without overflow.
+    pub(super) fn relaxed(grid: &Grid, model: &Model) -> Self {
+        let mut shift = 20;
+        while shift > 0 && grid.lots << shift >= 1 << 60 {
+            shift -= 1;
+        }
+        let room = 4 * (grid.price_max - grid.price_min + 1);
+        Self::new(grid, model, Some(shift), grid.price_min - room, grid.price_max + room)
+    }
+
+    fn new(grid: &Grid, model: &Model, shift: Option<u32>, floor: i64, ceiling: i64) -> Self {
+        let cells = model.areas * model.periods;
+        let mut market = Self {
+            shift,
+            width: None,
+            floor,
+            ceiling,
+            level: vec![0; model.items.len()],
+            injected: vec![0; cells],
+            over_surplus: vec![0; grid.steps.len() + cells],
+            over_constant: vec![0; grid.steps.len() + cells],
+            over_any: vec![false; cells],
+            lo: vec![0; cells],
+            hi: vec![0; cells],
+            flow: vec![0; model.periods * grid.lines],
+            clears: vec![true; model.periods],
+            stale: vec![true; model.periods],
+        };
+        for cell in 0..cells {
+            market.overlay(grid, cell);
+        }
+        market
+    }
+
+    /// The level at which an item is whole.
+    pub(super) fn whole(&self) -> i64 {
+        self.shift.map_or(WHOLE, |shift| 1 << shift)
+    }
+
+    fn amount(&self, lots: i64, level: i64) -> i64 {
+        if self.shift.is_some() { lots * level } else { lots * level / WHOLE }
+    }
+
+    /// Sets the level of an item; prices of its periods are stale until they are refreshed.
+    pub(super) fn set(&mut self, grid: &Grid, model: &Model, item: usize, level: i64) {
+        let before = self.level[item];
+        if before == level {
+            return;
+        }
+        self.level[item] = level;
+        let sign = model.items[item].sign;
+        for part in model.parts(item) {
+            let change = self.amount(part.lots, level) - self.amount(part.lots, before);
+            self.injected[part.cell] += sign * change;
+            if !part.steps.is_empty() {
+                self.overlay(grid, part.cell);
+            }
+            self.stale[part.period] = true;
+        }
+    }
+
+    /// Sums up the steps of the complex orders of a cell.
+    fn overlay(&mut self, grid: &Grid, cell: usize) {
+        let steps = grid.cells[cell].steps.clone();
+        let mut at = steps.start + cell;
+        let (mut surplus, mut constant, mut any) = (0, 0, false);
+        for step in &grid.steps[steps.clone()] {
+            let lots = self.amount(step.lots, self.level[step.item]);
+            any |= lots > 0;
+            if step.sign < 0 {
+                surplus -= lots;
+                constant += i128::from(lots) * i128::from(step.price);
+            }
+        }
+        self.over_any[cell] = any;
+        self.over_surplus[at] = surplus;
+        self.over_constant[at] = constant;
+        if !any {
+            return;
+        }
+        for step in &grid.steps[steps] {
+            let lots = self.amount(step.lots, self.level[step.item]);
+            surplus += lots;
+            constant -= i128::from(lots) * i128::from(step.price);
+            at += 1;
+            self.over_surplus[at] = surplus;
+            self.over_constant[at] = constant;
+        }
+    }
+
+    fn over(&self, grid: &Grid, cell: usize, price: i64) -> usize {
+        let steps = grid.cells[cell].steps.clone();
+        steps.start + cell + grid.steps[steps].partition_point(|step| step.price <= price)
+    }
+
+    /// Value of the complex steps of a cell at a price, in this market's units.
+    fn over_value(&self, grid: &Grid, cell: usize, price: i64) -> i128 {
+        if !self.over_any[cell] {
+            return 0;
+        }
+        let at = self.over(grid, cell, price);
+        i128::from(self.over_surplus[at]) * i128::from(price) + self.over_constant[at]
+    }
+
+    fn surplus(&self, grid: &Grid, cell: usize, price: i64, still: &mut Still) -> i64 {
+        let shift = self.shift.unwrap_or(0);
+        let Some(width) = self.width else {
+            let mut sum = (grid.curve_surplus(cell, price, still) << shift) + self.injected[cell];
+            if self.over_any[cell] {
+                let at = self.over(grid, cell, price);
+                let first = grid.cells[cell].steps.start + cell;
+                if at > first {
+                    still.from = still.from.max(grid.steps[at - cell - 1].price);
+                }
+                if at < grid.cells[cell].steps.end + cell {
+                    still.until = still.until.min(grid.steps[at - cell].price);
+                }
+                sum += self.over_surplus[at];
+            }
+            return sum;
+        };
+        *still = Still { from: price, until: price + 1 };
+        let (below, above) = (price - (1 << width), price + (1 << width));
+        let mut sum = (grid.value(cell, above) - grid.value(cell, below)) << shift;
+        if self.over_any[cell] {
+            sum += self.over_value(grid, cell, above) - self.over_value(grid, cell, below);
+        }
+        i64::try_from(sum >> (width + 1)).expect("an average of surpluses that fit") + self.injected[cell]
+    }
+
+    /// Prices every period whose injections changed.
+    pub(super) fn refresh(&mut self, book: &AuctionBook, grid: &Grid, desk: &mut Desk) {
+        for period in 0..self.stale.len() {
+            if self.stale[period] {
+                self.price(book, grid, desk, period);
+            }
+        }
+    }
+
+    /// Prices the periods of one item, if they changed.
+    pub(super) fn refresh_item(
+        &mut self,
+        book: &AuctionBook,
+        grid: &Grid,
+        model: &Model,
+        desk: &mut Desk,
+        item: usize,
+    ) {
+        for part in model.parts(item) {
+            if self.stale[part.period] {
+                self.price(book, grid, desk, part.period);
+            }
+        }
+    }
+
+    /// All prices are to be found anew.
+    pub(super) fn forget(&mut self) {
+        self.stale.fill(true);
+    }
+
+    fn price(&mut self, book: &AuctionBook, grid: &Grid, desk: &mut Desk, period: usize) {
+        let first = period * grid.areas;
+        desk.flows.load(book.frame(), period);
+        if let Some(shift) = self.shift {
+            for lots in desk.flows.capacity.iter_mut().chain(&mut desk.flows.capacity_back) {
+                *lots <<= shift;
+            }
+        }
+        let orders = Orders { grid, market: self, first };
+        let clears = desk.pricing.price(&desk.network, &orders, &mut desk.flows, &mut desk.router);
+        desk.priced += 1;
+        self.clears[period] = clears;
+        let cells = first..first + grid.areas;
+        self.lo[cells.clone()].copy_from_slice(&desk.pricing.lo);
+        self.hi[cells].copy_from_slice(if clears { &desk.pricing.hi } else { &desk.pricing.lo });
+        let lines = period * grid.lines..(period + 1) * grid.lines;
+        self.flow[lines].copy_from_slice(&desk.flows.flow);
+        self.stale[period] = false;
+    }
+
+    /// True if every period clears.
+    pub(super) fn all_clear(&self) -> bool {
+        self.clears.iter().all(|it| *it)
+    }
+
+    /// True if the period clears.
+    pub(super) fn clears(&self, period: usize) -> bool {
+        self.clears[period]
+    }
+
+    /// Welfare of one period in price ticks × lots, what injected items cost apart. Exact only.
+    pub(super) fn value(&self, book: &AuctionBook, grid: &Grid, period: usize) -> i128 {
+        let cells = period * grid.areas..(period + 1) * grid.areas;
+        let prices = &self.lo[cells.clone()];
+        let mut sum = grid.rent(book, period, prices);
+        for cell in cells {
+            let price = self.lo[cell];
+            sum += grid.value(cell, price) + self.over_value(grid, cell, price);
+            sum += i128::from(price) * i128::from(self.injected[cell]);
+        }
+        sum
+    }
+
+    /// Room on a line of a period: (from → to, to → from).
+    pub(super) fn room(&self, book: &AuctionBook, grid: &Grid, period: usize, line: usize) -> (bool, bool) {
+        let flow = self.flow[period * grid.lines + line];
+        let entry = &book.frame().lines[line];
+        (flow < entry.capacity[period], flow > -entry.capacity_back[period])
+    }
+
+    /// What [`Self::put_back`] needs.
+    pub(super) fn keep(&self, grid: &Grid, period: usize) -> Kept {
+        let cells = period * grid.areas..(period + 1) * grid.areas;
+        Kept {
+            lo: self.lo[cells.clone()].to_vec(),
+            hi: self.hi[cells].to_vec(),
+            flow: self.flow[period * grid.lines..(period + 1) * grid.lines].to_vec(),
+            clears: self.clears[period],
+        }
+    }
+
+    /// Restores the prices of a period whose injections are again what they were.
+    pub(super) fn put_back(&mut self, grid: &Grid, period: usize, kept: &Kept) {
+        let cells = period * grid.areas..(period + 1) * grid.areas;
+        self.lo[cells.clone()].copy_from_slice(&kept.lo);
+        self.hi[cells].copy_from_slice(&kept.hi);
+        self.flow[period * grid.lines..(period + 1) * grid.lines].copy_from_slice(&kept.flow);
+        self.clears[period] = kept.clears;
+        self.stale[period] = false;
+    }
+
+    /// Steps of active complex orders in a cell: (item, price, lots), for publication.
+    pub(super) fn active_steps<'a>(
+        &'a self,
+        grid: &'a Grid,
+        cell: usize,
+    ) -> impl Iterator<Item = (usize, i64, i64)> + 'a {
+        grid.steps[grid.cells[cell].steps.clone()]
+            .iter()
+            .filter(|step| self.level[step.item] > 0)
+            .map(|step| (step.item, step.price, step.lots))
+    }
+
+    /// What is injected in a cell whatever the price.
+    pub(super) fn injected(&self, cell: usize) -> i64 {
+        self.injected[cell]
+    }
+}
