@@ -2,6 +2,7 @@
 
 use crate::tiny::{self, Auction, Seed, Size};
 use crate::{clear, clear_in};
+use merit_engine::auction::{CurveOrder, Point, Shape, Side};
 use merit_engine::outcome::{Fill, Outcome};
 use merit_engine::verify::verify;
 
@@ -159,6 +160,38 @@ fn large_networks_and_huge_quantities_pass_the_verifier() {
         let book = tiny::auction(&mut seed, &size).book();
         let outcome = clear(&book);
         assert_eq!(verify(&book, &outcome).err(), None, "auction {number}");
+    }
+}
+
+#[test]
+fn ties_of_ten_thousand_orders_pass_the_verifier() {
+    let size = Size {
+        periods: 1,
+        areas: 1,
+        lines: 0,
+        capacity: 0,
+        orders: 3,
+        points: 2,
+        lots: 5,
+        ticks: 3,
+        linear_every: 0,
+    };
+    for number in 0..4_u64 {
+        let mut seed = Seed::new(number + 4_000_000);
+        let mut auction = tiny::auction(&mut seed, &size);
+        let (low, high) = (auction.frame.price_min, auction.frame.price_max);
+        for order in 0..10_000 {
+            let side = [Side::Buy, Side::Sell][seed.index(2)];
+            let points = vec![Point { price: seed.within(low, high), quantity: seed.within(1, 9) }];
+            let order_id = format!("many{}", order * 7_919 % 10_007);
+            auction
+                .orders
+                .push((order_id, CurveOrder { area: 0, period: 0, shape: Shape::Step(side), points }));
+        }
+        let book = auction.book();
+        let outcome = clear(&book);
+        assert_eq!(verify(&book, &outcome).err(), None, "auction {number}");
+        assert_eq!(clear_in(&book, 1), outcome, "auction {number}");
     }
 }
 
