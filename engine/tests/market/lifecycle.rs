@@ -226,7 +226,10 @@ fn cancelling_a_parent_cancels_its_descendants_in_the_same_answer() {
     assert_eq!(driver.reject(user(cast.anna), Action::Cancel { order: grandchild }), Reject::OrderNotLive);
     driver.at(eve(13, 0));
     let ended: Vec<String> = driver.lines().into_iter().filter(|it| it.contains("ended")).collect();
-    assert_eq!(ended, [format!("member0 9: ended {} 0:+0-0 Rejected(ParadoxicallyRejected)", other.number())]);
+    assert_eq!(
+        ended,
+        [format!("member0 9: ended {} 0:+0-0 Rejected(ParadoxicallyRejected)", other.number())]
+    );
 }
 
 #[test]
