@@ -382,6 +382,11 @@ impl SealedBook {
                 waiting.push(slot);
             }
         }
+        // By id, never by time of entry: the search walks through the book in this order.
+        waiting.sort_by_cached_key(|slot| {
+            let order = &self.orders[*slot];
+            tie_id(&member_code(order.member), &order.client_order_id)
+        });
         let mut groups = Groups::new();
         let mut placed: BTreeMap<OrderId, BlockHandle> = BTreeMap::new();
         while !waiting.is_empty() {

@@ -33,7 +33,13 @@ pub struct Auction {
 /// [`FileError::Malformed`] at the first mistake of form, or [`FileError::Invalid`] with the rules
 /// that the auction breaks.
 pub fn read_auction(text: &str) -> Result<Auction, FileError> {
-    let raw: RawAuction<'_> = from_json(text)?;
+    let mut raw: RawAuction<'_> = from_json(text)?;
+    // The order of anything in a file changes nothing in the result: what the search for decisions
+    // walks through stands in the order of ids.
+    raw.areas.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    raw.lines.sort_unstable_by(|a, b| a.id.0.cmp(&b.id.0));
+    raw.blocks.sort_unstable_by(|a, b| a.id.0.cmp(&b.id.0));
+    raw.complex.sort_unstable_by(|a, b| a.id.0.cmp(&b.id.0));
     let mut problems = Problems::default();
     let header = Header::read(&raw, &mut problems);
     let Some(header) = header.filter(|_| problems.count() == 0) else {

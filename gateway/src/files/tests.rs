@@ -166,7 +166,7 @@ fn families_and_groups_belong_to_one_member() {
     check("\"parent\":\"b1\"", "\"parent\":\"c1\"", &format!("{parent} c1 is not a block of this auction"));
     check("\"parent\":\"b1\"", "\"parent\":\"\"", &format!("{parent}  is not a block of this auction"));
     check("\"parent\":\"b1\"", "\"parent\":\"b2\"", &format!("{parent} its parents run in a circle"));
-    check("\"group\":null", "\"parent\":\"b2\"", &format!("{parent} its parents run in a circle"));
+    check("\"group\":null", "\"parent\":\"b2\"", "block \"b1\" parent: its parents run in a circle");
     let other = "\"id\":\"b1\",\"member\":\"M2\"";
     check("\"id\":\"b1\",\"member\":\"M1\"", other, &format!("{parent} b1 belongs to another member"));
     check("\"group\":\"g\"", "\"group\":\"\"", "block \"b2\" group: its name is empty");
@@ -174,7 +174,7 @@ fn families_and_groups_belong_to_one_member() {
         GOOD.replace("\"group\":null", "\"group\":\"g\"").replace("\"parent\":\"b1\"", "\"parent\":null");
     let text = text.replacen("\"b1\",\"member\":\"M1\"", "\"b1\"", 1);
     let error = read_auction(&text).unwrap_err().to_string();
-    assert_eq!(error, "block \"b1\" group: g holds blocks of several members");
+    assert_eq!(error, "block \"b2\" group: g holds blocks of several members");
 }
 
 #[test]
