@@ -1,3 +1,5 @@
+//! Configurations that are right, and every way in which they can be wrong.
+
 use super::{ClockConfig, Config, FIELDS, Sources};
 
 fn sources(file: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Sources {

@@ -1,3 +1,5 @@
+//! Orders as members send them, and what is said of those that are malformed.
+
 use super::{Directory, Reader};
 use crate::server::clock::parse_day;
 use crate::server::convert::{Paths, Scale, order_out};
