@@ -1,7 +1,7 @@
 //! Clearing without blocks, from admitted book to verified result, one thread.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use merit_benches::generate::{self, Auction};
+use merit_benches::generate::{Auction, Family, Recipe};
 use merit_engine::book::AuctionBook;
 use merit_engine::clearing::{Clearing, Progress};
 use merit_engine::outcome::Outcome;
@@ -16,11 +16,11 @@ fn clear(book: &AuctionBook) -> Outcome {
 
 fn clearing(criterion: &mut Criterion) {
     let cases: [(&str, Auction); 5] = [
-        ("liquid 96x13", generate::liquid_curves(96, 13, 1)),
-        ("liquid 2x13", generate::liquid_curves(2, 13, 1)),
-        ("liquid 96x1", generate::liquid_curves(96, 1, 1)),
-        ("lumpy 96x13", generate::lumpy_curves(96, 13, 1)),
-        ("linear 96x13", generate::linear_curves(96, 13, 1)),
+        ("liquid 96x13", Recipe::new(Family::Liquid, 96, 13, 1).auction()),
+        ("liquid 2x13", Recipe::new(Family::Liquid, 2, 13, 1).auction()),
+        ("liquid 96x1", Recipe::new(Family::Liquid, 96, 1, 1).auction()),
+        ("lumpy 96x13", Recipe::new(Family::Lumpy, 96, 13, 1).auction()),
+        ("linear 96x13", Recipe { linear: 100, ..Recipe::new(Family::Liquid, 96, 13, 1) }.auction()),
     ];
     let books: Vec<(&str, AuctionBook)> =
         cases.iter().map(|(name, auction)| (*name, auction.book())).collect();

@@ -1,7 +1,8 @@
 //! Writes a generated auction as a `merit-auction/1` file to standard output:
-//! `auction liquid|lumpy|linear PERIODS AREAS SEED`, or `auction any SEED`.
+//! `auction liquid|lumpy|linear PERIODS AREAS SEED [--blocks N] [--complex N] [--linear PERCENT]
+//! [--portfolios N] [--steps N]`, or `auction any SEED`.
 
-use merit_benches::generate;
+use merit_benches::generate::{self, Recipe};
 use std::io::Write;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -9,16 +10,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let auction = match words.as_slice() {
         ["any", seed] => generate::any_curves(seed.parse()?),
-        [family, periods, areas, seed] => {
-            let (periods, areas, seed) = (periods.parse()?, areas.parse()?, seed.parse()?);
-            match *family {
-                "liquid" => generate::liquid_curves(periods, areas, seed),
-                "lumpy" => generate::lumpy_curves(periods, areas, seed),
-                "linear" => generate::linear_curves(periods, areas, seed),
-                _ => return Err("families: liquid, lumpy, linear, any".into()),
-            }
-        }
-        _ => return Err("usage: auction liquid|lumpy|linear PERIODS AREAS SEED | any SEED".into()),
+        words => match Recipe::parse(words)? {
+            (recipe, unknown) if unknown.is_empty() => recipe.auction(),
+            (_, unknown) => return Err(format!("{}: say {}", unknown.join(" "), Recipe::USAGE).into()),
+        },
     };
     std::io::stdout().write_all(auction.json().as_bytes())?;
     Ok(())

@@ -1,11 +1,11 @@
-//! Times one auction from orders to verified result, one thread: `clearing FAMILY PERIODS AREAS SEED
-//! [RUNS]`. The last line is for programs: name, orders, points, best and median microseconds from
+//! Times one auction from orders to verified result, one thread: `clearing` with the words of a recipe,
+//! `[RUNS [WORK]]` after them. The last line is for programs: name, orders, points, best and median microseconds from
 //! admitted book to verified result, and the welfare in price ticks × lots. On Linux the processor time
 //! is shown too, as a mean: on a busy machine it leaves out what other programs took, though not what
 //! they evicted from the caches.
 
-use merit_benches::generate;
-use merit_engine::clearing::{Clearing, Progress};
+use merit_benches::generate::Recipe;
+use merit_engine::clearing::{Clearing, Limit, Progress};
 use merit_engine::verify::verify;
 use std::time::{Duration, Instant};
 
@@ -34,19 +34,15 @@ fn processor_time() -> Duration {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (family, periods, areas, seed, runs) = match words.as_slice() {
-        [family, periods, areas, seed] => (*family, periods.parse()?, areas.parse()?, seed.parse()?, 100),
-        [family, periods, areas, seed, runs] => {
-            (*family, periods.parse()?, areas.parse()?, seed.parse()?, runs.parse::<usize>()?)
-        }
-        _ => return Err("usage: clearing liquid|lumpy|linear PERIODS AREAS SEED [RUNS]".into()),
-    };
-    let auction = match family {
-        "liquid" => generate::liquid_curves(periods, areas, seed),
-        "lumpy" => generate::lumpy_curves(periods, areas, seed),
-        "linear" => generate::linear_curves(periods, areas, seed),
-        _ => return Err("families: liquid, lumpy, linear".into()),
-    };
+    let (recipe, rest) = Recipe::parse(&words)?;
+    let (mut runs, mut limit) = (100_usize, Limit::default());
+    match rest.as_slice() {
+        [] => {}
+        [count] => runs = count.parse()?,
+        [count, work] => (runs, limit.work) = (count.parse()?, work.parse()?),
+        _ => return Err(format!("say {} [RUNS [WORK]]", Recipe::USAGE).into()),
+    }
+    let auction = recipe.auction();
     println!("{}: {} orders, {} points", auction.name, auction.orders.len(), auction.points());
     let started = Instant::now();
     let book = auction.book();
@@ -60,7 +56,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let before = processor_time();
     for _ in 0..runs {
         let started = Instant::now();
-        let mut clearing = Clearing::start(&book);
+        let mut clearing = Clearing::start_within(&book, limit);
         while clearing.advance(&book, u64::MAX) != Progress::Done {}
         let outcome = clearing.into_outcome().ok_or("clearing ended without a result")?;
         let cleared = started.elapsed();
@@ -79,7 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{:<28} mean {mean:>10.1} us", "  of it on a processor");
 
     let mut steps = Figures(Vec::new());
-    let mut clearing = Clearing::start(&book);
+    let mut clearing = Clearing::start_within(&book, limit);
     loop {
         let started = Instant::now();
         let progress = clearing.advance(&book, 1);
@@ -91,6 +87,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     steps.show("one step");
     let (best, median, _) = all.micros();
     let (orders, points) = (auction.orders.len(), auction.points());
-    println!("{family}-{periods}x{areas} {orders} {points} {best:.1} {median:.1} {welfare}");
+    let name = auction.name.replace(' ', "-");
+    println!("{name} {orders} {points} {best:.1} {median:.1} {welfare}");
     Ok(())
 }

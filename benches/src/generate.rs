@@ -4,15 +4,21 @@
 //! The same seed gives the same auction on every machine: the generator has its own random numbers
 //! and takes only +, −, ×, ÷ and √ of floating point, which IEEE fixes to the last bit.
 
+mod blocks;
+mod complex;
+mod file;
+mod recipe;
+#[cfg(test)]
+mod tests;
+
+pub use recipe::{Family, Recipe};
+
 use crate::chance::{Chance, exp, whole};
-use merit_engine::auction::{CurveOrder, Frame, Line, Point, Shape, Side};
+use merit_engine::auction::{BlockOrder, ComplexOrder, CurveOrder, Frame, Line, Point, Shape, Side};
 use merit_engine::book::AuctionBook;
-use std::fmt::Write;
 
 /// Ticks in one unit of price: two decimals.
 const PRICE_UNIT: i64 = 100;
-/// Lots in one MW: one decimal.
-const LOTS_PER_MW: i64 = 10;
 /// The cap of the Indian markets, Rs/MWh.
 const CAP: i64 = 10_000;
 
@@ -51,6 +57,10 @@ pub struct Auction {
     pub frame: Frame,
     /// (order id, member, order).
     pub orders: Vec<(String, String, CurveOrder)>,
+    /// (order id, order); parents come before their children, and ids ascend.
+    pub blocks: Vec<(String, BlockOrder)>,
+    /// (order id, order); ids ascend.
+    pub complex: Vec<(String, ComplexOrder)>,
 }
 
 impl Auction {
@@ -61,104 +71,20 @@ impl Auction {
         for (id, _, order) in &self.orders {
             book.insert_points(id, order.area, order.period, order.shape, &order.points);
         }
+        for (id, order) in &self.blocks {
+            book.insert_block(id, order.clone());
+        }
+        for (id, order) in &self.complex {
+            book.insert_complex(id, order.clone());
+        }
         book
     }
 
-    /// Points of all orders.
+    /// Points of all curve orders.
     #[must_use]
     pub fn points(&self) -> usize {
         self.orders.iter().map(|(_, _, order)| order.points.len()).sum()
     }
-
-    /// The auction as a `merit-auction/1` file.
-    #[must_use]
-    pub fn json(&self) -> String {
-        let mut text = String::new();
-        self.write(&mut text).expect("writing to a string does not fail");
-        text
-    }
-
-    fn write(&self, out: &mut String) -> std::fmt::Result {
-        let frame = &self.frame;
-        write!(out, r#"{{"format":"merit-auction/1","name":"{}","currency":"INR","#, self.name)?;
-        write!(out, r#""price_tick":"0.01","quantity_tick":"0.1","#)?;
-        write!(out, r#""price_min":"{}","price_max":"{}","#, price(frame.price_min), price(frame.price_max))?;
-        write!(out, r#""period_minutes":{},"periods":{},"#, self.period_minutes, frame.periods)?;
-        let areas: Vec<String> = frame.areas.iter().map(|id| format!("\"{id}\"")).collect();
-        write!(out, r#""areas":[{}],"lines":["#, areas.join(","))?;
-        for (number, line) in frame.lines.iter().enumerate() {
-            let comma = if number == 0 { "" } else { "," };
-            let (from, to) = (&frame.areas[usize::from(line.from)], &frame.areas[usize::from(line.to)]);
-            write!(out, r#"{comma}{{"id":"{}","from":"{from}","to":"{to}","#, line.id)?;
-            write!(out, r#""capacity":[{}],"#, list(&line.capacity))?;
-            write!(out, r#""capacity_back":[{}]}}"#, list(&line.capacity_back))?;
-        }
-        out.push_str("],\"curves\":[");
-        for (number, (id, member, order)) in self.orders.iter().enumerate() {
-            let comma = if number == 0 { "" } else { "," };
-            let area = &frame.areas[usize::from(order.area)];
-            write!(out, r#"{comma}{{"id":"{id}","member":"{member}","area":"{area}","#)?;
-            let shape = match order.shape {
-                Shape::Step(Side::Buy) => r#""step","side":"buy""#,
-                Shape::Step(Side::Sell) => r#""step","side":"sell""#,
-                Shape::Linear => r#""linear""#,
-            };
-            write!(out, r#""period":{},"shape":{shape},"points":["#, order.period + 1)?;
-            for (number, point) in order.points.iter().enumerate() {
-                let comma = if number == 0 { "" } else { "," };
-                write!(out, r#"{comma}["{}","{}"]"#, price(point.price), quantity(point.quantity))?;
-            }
-            out.push_str("]}");
-        }
-        out.push_str("]}\n");
-        Ok(())
-    }
-}
-
-fn price(ticks: i64) -> String {
-    let sign = if ticks < 0 { "-" } else { "" };
-    format!("{sign}{}.{:02}", ticks.abs() / PRICE_UNIT, ticks.abs() % PRICE_UNIT)
-}
-
-fn quantity(lots: i64) -> String {
-    let sign = if lots < 0 { "-" } else { "" };
-    format!("{sign}{}.{}", lots.abs() / LOTS_PER_MW, lots.abs() % LOTS_PER_MW)
-}
-
-fn list(lots: &[i64]) -> String {
-    lots.iter().map(|&it| format!("\"{}\"", quantity(it))).collect::<Vec<_>>().join(",")
-}
-
-/// How many portfolios a day has and how finely they bid.
-struct Day {
-    name: &'static str,
-    buyers: usize,
-    sellers: usize,
-    steps: usize,
-    demand_mw: f64,
-    linear: bool,
-}
-
-/// 500 buyers and 500 sellers of 10 steps. Periods: 2, 24 or 96; areas: 1, 5 or 13.
-#[must_use]
-pub fn liquid_curves(periods: u16, areas: u16, seed: u64) -> Auction {
-    let day =
-        Day { name: "liquid", buyers: 500, sellers: 500, steps: 10, demand_mw: 12_000.0, linear: false };
-    day_of(&day, periods, areas, seed)
-}
-
-/// 150 buyers and 150 sellers of 5 steps at half the demand.
-#[must_use]
-pub fn lumpy_curves(periods: u16, areas: u16, seed: u64) -> Auction {
-    let day = Day { name: "lumpy", buyers: 150, sellers: 150, steps: 5, demand_mw: 6_000.0, linear: false };
-    day_of(&day, periods, areas, seed)
-}
-
-/// As [`liquid_curves`], every ladder a linear portfolio through the same points.
-#[must_use]
-pub fn linear_curves(periods: u16, areas: u16, seed: u64) -> Auction {
-    let day = Day { name: "linear", buyers: 500, sellers: 500, steps: 10, demand_mw: 12_000.0, linear: true };
-    day_of(&day, periods, areas, seed)
 }
 
 /// Load, sun and wind of a period, as shares of their peak.
@@ -178,7 +104,19 @@ fn weather(period: u16, periods: u16) -> (f64, f64, f64) {
     (load, sun, wind)
 }
 
-fn day_of(day: &Day, periods: u16, areas: u16, seed: u64) -> Auction {
+/// How the portfolios of a day bid.
+#[derive(Clone, Copy, Debug)]
+struct Day {
+    buyers: usize,
+    sellers: usize,
+    steps: usize,
+    demand_mw: f64,
+    /// Per cent of the portfolios that are linear.
+    linear: u32,
+}
+
+/// The curve orders of a day and its network.
+fn day_of(day: &Day, name: String, periods: u16, areas: u16, seed: u64) -> Auction {
     let mut chance = Chance::new(seed);
     let count = usize::from(areas);
     let demand_shares = chance.shares(count, 6);
@@ -196,16 +134,10 @@ fn day_of(day: &Day, periods: u16, areas: u16, seed: u64) -> Auction {
         let area = chance.pick(&supply_shares);
         seller(&mut chance, day, periods, (day.buyers + number, area), size, offsets[area], &mut orders);
     }
-    let ends: &[(u16, u16)] = match areas {
-        1 => &[],
-        5 => &LINES_5,
-        13 => &LINES_13,
-        _ => panic!("1, 5 or 13 areas"),
-    };
-    let lines = ends
-        .iter()
+    let lines = network(areas)
+        .into_iter()
         .enumerate()
-        .map(|(number, &(from, to))| {
+        .map(|(number, (from, to))| {
             let usual = day.demand_mw / f64::from(areas) * chance.between(0.08, 0.45) * 10.0;
             let back = usual * chance.between(0.6, 1.2);
             let mut each = |usual: f64| {
@@ -215,7 +147,7 @@ fn day_of(day: &Day, periods: u16, areas: u16, seed: u64) -> Auction {
         })
         .collect();
     Auction {
-        name: format!("{} T{periods} A{areas} seed {seed}", day.name),
+        name,
         period_minutes: if periods == 24 { 60 } else { 15 },
         frame: Frame {
             price_min: 0,
@@ -226,6 +158,23 @@ fn day_of(day: &Day, periods: u16, areas: u16, seed: u64) -> Auction {
             welfare_scale: 1,
         },
         orders,
+        blocks: Vec::new(),
+        complex: Vec::new(),
+    }
+}
+
+/// Ends of the lines: the meshed networks of 5 and of 13 areas, otherwise a ring with chords.
+fn network(areas: u16) -> Vec<(u16, u16)> {
+    match areas {
+        0 | 1 => Vec::new(),
+        2 => vec![(0, 1)],
+        5 => LINES_5.to_vec(),
+        13 => LINES_13.to_vec(),
+        _ => {
+            let ring = (0..areas).map(|area| (area, (area + 1) % areas));
+            let chords = (0..areas - 2).step_by(2).map(|area| (area, area + 2));
+            ring.chain(chords).collect()
+        }
     }
 }
 
@@ -324,8 +273,10 @@ fn push(
             Some(_) | None => ladder.push(Point { price, quantity }),
         }
     }
-    let shape = if day.linear { Shape::Linear } else { Shape::Step(side) };
-    if day.linear {
+    // Spread over the portfolios, and the same ones in every period.
+    let linear = number * 37 % 100 < usize::try_from(day.linear).expect("per cent");
+    let shape = if linear { Shape::Linear } else { Shape::Step(side) };
+    if linear {
         ladder = portfolio(side, &ladder);
     }
     let area = u16::try_from(area).expect("few areas");
@@ -413,7 +364,14 @@ pub fn any_curves(seed: u64) -> Auction {
             (id, format!("m{}", number % 9), CurveOrder { area, period, shape, points })
         })
         .collect();
-    Auction { name: format!("any seed {seed}"), period_minutes: 15, frame, orders }
+    Auction {
+        name: format!("any seed {seed}"),
+        period_minutes: 15,
+        frame,
+        orders,
+        blocks: Vec::new(),
+        complex: Vec::new(),
+    }
 }
 
 fn any_points(chance: &mut Chance, shape: Shape, frame: &Frame, coarse: i64, lots_max: i64) -> Vec<Point> {
