@@ -40,6 +40,11 @@ pub(super) trait MeritOrders {
         self.surplus_around(area, price, &mut Still { from: i64::MIN, until: i64::MAX })
     }
 
+    /// How far from a hint the first price beside it is looked at; speed alone depends on it.
+    fn stride(&self, first: i64, last: i64) -> i64 {
+        (last - first) / 256
+    }
+
     /// Least price in `first ..= last` at which the areas together, `extra` included, are left with
     /// no shortage; `last` if there is none below. Looks first around `hint`.
     fn clears(&self, areas: &[usize], extra: i64, first: i64, last: i64, hint: i64) -> i64 {
@@ -47,7 +52,7 @@ pub(super) trait MeritOrders {
         let (mut low, mut high) = (first - 1, last);
         let (mut short, mut long): (Option<i64>, Option<i64>) = (None, None);
         let (mut turn, mut stale_low, mut stale_high) = (0_u32, 0_u32, 0_u32);
-        let mut stride = ((last - first) / 256).max(1);
+        let mut stride = self.stride(first, last).max(1);
         while high - low > 1 {
             let price = match (short, long) {
                 (None, None) => hint,
@@ -129,6 +134,12 @@ pub(super) struct Pricing {
 }
 
 impl Pricing {
+    /// Tells prices near which those of the next period may lie; speed alone depends on it.
+    pub(super) fn expect(&mut self, prices: &[i64]) {
+        self.lo.clear();
+        self.lo.extend_from_slice(prices);
+    }
+
     /// Finds `lo`, `hi` and an optimal flow. `flows` holds the capacities; its flows are replaced.
     /// Returns false if no prices clear: then an area cannot absorb what is injected whatever the
     /// price. Curves alone always clear.

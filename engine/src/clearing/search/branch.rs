@@ -17,14 +17,63 @@ struct Split {
     second: Choice,
 }
 
+/// The node at hand and what is to be done with it next.
+#[derive(Clone, Debug)]
+pub(super) struct Visit {
+    pub(super) node: Node,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Bounded at the prices of its parent.
+    First,
+    /// The relaxation climbs within its choices, smoothed widely first, then narrowly.
+    Climb { narrow: bool, leaps: u32 },
+    /// What cannot pay is fixed.
+    Fix,
+    /// What it suggests is tried, and it is split.
+    Split,
+}
+
 impl Search {
-    /// Takes the next node: the plunge, or the open node with the greatest bound.
+    /// One step of the next node: the one at hand, the plunge, or the open one with the greatest bound.
     pub(super) fn branch(&mut self, book: &AuctionBook) {
-        let Some(mut node) = self.plunge.take().or_else(|| self.heap.pop()) else { return };
-        self.nodes += 1;
-        if self.hopeless(node.bound) || !self.tighten(book, &mut node) {
+        let Some(visit) = self.visit.take() else {
+            if let Some(node) = self.plunge.take().or_else(|| self.heap.pop()) {
+                self.nodes += 1;
+                self.visit = Some(Visit { node, phase: Phase::First });
+            }
+            return;
+        };
+        let Visit { mut node, phase } = visit;
+        if self.hopeless(node.bound) {
             return;
         }
+        let next = match phase {
+            Phase::First => {
+                let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
+                node.bound = node.bound.min(dual.bound(&self.model, &node.choices, &mut self.answers));
+                if self.hopeless(node.bound) || !self.fix(&dual, &mut node) {
+                    return;
+                }
+                Phase::Climb { narrow: false, leaps: 0 }
+            }
+            Phase::Climb { narrow, leaps } => self.climb_node(book, &mut node, narrow, leaps),
+            Phase::Fix => {
+                let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
+                if !self.fix(&dual, &mut node) {
+                    return;
+                }
+                Phase::Split
+            }
+            Phase::Split => return self.decide_node(book, node),
+        };
+        self.visit = Some(Visit { node, phase: next });
+    }
+
+    /// Tries what a bounded node suggests, and splits it.
+    fn decide_node(&mut self, book: &AuctionBook, mut node: Node) {
         let mut losers = Vec::new();
         if self.is_leaf(&node.choices) {
             let levels: Vec<i64> = node.choices.iter().map(|it| it.least()).collect();
@@ -37,6 +86,9 @@ impl Search {
         if levels != self.tried {
             self.tried.clone_from(&levels);
             self.tried_outcome = self.attempt(book, &levels, 600);
+            if !matches!(self.tried_outcome, Trial::Legal(_)) {
+                self.fresh.clone_from(&levels);
+            }
             self.tried_losers = self.exact.conditions.losers().iter().map(|it| it.0).collect();
             let clears = self.tried_outcome != Trial::NotClearing;
             let prices =
@@ -100,40 +152,28 @@ impl Search {
         }
     }
 
-    /// Bounds a node and fixes what cannot pay; false if nothing is left of it.
-    fn tighten(&mut self, book: &AuctionBook, node: &mut Node) -> bool {
-        let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
-        node.bound = node.bound.min(dual.bound(&self.model, &node.choices, &mut self.answers));
-        if self.hopeless(node.bound) || !self.fix(&dual, node) {
-            return false;
-        }
-        for (width, sweeps) in [(self.width_node + 4, 3), (self.width_node, 4)] {
-            self.climb_node(book, node, width, sweeps);
-            if self.hopeless(node.bound) {
-                return false;
-            }
-        }
-        let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
-        self.fix(&dual, node)
-    }
-
-    fn climb_node(&mut self, book: &AuctionBook, node: &mut Node, width: u32, sweeps: u32) {
+    /// One step of a leap towards prices that bound a node better; what comes after it.
+    fn climb_node(&mut self, book: &AuctionBook, node: &mut Node, narrow: bool, leaps: u32) -> Phase {
         let gap = node.bound - self.exact.best_welfare().unwrap_or(0);
-        {
-            let Self { model, grid, desk, relaxation, .. } = self;
-            let scene = Scene { book, grid, model };
-            relaxation.smooth(Some(width));
+        let Self { model, grid, desk, relaxation, answers, .. } = self;
+        let scene = Scene { book, grid, model };
+        if relaxation.stands() {
+            if leaps == 0 {
+                relaxation.smooth(grid, self.width_node + if narrow { 0 } else { 4 });
+            }
             relaxation.settle(scene, desk, &node.choices);
         }
-        for _ in 0..sweeps {
-            let Self { model, grid, desk, relaxation, answers, .. } = self;
-            let scene = Scene { book, grid, model };
-            let left = relaxation.sweep(scene, desk, &node.choices, answers, gap / 2_000);
-            let prices = relaxation.prices();
-            self.sharpen(book, node, prices);
-            if left <= gap / 100 || self.hopeless(node.bound) {
-                return;
-            }
+        let Some(left) = relaxation.leap_step(scene, desk, &node.choices, answers) else {
+            return Phase::Climb { narrow, leaps };
+        };
+        let prices = relaxation.prices();
+        self.sharpen(book, node, prices);
+        if left > gap / 100 && leaps < if narrow { 3 } else { 2 } {
+            Phase::Climb { narrow, leaps: leaps + 1 }
+        } else if narrow {
+            Phase::Fix
+        } else {
+            Phase::Climb { narrow: true, leaps: 0 }
         }
     }
 

@@ -12,7 +12,7 @@
 
 use super::choice::Choice;
 use super::market::Grid;
-use super::model::{Earning, Model, WHOLE};
+use super::model::{Earning, Model, Rounding, WHOLE};
 use crate::book::AuctionBook;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -48,7 +48,9 @@ impl Dual {
                 base += grid.value(cell, price);
             }
         }
-        let earning = (0..model.items.len()).map(|item| model.surplus(item, &prices)).collect();
+        let mut scratch = Rounding::default();
+        let earn = |item| model.surplus_rounded(item, &prices, &mut scratch);
+        let earning = (0..model.items.len()).map(earn).collect();
         Self { prices, base: base * model.scale, earning }
     }
 
@@ -78,8 +80,11 @@ impl Dual {
                     scratch.free[item] = earned.max(0);
                     if earning.loose > 0 {
                         let least = if earned > 0 { 0 } else { share(earned, entry.least) };
-                        let room = earning.earned + children - earned.max(0);
-                        sum += (least + earning.loose).clamp(0, room.max(0));
+                        let mut room = (earning.earned + children - earned.max(0)).max(0);
+                        if most == WHOLE {
+                            room = room.min((earning.top + children - earned.max(0)).max(0));
+                        }
+                        sum += (least + earning.loose).clamp(0, room);
                     }
                     if entry.parent.is_none() {
                         let worth = share(earned.max(0), most);
@@ -94,7 +99,8 @@ impl Dual {
                     sum += if least == most || model.same_lots(item, least, most) {
                         model.surplus_at(item, least, &self.prices) + share(children, most)
                     } else {
-                        share(earned, most).max(share(earned, least)) + earning.loose
+                        let line = share(earned, most).max(share(earned, least)) + earning.loose;
+                        line.min(earning.top.max(earning.surplus) + share(children, most))
                     };
                 }
             }

@@ -1,5 +1,6 @@
 //! Decisions in whole lots: their welfare, whether prices make everyone whole, and the best so far.
 
+use super::accounts::{Accounts, Loss};
 use super::market::{Desk, Kept, Market};
 use super::model::{Model, WHOLE};
 use super::relax::Scene;
@@ -48,6 +49,9 @@ pub(super) struct Exact {
     is_kept: Vec<bool>,
     journaling: bool,
     cost_before: i128,
+    pub(super) accounts: Accounts,
+    /// Accounts are kept up to date.
+    accounting: bool,
 }
 
 /// What an item costs at a level; grid units.
@@ -81,6 +85,8 @@ impl Exact {
             is_kept: vec![false; periods],
             journaling: false,
             cost_before: 0,
+            accounts: Accounts::default(),
+            accounting: false,
         }
     }
 
@@ -106,6 +112,45 @@ impl Exact {
         }
         self.cost += cost(scene.model, item, level) - cost(scene.model, item, before);
         self.market.set(scene.grid, scene.model, item, level);
+        if self.accounting {
+            self.accounts.level(scene.model, item, level);
+        }
+    }
+
+    /// Starts to keep accounts; false if what is set does not clear.
+    pub(super) fn open_accounts(&mut self, scene: Scene<'_>, desk: &mut Desk) -> bool {
+        self.market.refresh(scene.book, scene.grid, desk);
+        if self.market.all_clear() {
+            self.accounts.open(scene.model, &self.market);
+            self.accounting = true;
+        }
+        self.accounting
+    }
+
+    /// True while accounts are kept.
+    pub(super) fn accounting(&self) -> bool {
+        self.accounting
+    }
+
+    /// Accounts are no longer kept.
+    pub(super) fn close_accounts(&mut self) {
+        self.accounting = false;
+    }
+
+    /// Welfare and losses at the mid-point of what is set, or nothing if it does not clear.
+    pub(super) fn assess(&mut self, scene: Scene<'_>, desk: &mut Desk) -> Option<(i128, Loss)> {
+        let welfare = self.welfare(scene, desk)?;
+        Some((welfare, self.accounts.loss(scene.model, &self.market)))
+    }
+
+    /// What is set clears, and everyone is whole at the mid-point: kept if it beats the best.
+    pub(super) fn record(&mut self, welfare: i128) -> bool {
+        let beats = self.best.as_ref().is_none_or(|best| welfare > best.welfare);
+        if beats {
+            let (levels, prices) = (self.market.level.clone(), self.accounts.prices.clone());
+            self.best = Some(Best { welfare, levels, prices });
+        }
+        beats
     }
 
     /// Opens a journal. Prices and values are fresh.
@@ -129,12 +174,21 @@ impl Exact {
         self.journaling = false;
         for (item, before) in core::mem::take(&mut self.changes).into_iter().rev() {
             self.market.set(scene.grid, scene.model, item, before);
+            if self.accounting {
+                self.accounts.level(scene.model, item, before);
+            }
         }
         for (period, kept, value) in core::mem::take(&mut self.kept) {
             self.is_kept[period] = false;
             self.market.put_back(scene.grid, period, &kept);
             self.value[period] = value;
             self.value_stale[period] = false;
+            if self.accounting {
+                self.accounts.period(scene.model, &self.market, period);
+            }
+        }
+        if self.accounting {
+            self.accounts.complex(scene.model);
         }
         self.cost = self.cost_before;
     }
@@ -149,7 +203,13 @@ impl Exact {
             if self.value_stale[period] {
                 self.value[period] = self.market.value(scene.book, scene.grid, period);
                 self.value_stale[period] = false;
+                if self.accounting {
+                    self.accounts.period(scene.model, &self.market, period);
+                }
             }
+        }
+        if self.accounting {
+            self.accounts.complex(scene.model);
         }
         Some(self.value.iter().sum::<i128>() * scene.model.scale - self.cost)
     }
@@ -195,37 +255,22 @@ impl Exact {
         }
     }
 
-    /// Rejects what loses most until everyone is whole, at most `most` times.
-    pub(super) fn repair(&mut self, scene: Scene<'_>, desk: &mut Desk, effort: u64, most: usize) -> Trial {
-        for _ in 0..most {
-            let Some(welfare) = self.welfare(scene, desk) else {
-                let Some(item) = self.stuck(scene) else { return Trial::NotClearing };
+    /// Rejects the largest item of each period that does not clear; false if there is none.
+    pub(super) fn unclog(&mut self, scene: Scene<'_>) -> bool {
+        let mut any = false;
+        for period in 0..scene.model.periods {
+            if !self.market.clears(period)
+                && let Some(item) = self.stuck(scene, period)
+            {
                 self.eject(scene, item);
-                continue;
-            };
-            self.conditions.read(scene.book, scene.grid, desk, scene.model, &self.market);
-            let losers = self.conditions.losers();
-            let doomed = losers.iter().filter(|it| it.2 < 0).min_by_key(|it| it.1);
-            let item = match doomed {
-                Some(loser) => loser.0,
-                None => match self.judge(scene, desk, effort) {
-                    Trial::Legal(welfare) => return Trial::Legal(welfare),
-                    Trial::Loses(_) | Trial::Unknown(_) | Trial::NotClearing => {
-                        match losers.iter().min_by_key(|it| it.1) {
-                            Some(loser) => loser.0,
-                            None => return Trial::Unknown(welfare),
-                        }
-                    }
-                },
-            };
-            self.eject(scene, item);
+                any = true;
+            }
         }
-        self.judge(scene, desk, effort)
+        any
     }
 
     /// An accepted item in a period that does not clear.
-    fn stuck(&self, scene: Scene<'_>) -> Option<usize> {
-        let period = (0..scene.model.periods).find(|&period| !self.market.clears(period))?;
+    fn stuck(&self, scene: Scene<'_>, period: usize) -> Option<usize> {
         scene.model.touching[period].iter().copied().filter(|&item| self.market.level[item] > 0).max_by_key(
             |&item| {
                 scene.model.parts(item).iter().filter(|it| it.period == period).map(|it| it.lots).sum::<i64>()

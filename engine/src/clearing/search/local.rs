@@ -1,7 +1,7 @@
-//! Local search from the best decisions: what would earn at the published prices is tried again,
-//! with what it displaces.
+//! Retries of what is rejected and would earn: each unit once, at the published prices, with what it
+//! displaces.
 
-use super::choice;
+use super::choice::{self, Choice};
 use super::dual::{Answers, Dual};
 use super::exact::{Exact, Trial};
 use super::market::Desk;
@@ -9,45 +9,77 @@ use super::model::WHOLE;
 use super::relax::Scene;
 use alloc::vec::Vec;
 
-/// One pass over everything that is rejected and would earn; true if the best was beaten.
-pub(super) fn improve(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, answers: &mut Answers) -> bool {
-    let model = scene.model;
-    let Some(best) = exact.best.clone() else { return false };
-    exact.assign(scene, &best.levels);
-    exact.welfare(scene, desk);
-    let dual = Dual::at(scene.book, scene.grid, model, best.prices);
-    let open = choice::open(model);
-    // What each unit could earn more at the published prices.
-    let mut missed: Vec<(i128, usize)> = Vec::new();
-    for unit in 0..model.units.len() {
-        let most = dual.unit(model, &open, unit, answers);
-        let now: i128 = model.units[unit]
-            .iter()
-            .filter(|&&it| exact.level(it) > 0)
-            .map(|&it| model.surplus_at(it, exact.level(it), &dual.prices))
-            .sum();
-        if most > now {
-            missed.push((now - most, unit));
+/// Losers that make room for one retry.
+const ROOM: usize = 6;
+
+/// One pass over everything that is rejected and would earn.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Retries {
+    dual: Dual,
+    open: Vec<Choice>,
+    /// Units by what they miss, least first.
+    missed: Vec<usize>,
+    better: bool,
+}
+
+impl Retries {
+    /// Starts a pass from the best decisions.
+    pub(super) fn start(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, answers: &mut Answers) -> Self {
+        let model = scene.model;
+        let mut retries = Self { open: choice::open(model), ..Self::default() };
+        let Some(best) = exact.best.clone() else { return retries };
+        exact.close_accounts();
+        exact.assign(scene, &best.levels);
+        exact.open_accounts(scene, desk);
+        exact.welfare(scene, desk);
+        let dual = Dual::at(scene.book, scene.grid, model, best.prices);
+        let mut missed: Vec<(i128, usize)> = Vec::new();
+        for unit in 0..model.units.len() {
+            let most = dual.unit(model, &retries.open, unit, answers);
+            let now: i128 = model.units[unit]
+                .iter()
+                .filter(|&&it| exact.level(it) > 0)
+                .map(|&it| model.surplus_at(it, exact.level(it), &dual.prices))
+                .sum();
+            if most > now {
+                missed.push((most - now, unit));
+            }
         }
+        missed.sort_unstable_by_key(|it| (it.0, core::cmp::Reverse(it.1)));
+        retries.missed = missed.into_iter().map(|it| it.1).collect();
+        retries.dual = dual;
+        desk.walked += u64::try_from(model.parts.len()).unwrap_or(0);
+        retries
     }
-    missed.sort_unstable();
-    let mut better = false;
-    for (_, unit) in missed {
-        dual.unit(model, &open, unit, answers);
+
+    /// Retries one unit; when none is left, whether any beat the best.
+    pub(super) fn step(
+        &mut self,
+        scene: Scene<'_>,
+        desk: &mut Desk,
+        exact: &mut Exact,
+        answers: &mut Answers,
+    ) -> Option<bool> {
+        let Some(unit) = self.missed.pop() else {
+            exact.close_accounts();
+            return Some(self.better);
+        };
+        let model = scene.model;
+        self.dual.unit(model, &self.open, unit, answers);
         let target: Vec<(usize, i64)> = model.units[unit]
             .iter()
             .rev()
-            .map(|&item| (item, dual.answer(model, &open, item, answers)))
+            .map(|&item| (item, self.dual.answer(model, &self.open, item, answers)))
             .collect();
-        better |= attempt(scene, desk, exact, &target);
+        self.better |= attempt(scene, desk, exact, &target);
         // Members alone, beside what is accepted.
         for &item in model.units[unit].iter().rev() {
-            if exact.level(item) == 0 && dual.earning[item].surplus > 0 && model.units[unit].len() > 1 {
-                better |= attempt(scene, desk, exact, &insertion(scene, exact, item));
+            if exact.level(item) == 0 && self.dual.earning[item].surplus > 0 && model.units[unit].len() > 1 {
+                self.better |= attempt(scene, desk, exact, &insertion(scene, exact, item));
             }
         }
+        None
     }
-    better
 }
 
 /// An item accepted, with room made for it in its group.
@@ -68,6 +100,7 @@ fn insertion(scene: Scene<'_>, exact: &Exact, item: usize) -> Vec<(usize, i64)> 
 /// Tries levels for some items; keeps them if that beats the best, everyone whole.
 fn attempt(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, target: &[(usize, i64)]) -> bool {
     let Some(before) = exact.best_welfare() else { return false };
+    desk.walked += 256;
     exact.begin();
     for &(item, level) in target {
         if level == 0 {
@@ -76,14 +109,15 @@ fn attempt(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, target: &[(usiz
             exact.set(scene, item, level);
         }
     }
-    let sound = target.iter().all(|&(item, _)| fits(scene, exact, item));
-    if sound && exact.welfare(scene, desk).is_some_and(|welfare| welfare > before) {
-        let trial = exact.repair(scene, desk, 200, 4);
-        if let Trial::Legal(welfare) = trial
-            && welfare > before
-        {
-            exact.commit();
-            return true;
+    if target.iter().all(|&(item, _)| fits(scene, exact, item)) {
+        for _ in 0..=ROOM {
+            let Some((welfare, loss)) = exact.assess(scene, desk).filter(|it| it.0 > before) else { break };
+            if exact.settles(scene, desk, welfare, loss, 100) {
+                exact.commit();
+                return true;
+            }
+            let Some(worst) = loss.worst else { break };
+            exact.eject(scene, worst);
         }
     }
     exact.rollback(scene);
@@ -91,7 +125,7 @@ fn attempt(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, target: &[(usiz
 }
 
 /// True if an item's level agrees with its parent, its children and its group.
-fn fits(scene: Scene<'_>, exact: &Exact, item: usize) -> bool {
+pub(super) fn fits(scene: Scene<'_>, exact: &Exact, item: usize) -> bool {
     let (model, level) = (scene.model, exact.level(item));
     let entry = &model.items[item];
     if level > 0 && level < entry.least {
@@ -103,4 +137,56 @@ fn fits(scene: Scene<'_>, exact: &Exact, item: usize) -> bool {
         .group
         .is_none_or(|group| model.groups[group].iter().map(|&it| exact.level(it)).sum::<i64>() <= WHOLE);
     family && group
+}
+
+/// Mends decisions in bounded steps until everyone is whole. True when that is so, or hopeless.
+pub(super) fn mend(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool {
+    let model = scene.model;
+    if !exact.accounting() && !exact.open_accounts(scene, desk) {
+        // Nobody can absorb what is injected there: the largest goes.
+        return !exact.unclog(scene);
+    }
+    let Some((welfare, loss)) = exact.assess(scene, desk) else {
+        return !exact.unclog(scene);
+    };
+    if loss.losers == 0 || exact.best_welfare().is_some_and(|best| welfare <= best) && loss.losers < 2 {
+        if loss.losers == 0 {
+            exact.record(welfare);
+        }
+        return true;
+    }
+    if loss.losers <= 8 && exact.settles(scene, desk, welfare, loss, 400) {
+        return true;
+    }
+    let mut losers: Vec<(i128, usize)> = (0..model.items.len())
+        .filter(|&item| exact.level(item) > 0)
+        .map(|item| (exact.accounts.slack(item), item))
+        .filter(|it| it.0 < 0)
+        .collect();
+    losers.sort_unstable();
+    losers.truncate((loss.losers / 4).max(1));
+    for (_, item) in losers {
+        exact.eject(scene, item);
+    }
+    false
+}
+
+impl Exact {
+    /// True if everyone is whole, at the mid-point or at prices that are near at hand: then it is
+    /// compared with the best.
+    fn settles(
+        &mut self,
+        scene: Scene<'_>,
+        desk: &mut Desk,
+        welfare: i128,
+        loss: super::accounts::Loss,
+        effort: u64,
+    ) -> bool {
+        if loss.losers == 0 {
+            self.record(welfare);
+            return true;
+        }
+        self.accounts.within_reach(scene.model, &self.market)
+            && matches!(self.judge(scene, desk, effort), Trial::Legal(_))
+    }
 }

@@ -10,6 +10,7 @@ use super::super::linear;
 use super::super::network::{Flows, Network, Router};
 use super::super::price::{MeritOrders, Pricing, Still};
 use super::model::{Model, WHOLE};
+use super::table::Table;
 use crate::auction::{Point, Shape};
 use crate::book::{AuctionBook, Cell};
 use alloc::vec;
@@ -25,9 +26,15 @@ struct Step {
     item: usize,
 }
 
+/// Buckets of the index over the prices of a cell's levels.
+const BUCKETS: usize = 64;
+
 #[derive(Clone, Debug)]
 struct GridCell {
     levels: Range<usize>,
+    /// Lowest price of a level, and how wide a bucket of the index is: 2^log ticks.
+    first: i64,
+    log: u32,
     linear: Range<usize>,
     steps: Range<usize>,
 }
@@ -40,6 +47,8 @@ pub(super) struct Grid {
     areas: usize,
     lines: usize,
     cells: Vec<GridCell>,
+    /// First level whose price lies above the start of each bucket; BUCKETS + 1 of each cell.
+    index: Vec<usize>,
     /// Price of a level; the first of each cell lies below every price.
     price: Vec<i64>,
     /// S(p) − D(p+1) from this level to the next.
@@ -85,6 +94,7 @@ impl Grid {
             areas: model.areas,
             lines: frame.lines.len(),
             cells: Vec::with_capacity(model.areas * model.periods),
+            index: Vec::new(),
             price: Vec::new(),
             surplus: Vec::new(),
             constant: Vec::new(),
@@ -149,16 +159,55 @@ impl Grid {
         }
         let steps_start = self.steps.len();
         self.steps.extend(steps);
+        let (first, log) = self.index(start..self.price.len());
         self.cells.push(GridCell {
             levels: start..self.price.len(),
+            first,
+            log,
             linear: linear_start..self.linear.len(),
             steps: steps_start..self.steps.len(),
         });
     }
 
+    /// The price in the middle of the bounds.
+    pub(super) fn middle(&self) -> i64 {
+        self.price_min + (self.price_max - self.price_min) / 2
+    }
+
     fn level(&self, cell: usize, price: i64) -> usize {
-        let range = self.cells[cell].levels.clone();
-        range.start + self.price[range].partition_point(|it| *it <= price) - 1
+        let entry = &self.cells[cell];
+        if price < entry.first {
+            return entry.levels.start;
+        }
+        let bucket = usize::try_from((price - entry.first) >> entry.log).unwrap_or(BUCKETS);
+        let Some(&[from, until]) =
+            self.index.get(cell * (BUCKETS + 1) + bucket..).and_then(|it| it.first_chunk())
+        else {
+            return entry.levels.end - 1;
+        };
+        if bucket >= BUCKETS {
+            return entry.levels.end - 1;
+        }
+        from + self.price[from..until].partition_point(|it| *it <= price) - 1
+    }
+
+    /// Indexes the levels of the last cell.
+    fn index(&mut self, levels: Range<usize>) -> (i64, u32) {
+        let prices = &self.price[levels.start + 1..levels.end];
+        let (first, last) = (prices.first().copied().unwrap_or(0), prices.last().copied().unwrap_or(0));
+        let mut log = 0;
+        while (last - first) >> log >= 64 {
+            log += 1;
+        }
+        let mut at = 0;
+        for bucket in 0..=64_i64 {
+            let from = first + (bucket << log);
+            while at < prices.len() && prices[at] <= from {
+                at += 1;
+            }
+            self.index.push(levels.start + 1 + at);
+        }
+        (first, log)
     }
 
     fn curve_surplus(&self, cell: usize, price: i64, still: &mut Still) -> i64 {
@@ -175,6 +224,23 @@ impl Grid {
             sum += linear::surplus(points, price, (self.price_min, self.price_max));
         }
         sum
+    }
+
+    /// What the curves of a cell are left with at prices 2^log ticks apart.
+    pub(super) fn sample(&self, cell: usize, base: i64, log: u32, nodes: &mut [i64]) {
+        let end = self.cells[cell].levels.end;
+        let mut level = self.level(cell, base);
+        let mut price = base;
+        for node in nodes.iter_mut() {
+            while level + 1 < end && self.price[level + 1] <= price {
+                level += 1;
+            }
+            *node = self.surplus[level];
+            for points in &self.linear[self.cells[cell].linear.clone()] {
+                *node += linear::surplus(points, price, (self.price_min, self.price_max));
+            }
+            price += 1 << log;
+        }
     }
 
     /// What the curves of a cell earn at a price: Σ lots × distance of their limits to it.
@@ -214,6 +280,8 @@ pub(super) struct Desk {
     pricing: Pricing,
     /// Periods priced so far.
     pub(super) priced: u64,
+    /// Parts of items walked over in long loops so far.
+    pub(super) walked: u64,
 }
 
 impl Desk {
@@ -221,7 +289,7 @@ impl Desk {
         let network = Network::new(book.frame());
         let mut router = Router::default();
         router.load(&network);
-        Self { network, flows: Flows::default(), router, pricing: Pricing::default(), priced: 0 }
+        Self { network, flows: Flows::default(), router, pricing: Pricing::default(), priced: 0, walked: 0 }
     }
 }
 
@@ -239,8 +307,8 @@ pub(super) struct Kept {
 pub(super) struct Market {
     /// `None`: exact. Else shares are counted in 2^−shift.
     shift: Option<u32>,
-    /// Smoothing: curves are averaged over 2 × 2^width ticks; `None`: not at all.
-    pub(super) width: Option<u32>,
+    /// Smoothing: what the curves are read from; `None`: the curves themselves.
+    pub(super) table: Option<Table>,
     floor: i64,
     ceiling: i64,
     /// Ratio or share of each item.
@@ -256,6 +324,8 @@ pub(super) struct Market {
     flow: Vec<i64>,
     clears: Vec<bool>,
     stale: Vec<bool>,
+    /// Every period was priced before: where prices were tells where they are near.
+    priced_once: bool,
 }
 
 /// The merit orders of one period of a market.
@@ -272,6 +342,10 @@ impl MeritOrders for Orders<'_> {
 
     fn price_max(&self) -> i64 {
         self.market.ceiling
+    }
+
+    fn stride(&self, first: i64, last: i64) -> i64 {
+        self.market.table.as_ref().map_or((last - first) / 1024, |table| 1 << table.log)
     }
 
     fn surplus_around(&self, area: usize, price: i64, still: &mut Still) -> i64 {
@@ -298,7 +372,7 @@ impl Market {
         let cells = model.areas * model.periods;
         let mut market = Self {
             shift,
-            width: None,
+            table: None,
             floor,
             ceiling,
             level: vec![0; model.items.len()],
@@ -311,6 +385,7 @@ impl Market {
             flow: vec![0; model.periods * grid.lines],
             clears: vec![true; model.periods],
             stale: vec![true; model.periods],
+            priced_once: false,
         };
         for cell in 0..cells {
             market.overlay(grid, cell);
@@ -390,7 +465,7 @@ impl Market {
 
     fn surplus(&self, grid: &Grid, cell: usize, price: i64, still: &mut Still) -> i64 {
         let shift = self.shift.unwrap_or(0);
-        let Some(width) = self.width else {
+        let Some(table) = &self.table else {
             let mut sum = (grid.curve_surplus(cell, price, still) << shift) + self.injected[cell];
             if self.over_any[cell] {
                 let at = self.over(grid, cell, price);
@@ -406,12 +481,16 @@ impl Market {
             return sum;
         };
         *still = Still { from: price, until: price + 1 };
-        let (below, above) = (price - (1 << width), price + (1 << width));
-        let mut sum = (grid.value(cell, above) - grid.value(cell, below)) << shift;
+        let curves = table.surplus(cell, price, shift);
+        let mut sum = curves.unwrap_or_else(|| grid.curve_surplus(cell, price, &mut *still) << shift);
+        *still = Still { from: price, until: price + 1 };
         if self.over_any[cell] {
-            sum += self.over_value(grid, cell, above) - self.over_value(grid, cell, below);
+            let width = table.log;
+            let (below, above) = (price - (1 << width), price + (1 << width));
+            let over = self.over_value(grid, cell, above) - self.over_value(grid, cell, below);
+            sum += i64::try_from(over >> (width + 1)).expect("an average of surpluses that fit");
         }
-        i64::try_from(sum >> (width + 1)).expect("an average of surpluses that fit") + self.injected[cell]
+        sum + self.injected[cell]
     }
 
     /// Prices every period whose injections changed.
@@ -421,22 +500,7 @@ impl Market {
                 self.price(book, grid, desk, period);
             }
         }
-    }
-
-    /// Prices the periods of one item, if they changed.
-    pub(super) fn refresh_item(
-        &mut self,
-        book: &AuctionBook,
-        grid: &Grid,
-        model: &Model,
-        desk: &mut Desk,
-        item: usize,
-    ) {
-        for part in model.parts(item) {
-            if self.stale[part.period] {
-                self.price(book, grid, desk, part.period);
-            }
-        }
+        self.priced_once = true;
     }
 
     /// All prices are to be found anew.
@@ -451,6 +515,9 @@ impl Market {
             for lots in desk.flows.capacity.iter_mut().chain(&mut desk.flows.capacity_back) {
                 *lots <<= shift;
             }
+        }
+        if self.priced_once {
+            desk.pricing.expect(&self.lo[first..first + grid.areas]);
         }
         let orders = Orders { grid, market: self, first };
         let clears = desk.pricing.price(&desk.network, &orders, &mut desk.flows, &mut desk.router);
@@ -503,6 +570,23 @@ impl Market {
             flow: self.flow[period * grid.lines..(period + 1) * grid.lines].to_vec(),
             clears: self.clears[period],
         }
+    }
+
+    /// True if a line of a relaxed period has room both ways.
+    pub(super) fn room_relaxed(&self, book: &AuctionBook, grid: &Grid, period: usize, line: usize) -> bool {
+        let (flow, shift) = (self.flow[period * grid.lines + line], self.shift.unwrap_or(0));
+        let entry = &book.frame().lines[line];
+        flow < entry.capacity[period] << shift && flow > -(entry.capacity_back[period] << shift)
+    }
+
+    /// Lots per tick of the curves of a cell around a price, times 2^16; at least 1.
+    pub(super) fn slope(&self, cell: usize, price: i64) -> i64 {
+        self.table.as_ref().map_or(1, |table| table.slope(cell, price))
+    }
+
+    /// Shares are counted in 2^−shift.
+    pub(super) fn shift(&self) -> u32 {
+        self.shift.unwrap_or(0)
     }
 
     /// Restores the prices of a period whose injections are again what they were.

@@ -8,12 +8,19 @@
 //!   a window of ticks, so that prices answer continuously).
 //! - [`dual`]: the bound. Any prices at all give one: curve surplus + congestion rent + the best
 //!   answer of each unit. The relaxation only looks for good prices; it cannot make the bound wrong.
-//! - [`relax`]: climbs the relaxed welfare unit by unit with a line search; with the smoothing window
-//!   shrinking, its prices come within a fraction of a per mille of the best bound.
+//! - [`relax`], [`quadratic`], [`table`]: the relaxed welfare is climbed by leaps. Curves are smoothed
+//!   by short tables around their prices; around where the climb stands welfare is nearly quadratic
+//!   in the shares, each unit moves to its top on that quadratic in turn, and one pricing of all
+//!   periods tells how much of the way really earned. Tables grow finer until the bound stands.
 //! - [`support`]: for given decisions, prices at which everyone is whole, over the whole lattice of
 //!   clearing prices: narrowing, moving, refuting by a weighted sum, halving.
-//! - [`exact`], [`local`]: decisions in whole lots, ejection of losers, re-insertion of what would
-//!   earn (also against group members), with a journal to take trials back.
+//! - [`exact`], [`accounts`]: decisions in whole lots, what everyone earns at the mid-point kept up to
+//!   date as prices move, and a journal to take trials back.
+//! - [`local`]: rounded shares are mended by rejecting what loses, then everything that is rejected
+//!   and would earn is tried once more.
+//! - [`anneal`]: walks by threshold accepting, from the best decisions with one unit kicked to its best
+//!   answer, or from what a node suggested; losses weigh against welfare, and a trial is estimated on
+//!   the quadratic before it is priced.
 //! - [`tree`], [`branch`]: best bound first with plunges. A node is bounded, items whose other choice
 //!   cannot beat the best are fixed, the rounded relaxation is tried, and one item or ratio is split.
 //!   An integral optimum of a node that no prices support is cut off once all that it accepts is
@@ -26,14 +33,18 @@
 //! the literature's instances, the Iberian day with its 48 prices, Italian days with every block
 //! decision and flow as published, all proven optimal. Figures are in the commits.
 //!
+//! Walks and nodes take turns, so that small auctions are proven and large ones improve.
+//!
 //! # What is open
 //!
-//! - Large instances (thousands of blocks) are legal and bounded, but neither their speed nor the
-//!   quality of the local search was tuned. Reading all conditions anew for each trial, a sweep over
-//!   all units at each node and one step per stage (a sweep may take long) are the first to go.
-//! - Steps are as long as a node or a sweep: on large auctions longer than a quantum should be.
 //! - Of equal welfare the first found stays; volume and ids are not compared.
+//! - A step is one walk over all items or one pricing of all periods: below a millisecond for a
+//!   session or a real day, up to 20 ms with 4,000 blocks over 96 periods and 13 areas.
+//! - On lumpy days with thousands of blocks the bound is that of the relaxation, which no result may
+//!   come near.
 
+mod accounts;
+mod anneal;
 mod branch;
 mod choice;
 mod dual;
@@ -42,8 +53,10 @@ mod local;
 mod market;
 mod model;
 mod publish;
+mod quadratic;
 mod relax;
 mod support;
+mod table;
 mod tree;
 
 pub(super) use publish::{ActiveStep, Decided};

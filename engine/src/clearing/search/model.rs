@@ -61,6 +61,65 @@ pub(super) struct Earning {
     /// At ratio r it earns at most r × surplus and this more: rounding spares a losing period less
     /// than one lot.
     pub(super) loose: i128,
+    /// No ratio from the least to the whole earns more than this, rounding included; only where
+    /// rounding may help.
+    pub(super) top: i128,
+}
+
+/// Lots of a block as its ratio moves from step to step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rounding {
+    /// (lots, margin of one, lots of the whole, ratio at which the next step comes).
+    parts: Vec<(i64, i64, i64, i64)>,
+}
+
+/// Steps that are walked before the rest is bounded by a straight line.
+const STEPS: usize = 256;
+
+impl Rounding {
+    /// The most that a block earns at any of its ratios, price ticks × lots. At ratio r it earns at
+    /// most r × `surplus` + `loose`: so the walk starts at the end that earns and ends where that line
+    /// has fallen below the best found.
+    fn top(&mut self, model: &Model, item: usize, prices: &[i64], surplus: i128, loose: i128) -> i128 {
+        let entry = &model.items[item];
+        let falls = surplus > 0;
+        let mut ratio = if falls { WHOLE } else { entry.least };
+        let mut earned = 0;
+        self.parts.clear();
+        for part in model.parts(item) {
+            let margin = entry.sign * (prices[part.cell] - entry.price);
+            let lots = part.lots * ratio / WHOLE;
+            earned += i128::from(lots) * i128::from(margin);
+            self.parts.push((lots, margin, part.lots, next_ratio(lots, part.lots, falls)));
+        }
+        let mut best = earned;
+        for _ in 0..STEPS {
+            let next = self.parts.iter().map(|it| it.3);
+            let next = if falls { next.max() } else { next.min() };
+            let Some(at) = next.filter(|&at| if falls { at > entry.least } else { at <= WHOLE }) else {
+                return best;
+            };
+            // Falling, a step holds until just below the ratio at which its lots begin.
+            ratio = if falls { at - 1 } else { at };
+            if surplus * i128::from(ratio) / i128::from(WHOLE) + 1 + loose <= best {
+                return best;
+            }
+            for part in self.parts.iter_mut().filter(|it| it.3 == at) {
+                let change = if falls { -1 } else { 1 };
+                part.0 += change;
+                earned += i128::from(change * part.1);
+                part.3 = next_ratio(part.0, part.2, falls);
+            }
+            best = best.max(earned);
+        }
+        best.max(surplus * i128::from(ratio) / i128::from(WHOLE) + 1 + loose)
+    }
+}
+
+/// The ratio at which `lots` of `whole` begin, or, rising, at which one more begins.
+fn next_ratio(lots: i64, whole: i64, falls: bool) -> i64 {
+    let lots = if falls { lots } else { lots + 1 };
+    (lots * WHOLE + whole - 1) / whole
 }
 
 /// All items of an auction.
@@ -77,6 +136,8 @@ pub(super) struct Model {
     pub(super) scale: i128,
     pub(super) periods: usize,
     pub(super) areas: usize,
+    /// Complex orders.
+    pub(super) complex: Vec<usize>,
     /// Items that touch each period.
     pub(super) touching: Vec<Vec<usize>>,
 }
@@ -120,6 +181,7 @@ impl Model {
         for (handle, _, order) in book.complex_orders() {
             model.add_complex(handle, order);
         }
+        model.complex = (0..model.items.len()).filter(|&item| model.is_complex(item)).collect();
         model.gather_units();
         for (at, item) in model.items.iter().enumerate() {
             for part in &model.parts[item.parts.clone()] {
@@ -264,7 +326,18 @@ impl Model {
             }
         }
         let loose = if entry.least >= WHOLE { 0 } else { lots_lose.min(lost) * self.scale };
-        Earning { surplus: (earned - lost) * self.scale - entry.fixed, earned: earned * self.scale, loose }
+        let surplus = (earned - lost) * self.scale - entry.fixed;
+        Earning { surplus, earned: earned * self.scale, loose, top: surplus }
+    }
+
+    /// As [`Self::surplus`], with a bound on what rounding may add.
+    pub(super) fn surplus_rounded(&self, item: usize, prices: &[i64], scratch: &mut Rounding) -> Earning {
+        let mut earning = self.surplus(item, prices);
+        if earning.loose > 0 {
+            let loose = earning.loose / self.scale;
+            earning.top = scratch.top(self, item, prices, earning.surplus / self.scale, loose) * self.scale;
+        }
+        earning
     }
 
     /// What an item earns at a ratio, in whole lots.

@@ -1,11 +1,15 @@
 //! Branch and bound over the choices, best bound first, with plunges.
 
 use super::super::Limit;
+use super::anneal::{Anneal, Guide};
+use super::branch::Visit;
 use super::choice::{self, Choice};
 use super::dual::{Answers, Dual};
 use super::exact::{Exact, Trial};
+use super::local::Retries;
 use super::market::{Desk, Grid, Market};
 use super::model::{Model, WHOLE};
+use super::quadratic::Quadratic;
 use super::relax::{Relaxation, Scene};
 use crate::book::AuctionBook;
 use alloc::collections::BinaryHeap;
@@ -40,6 +44,13 @@ impl Ord for Node {
     }
 }
 
+/// Periods priced in one step of a walk, about.
+const PRICED_A_STEP: u64 = 48;
+/// Items of an auction that is rounded before the climb has ended.
+const LARGE: usize = 1_000;
+/// Work of nodes before the first walk: easy auctions end before.
+const WALK_AFTER: u64 = 1_000;
+
 /// What the search is after next.
 #[derive(Clone, Debug)]
 enum Stage {
@@ -50,11 +61,27 @@ enum Stage {
         sweep: u32,
     },
     Round,
+    /// Rounded shares on their way to where everyone is whole.
+    Mend {
+        then: Climbed,
+    },
     Improve {
         pass: u32,
     },
+    /// A walk from the best decisions.
+    Anneal,
     Branch,
     Done,
+}
+
+/// How far the climb was when shares were rounded.
+#[derive(Clone, Copy, Debug)]
+enum Climbed {
+    /// It goes on at this width.
+    Partly {
+        width: u32,
+    },
+    Wholly,
 }
 
 /// The search for the best decisions.
@@ -66,14 +93,29 @@ pub(in crate::clearing) struct Search {
     pub(super) exact: Exact,
     pub(super) relaxation: Relaxation,
     pub(super) answers: Answers,
+    anneal: Anneal,
+    /// How prices answer around the top of the climb, smoothed widely.
+    market_answer: Quadratic,
     stage: Stage,
+    after_mending: Climbed,
+    retries: Option<Retries>,
     pub(super) heap: BinaryHeap<Node>,
     /// The node that a plunge goes on with.
     pub(super) plunge: Option<Node>,
+    /// The node at hand.
+    pub(super) visit: Option<Visit>,
     root: Vec<Choice>,
     /// Least bound known at the root.
     bound: i128,
     bound_prices: Vec<i64>,
+    root_dual: Option<Dual>,
+    /// Work of nodes and of walks.
+    branched: u64,
+    walked: u64,
+    /// Rounded shares of a node that no walk has started from.
+    pub(super) fresh: Vec<i64>,
+    /// Welfare with everything rejected.
+    free: i128,
     /// Greatest welfare of decisions whose prices could not be settled.
     pub(super) unresolved: Option<i128>,
     pub(super) numbers: u64,
@@ -108,12 +150,22 @@ impl Search {
             exact,
             relaxation,
             answers: Answers::new(&model),
+            anneal: Anneal::default(),
+            market_answer: Quadratic::default(),
             stage: Stage::Start,
+            after_mending: Climbed::Wholly,
+            retries: None,
             heap: BinaryHeap::new(),
             plunge: None,
+            visit: None,
             root: choice::open(&model),
             bound: 0,
             bound_prices: Vec::new(),
+            root_dual: None,
+            free: 0,
+            branched: 0,
+            walked: 0,
+            fresh: Vec::new(),
             unresolved: None,
             numbers: 0,
             nodes: 0,
@@ -131,7 +183,7 @@ impl Search {
 
     /// Units of work done: periods priced, and searches for prices by their size.
     pub(in crate::clearing) fn work(&self) -> u64 {
-        self.desk.priced + self.exact.conditions.work / 64 + self.nodes
+        self.desk.priced + self.desk.walked / 2048 + self.exact.conditions.work / 64 + self.nodes
     }
 
     /// The best welfare so far, grid units.
@@ -141,9 +193,16 @@ impl Search {
 
     /// No result has more welfare than this, grid units.
     pub(in crate::clearing) fn bound(&self) -> i128 {
-        if matches!(self.stage, Stage::Branch | Stage::Done) {
+        if matches!(self.stage, Stage::Anneal | Stage::Branch | Stage::Done) {
             let best = self.exact.best_welfare().unwrap_or(i128::MIN);
-            let open = self.heap.peek().into_iter().chain(&self.plunge).map(|node| node.bound).max();
+            let open = self
+                .heap
+                .peek()
+                .into_iter()
+                .chain(&self.plunge)
+                .chain(self.visit.as_ref().map(|it| &it.node))
+                .map(|node| node.bound)
+                .max();
             best.max(open.unwrap_or(best)).max(self.unresolved.unwrap_or(best)).min(self.bound.max(best))
         } else {
             self.bound
@@ -152,19 +211,26 @@ impl Search {
 
     /// One bounded step; true when the search has ended.
     pub(in crate::clearing) fn step(&mut self, book: &AuctionBook) -> bool {
+        let before = self.work();
         match self.stage.clone() {
             Stage::Start => self.start(book),
             Stage::Climb { width, sweep } => self.climb(book, width, sweep),
             Stage::Round => self.round(book),
+            Stage::Mend { then } => self.mend(book, then),
             Stage::Improve { pass } => self.improve(book, pass),
+            Stage::Anneal => self.anneal(book),
             Stage::Branch => self.branch(book),
             Stage::Done => return true,
         }
+        self.take_turns(before);
         let solved = !matches!(self.stage, Stage::Start)
             && self.welfare().is_some_and(|best| self.bound() - best <= self.limit.gap);
-        let exhausted = matches!(self.stage, Stage::Branch) && self.heap.is_empty() && self.plunge.is_none();
+        let exhausted = matches!(self.stage, Stage::Branch | Stage::Anneal)
+            && self.heap.is_empty()
+            && self.plunge.is_none()
+            && self.visit.is_none();
         if solved || exhausted || self.work() >= self.limit.work {
-            if !matches!(self.stage, Stage::Branch) {
+            if !matches!(self.stage, Stage::Branch | Stage::Anneal) {
                 self.stop_early();
             }
             self.stage = Stage::Done;
@@ -185,9 +251,11 @@ impl Search {
 
     /// Everything rejected: always legal.
     fn start(&mut self, book: &AuctionBook) {
-        let Self { model, grid, desk, exact, answers, .. } = self;
+        let Self { model, grid, desk, exact, answers, relaxation, .. } = self;
         let scene = Scene { book, grid, model };
         exact.judge(scene, desk, 0);
+        self.free = exact.best_welfare().unwrap_or(0);
+        relaxation.stand_at(exact.mid_point());
         let dual = Dual::at(book, grid, model, exact.mid_point());
         for unit in 0..model.units.len() {
             // Consequences of ratios that no group or parent has room for.
@@ -202,33 +270,41 @@ impl Search {
     fn climb(&mut self, book: &AuctionBook, width: u32, sweep: u32) {
         let Self { model, grid, desk, relaxation, answers, root, .. } = self;
         let scene = Scene { book, grid, model };
-        if sweep == 0 {
-            relaxation.smooth(Some(width));
+        if relaxation.stands() {
+            if sweep == 0 {
+                relaxation.smooth(grid, width);
+            }
             relaxation.settle(scene, desk, root);
         }
-        let large = model.items.len() > 200;
-        let left = if large && sweep < 8 {
-            let part = (2 << 14) / (i64::from(sweep) + 3 + if width == self.width_first { 0 } else { 16 });
-            relaxation.stride(scene, desk, root, answers, part);
-            i128::MAX
-        } else {
-            let gap = self.bound - self.exact.best_welfare().unwrap_or(0);
-            relaxation.sweep(scene, desk, root, answers, gap / 100_000 / i128::from(width + 1))
-        };
-        let gap = self.bound - self.exact.best_welfare().unwrap_or(0);
-        if left > gap / 1000 && sweep < if large { 11 } else { 12 } {
-            self.stage = Stage::Climb { width, sweep: sweep + 1 };
-            return;
-        }
+        let Some(left) = relaxation.leap_step(scene, desk, root, answers) else { return };
         let dual = Dual::at(book, grid, model, relaxation.prices());
         let bound = dual.bound(model, root, answers);
         if bound < self.bound {
             self.bound = bound;
             self.bound_prices = dual.prices;
         }
+        let gap = self.bound - self.exact.best_welfare().unwrap_or(0);
+        if left > gap / 10_000 && sweep < 12 {
+            self.stage = Stage::Climb { width, sweep: sweep + 1 };
+            return;
+        }
+        if width + 3 >= self.width_first {
+            self.market_answer = relaxation.answer(scene, desk);
+        }
         self.stage = match width.checked_sub(3) {
-            Some(width) if width >= self.width_node => Stage::Climb { width, sweep: 0 },
-            Some(_) | None => Stage::Round,
+            Some(next) if next >= self.width_node => {
+                // Large auctions have something legal early.
+                if self.model.items.len() > LARGE && width == self.width_first {
+                    self.after_mending = Climbed::Partly { width: next };
+                    Stage::Round
+                } else {
+                    Stage::Climb { width: next, sweep: 0 }
+                }
+            }
+            Some(_) | None => {
+                self.after_mending = Climbed::Wholly;
+                Stage::Round
+            }
         };
     }
 
@@ -258,25 +334,89 @@ impl Search {
         levels
     }
 
+    /// Rounds the shares and mends them step by step.
     fn round(&mut self, book: &AuctionBook) {
-        for threshold in [WHOLE / 2, WHOLE - WHOLE / 20] {
-            let levels = self.rounded(&self.root, threshold);
-            let Self { model, grid, desk, exact, .. } = self;
-            let scene = Scene { book, grid, model };
-            exact.assign(scene, &levels);
-            exact.repair(scene, desk, 2_000, model.items.len() + 1);
+        let levels = self.rounded(&self.root, WHOLE / 2);
+        let Self { model, grid, desk, exact, .. } = self;
+        let scene = Scene { book, grid, model };
+        exact.close_accounts();
+        exact.assign(scene, &levels);
+        exact.open_accounts(scene, desk);
+        self.fresh = levels;
+        self.stage = Stage::Mend { then: self.after_mending };
+    }
+
+    fn mend(&mut self, book: &AuctionBook, then: Climbed) {
+        let Self { model, grid, desk, exact, .. } = self;
+        let scene = Scene { book, grid, model };
+        desk.walked += 256;
+        if super::local::mend(scene, desk, exact) {
+            exact.close_accounts();
+            self.stage = match then {
+                Climbed::Partly { width } => Stage::Climb { width, sweep: 0 },
+                Climbed::Wholly => Stage::Improve { pass: 0 },
+            };
         }
-        self.stage = Stage::Improve { pass: 0 };
     }
 
     fn improve(&mut self, book: &AuctionBook, pass: u32) {
-        let Self { model, grid, desk, exact, answers, .. } = self;
+        let Self { model, grid, desk, exact, answers, retries, .. } = self;
         let scene = Scene { book, grid, model };
-        let better = super::local::improve(scene, desk, exact, answers);
+        let Some(pending) = retries else {
+            *retries = Some(Retries::start(scene, desk, exact, answers));
+            return;
+        };
+        let Some(better) = pending.step(scene, desk, exact, answers) else { return };
+        self.retries = None;
         self.stage = if better && pass < 4 { Stage::Improve { pass: pass + 1 } } else { Stage::Branch };
         if matches!(self.stage, Stage::Branch) {
             self.retried = true;
             self.stop_early();
+        }
+    }
+
+    /// Walks and nodes take turns, so that either has had about as much work.
+    fn take_turns(&mut self, before: u64) {
+        let spent = self.work() - before;
+        match self.stage {
+            Stage::Anneal => {
+                self.walked += spent;
+                if !self.anneal.runs() && self.walked >= self.branched {
+                    self.stage = Stage::Branch;
+                }
+            }
+            Stage::Branch => {
+                self.branched += spent;
+                let open = self.heap.len() + usize::from(self.plunge.is_some());
+                if self.visit.is_none() && self.branched > self.walked + WALK_AFTER && open > 0 {
+                    self.stage = Stage::Anneal;
+                }
+            }
+            Stage::Start
+            | Stage::Climb { .. }
+            | Stage::Round
+            | Stage::Mend { .. }
+            | Stage::Improve { .. }
+            | Stage::Done => {}
+        }
+    }
+
+    fn anneal(&mut self, book: &AuctionBook) {
+        let Self { model, grid, desk, exact, anneal, answers, root, root_dual, market_answer, .. } = self;
+        let scene = Scene { book, grid, model };
+        if !anneal.runs() {
+            let gain = self.bound - self.free;
+            let dual =
+                root_dual.get_or_insert_with(|| Dual::at(book, grid, model, self.bound_prices.clone()));
+            let from = if anneal.cycles % 2 == 0 { core::mem::take(&mut self.fresh) } else { Vec::new() };
+            anneal.start(scene, desk, exact, gain, &Guide { dual, choices: root, from }, answers);
+            return;
+        }
+        let until = desk.priced + PRICED_A_STEP;
+        for _ in 0..16 {
+            if anneal.step(scene, desk, exact, market_answer) || desk.priced >= until {
+                return;
+            }
         }
     }
 }
