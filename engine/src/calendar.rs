@@ -98,6 +98,11 @@ pub struct Zone {
 }
 
 impl Zone {
+    /// Indian Standard Time.
+    pub const INDIA: Self = Self { offset_minutes: 330, summer: Summer::None };
+    /// Central European Time with summer time.
+    pub const CENTRAL_EUROPE: Self = Self { offset_minutes: 60, summer: Summer::European };
+
     /// Local time ahead of UTC at an instant, minutes.
     #[must_use]
     pub fn offset_at(self, time_us: i64) -> i64 {

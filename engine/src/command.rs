@@ -170,6 +170,15 @@ pub struct NewOrder {
     pub body: OrderBody,
 }
 
+/// How a block names its parent. An order of a book has its parent's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Parent {
+    /// By the exchange's id.
+    Order(OrderId),
+    /// By the client order id, so that parent and child can come in one batch.
+    Named(TextId),
+}
+
 /// The content of an order. Periods are indices from 0 in the auction; prices are ticks, quantities
 /// lots of the auction's rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,7 +201,7 @@ pub enum OrderBody {
         /// Least accepted ratio, millionths.
         ratio_min: u32,
         /// Parent: a live block of the same member in the same auction.
-        parent: Option<OrderId>,
+        parent: Option<Parent>,
         /// Exclusive group, a name of the member's own.
         group: Option<TextId>,
     },

@@ -59,7 +59,8 @@ impl Money {
         };
         let fixed = i128::from(crate::limits::FIXED_MINOR_MAX).checked_mul(self.fixed);
         within(price, self.value)
-            && within(i128::from(rules.fee_minor_per_mwh), self.fee)
+            && within(2 * i128::from(rules.fees.buy_minor_per_mwh), self.fee)
+            && within(2 * i128::from(rules.fees.sell_minor_per_mwh), self.fee)
             && fixed.is_some_and(|it| it <= crate::limits::FIXED_MAX)
             && self.welfare_scale <= crate::limits::WELFARE_SCALE_MAX
     }
@@ -70,10 +71,10 @@ impl Money {
         self.value.of(product)
     }
 
-    /// Fee in minor units for `lots` traded in one period at `rate` minor units per MWh.
+    /// Fee in minor units of `product` lots × minor units per MWh in one period.
     #[must_use]
-    pub fn fee_minor(&self, lots: i64, rate: i64) -> i64 {
-        self.fee.of(i128::from(lots) * i128::from(rate))
+    pub fn fee_minor(&self, product: i128) -> i64 {
+        self.fee.of(product)
     }
 }
 

@@ -5,7 +5,9 @@
 
 use crate::calendar::{Day, Summer, Zone};
 use crate::ids::{Market, TextId};
-use crate::rules::{AreaRule, LateCapacity, LineRule, MarketRules, OrderLimits, Timetable};
+use crate::rules::{
+    AreaRule, Fees, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension, Timetable,
+};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -85,7 +87,7 @@ fn lines(areas: &[&str], lines: &[(&str, &str, i64, i64)], lots_per_mw: i64) -> 
 ///   before delivery; real-time: session of 30 minutes, opens 75 and closes 60 minutes before
 ///   delivery, result 45 minutes before (IEGC 2023, Regulation 49(1)). The margins of the real-time
 ///   market come at closure; five minutes are left for them here before the late rule holds.
-/// - Fee 2 paise/kWh of each side, the regulator's cap.
+/// - Fee 2 paise/kWh of each side, the regulator's cap, and 18 % goods and services tax on it.
 #[must_use]
 pub fn indian(effective_from: Day) -> [MarketRules; 2] {
     let dam = MarketRules {
@@ -110,6 +112,7 @@ pub fn indian(effective_from: Day) -> [MarketRules; 2] {
             corridor: -12 * 60 - 15,
             capacities: -11 * 60 - 45,
             publish: -11 * 60,
+            acknowledge: Some(-10 * 60),
             two_runs: true,
         },
         late_capacity: LateCapacity::UseStanding,
@@ -121,9 +124,12 @@ pub fn indian(effective_from: Day) -> [MarketRules; 2] {
             orders_per_member_max: 10_000,
             linear: true,
             blocks: true,
-            complex: false,
+            // No Indian exchange has them; they cost nothing where nobody enters one.
+            complex: true,
         },
-        fee_minor_per_mwh: 2_000,
+        fees: Fees { buy_minor_per_mwh: 2_000, sell_minor_per_mwh: 2_000, tax_millionths: 180_000 },
+        risk: RiskRules::NONE,
+        suspension: Suspension::CancelsOrders,
     };
     let rtm = MarketRules { market: Market::Rtm, timetable: REAL_TIME, ..dam.clone() };
     [dam, rtm]
@@ -136,6 +142,7 @@ const REAL_TIME: Timetable = Timetable {
     corridor: -60,
     capacities: -55,
     publish: -45,
+    acknowledge: Some(-40),
     two_runs: false,
 };
 
@@ -165,16 +172,20 @@ pub fn european(effective_from: Day) -> [MarketRules; 2] {
             corridor: -12 * 60,
             capacities: -12 * 60 + 5,
             publish: -11 * 60 - 3,
+            acknowledge: Some(-9 * 60 - 30),
             two_runs: false,
         },
         limits: OrderLimits {
             curve_points_max: 256,
             quantity_max: 100_000,
             blocks_per_portfolio_max: 200,
+            orders_per_member_max: 100_000,
             complex: true,
             ..indian.limits
         },
-        fee_minor_per_mwh: 4,
+        fees: Fees { buy_minor_per_mwh: 4, sell_minor_per_mwh: 4, tax_millionths: 0 },
+        risk: RiskRules::NONE,
+        suspension: Suspension::KeepsOrders,
         ..indian
     };
     let rtm = MarketRules { market: Market::Rtm, timetable: REAL_TIME, ..dam.clone() };

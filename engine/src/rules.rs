@@ -34,7 +34,7 @@ pub struct LineRule {
 
 /// The steps of one session, in minutes relative to the start of its delivery (negative = before).
 ///
-/// Strictly increasing: open < gate ≤ corridor ≤ capacities < publish.
+/// Increasing: open < gate ≤ corridor ≤ capacities < publish ≤ acknowledge ≤ 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timetable {
     /// Length of a session's delivery in minutes; 0 = the whole local day is one session.
@@ -49,6 +49,8 @@ pub struct Timetable {
     pub capacities: i32,
     /// The final result is due.
     pub publish: i32,
+    /// The dispatch centre's acknowledgement of the schedule is due; nothing: none is waited for.
+    pub acknowledge: Option<i32>,
     /// Whether an unconstrained run and a corridor request precede the constrained run.
     pub two_runs: bool,
 }
@@ -81,6 +83,67 @@ pub struct OrderLimits {
     pub blocks: bool,
     /// Whether complex orders are taken.
     pub complex: bool,
+}
+
+/// What the exchange takes of both sides, by date and market as all rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fees {
+    /// Of a buyer, minor units per MWh (2 paise/kWh = 2,000 paise/MWh).
+    pub buy_minor_per_mwh: i64,
+    /// Of a seller.
+    pub sell_minor_per_mwh: i64,
+    /// Tax on fees, millionths of them.
+    pub tax_millionths: u32,
+}
+
+impl Fees {
+    /// Lots × minor units per MWh of what is bought and sold in one period, without tax.
+    #[must_use]
+    pub fn product(&self, bought: i64, sold: i64) -> i128 {
+        i128::from(bought) * i128::from(self.buy_minor_per_mwh)
+            + i128::from(sold) * i128::from(self.sell_minor_per_mwh)
+    }
+}
+
+/// How money is made sure of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FundsRule {
+    /// Not by the exchange.
+    None,
+    /// The worst case of every order is held when it is entered (real-time markets).
+    HoldAtEntry,
+    /// A margin is needed to buy; what funds do not cover is taken out between the two runs (day-ahead
+    /// markets with two runs).
+    CheckBetweenRuns,
+}
+
+/// Collateral and grid access.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RiskRules {
+    /// How money is made sure of.
+    pub funds: FundsRule,
+    /// With [`FundsRule::CheckBetweenRuns`]: days over which the average of a member's purchases is
+    /// the margin that it needs to buy.
+    pub margin_days: u8,
+    /// The least such margin, minor units.
+    pub margin_min_minor: i64,
+    /// Whether a portfolio needs a clearance for the area and side that it trades.
+    pub clearance: bool,
+}
+
+impl RiskRules {
+    /// Nothing is checked.
+    pub const NONE: Self =
+        Self { funds: FundsRule::None, margin_days: 1, margin_min_minor: 0, clearance: false };
+}
+
+/// What becomes of a member's open orders when it is suspended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suspension {
+    /// They stand.
+    KeepsOrders,
+    /// They are taken back, up to the gate.
+    CancelsOrders,
 }
 
 /// The rules of one market from one delivery day on.
@@ -120,8 +183,12 @@ pub struct MarketRules {
     pub late_capacity: LateCapacity,
     /// Bounds on orders.
     pub limits: OrderLimits,
-    /// Exchange fee of each side, minor units per MWh (2 paise/kWh = 2,000 paise/MWh).
-    pub fee_minor_per_mwh: i64,
+    /// Fees.
+    pub fees: Fees,
+    /// Collateral and grid access.
+    pub risk: RiskRules,
+    /// The rule for suspended members.
+    pub suspension: Suspension,
 }
 
 /// Largest number of decimals of prices, quantities and money.
@@ -151,6 +218,7 @@ impl MarketRules {
             .or_else(|| self.network_fault())
             .or_else(|| self.timetable_fault())
             .or_else(|| self.limits_fault())
+            .or_else(|| self.money_fault())
             .or_else(|| Money::new(self).is_none().then_some("limits.quantity_max"))
     }
 
@@ -207,6 +275,7 @@ impl MarketRules {
             (it.corridor < it.gate, "timetable.corridor"),
             (it.capacities < it.corridor, "timetable.capacities"),
             (it.publish <= it.capacities || it.publish > 0, "timetable.publish"),
+            (it.acknowledge.is_some_and(|at| at < it.publish || at > 0), "timetable.acknowledge"),
         ];
         steps.iter().find(|(broken, _)| *broken).map(|(_, field)| *field)
     }
@@ -219,7 +288,20 @@ impl MarketRules {
             (!largest, "limits.quantity_max"),
             (it.generations_max == 0, "limits.generations_max"),
             (it.orders_per_member_max == 0, "limits.orders_per_member_max"),
-            (self.fee_minor_per_mwh < 0, "fee_minor_per_mwh"),
+        ];
+        bounds.iter().find(|(broken, _)| *broken).map(|(_, field)| *field)
+    }
+
+    fn money_fault(&self) -> Option<&'static str> {
+        let (fees, risk) = (&self.fees, &self.risk);
+        let two_runs = risk.funds != FundsRule::CheckBetweenRuns || self.timetable.two_runs;
+        let bounds = [
+            (fees.buy_minor_per_mwh < 0, "fees.buy_minor_per_mwh"),
+            (fees.sell_minor_per_mwh < 0, "fees.sell_minor_per_mwh"),
+            (fees.tax_millionths > limits::RATIO_UNIT, "fees.tax_millionths"),
+            (!two_runs, "risk.funds"),
+            (!(1..=limits::MARGIN_DAYS_MAX).contains(&risk.margin_days), "risk.margin_days"),
+            (!(0..=limits::COLLATERAL_MAX).contains(&risk.margin_min_minor), "risk.margin_min_minor"),
         ];
         bounds.iter().find(|(broken, _)| *broken).map(|(_, field)| *field)
     }

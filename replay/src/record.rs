@@ -11,21 +11,30 @@
 //!   journals unreadable.)
 
 mod bytes;
+mod version1;
 
 use crate::frame::Stamp;
 use crate::machine::Machine;
 use bytes::{Codec, Malformed, Take, choices, fields, wrapped};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::calendar::{Day, Summer, Zone};
-use merit_engine::command::{Action, Actor, Body, Capacity, Command, NewOrder, OrderBody, Request, Role};
+use merit_engine::command::{
+    Action, Actor, Body, Capacity, Command, NewOrder, OrderBody, Parent, Request, Role,
+};
 use merit_engine::event::{Answer, Event};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use merit_engine::market::Engine;
-use merit_engine::rules::{AreaRule, LateCapacity, LineRule, MarketRules, OrderLimits, Timetable};
+use merit_engine::rules::{
+    AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
+    Timetable,
+};
 use std::fmt;
 
 /// Version of the payloads that this release writes.
-pub const PAYLOAD_VERSION: u8 = 1;
+pub const PAYLOAD_VERSION: u8 = 2;
+
+/// Oldest version of the payloads that this release reads.
+pub const PAYLOAD_VERSION_OLDEST: u8 = 1;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $text:literal;)*) => {
@@ -173,9 +182,13 @@ pub fn decode(kind: u16, payload: &[u8]) -> Result<Body, String> {
     let kind = Kind::of_code(kind).ok_or_else(|| format!("{kind} is no kind of command"))?;
     let mut from = Take::new(payload);
     match u8::take(&mut from) {
-        Ok(PAYLOAD_VERSION) => {}
+        Ok(version) if (PAYLOAD_VERSION_OLDEST..=PAYLOAD_VERSION).contains(&version) => {
+            from.version = version;
+        }
         Ok(version) => {
-            return Err(format!("payload version {version}; this release reads {PAYLOAD_VERSION}"));
+            return Err(format!(
+                "payload version {version}; this release reads {PAYLOAD_VERSION_OLDEST} to {PAYLOAD_VERSION}"
+            ));
         }
         Err(malformed) => return Err(malformed.to_string()),
     }
@@ -250,6 +263,8 @@ choices!("side", Side { 0 = Buy, 1 = Sell });
 choices!("role", Role { 0 = Trader, 1 = Auditor, 2 = Dispatch, 3 = Settlement, 4 = Operator });
 choices!("summer time", Summer { 0 = None, 1 = European });
 choices!("rule for late capacities", LateCapacity { 0 = UseStanding, 1 = Islands });
+choices!("rule for funds", FundsRule { 0 = None, 1 = HoldAtEntry, 2 = CheckBetweenRuns });
+choices!("rule for suspended members", Suspension { 0 = KeepsOrders, 1 = CancelsOrders });
 
 fields!(AuctionId { day: Day, market: Market, session: u16 });
 fields!(Point { price: i64, quantity: i64 });
@@ -266,8 +281,11 @@ fields!(Timetable {
     corridor: i32,
     capacities: i32,
     publish: i32,
+    acknowledge: Option<i32> = version1::acknowledge,
     two_runs: bool,
 });
+fields!(Fees { buy_minor_per_mwh: i64, sell_minor_per_mwh: i64, tax_millionths: u32 });
+fields!(RiskRules { funds: FundsRule, margin_days: u8, margin_min_minor: i64, clearance: bool });
 fields!(OrderLimits {
     curve_points_max: u16,
     quantity_max: i64,
@@ -296,7 +314,9 @@ fields!(MarketRules {
     timetable: Timetable,
     late_capacity: LateCapacity,
     limits: OrderLimits,
-    fee_minor_per_mwh: i64,
+    fees: Fees = version1::fees,
+    risk: RiskRules = version1::risk,
+    suspension: Suspension = version1::suspension,
 });
 
 impl Codec for TextId {
@@ -330,6 +350,28 @@ impl Codec for Actor {
             0 => Ok(Self::System),
             1 => Codec::take(from).map(Self::User),
             tag => Err(Malformed::Tag("actor", tag)),
+        }
+    }
+}
+
+impl Codec for Parent {
+    const BYTES_MIN: usize = 3;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Order(order) => (0u8, *order).put(out),
+            Self::Named(name) => {
+                out.push(1);
+                name.put(out);
+            }
+        }
+    }
+
+    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        match u8::take(from)? {
+            0 => Codec::take(from).map(Self::Order),
+            1 => Codec::take(from).map(Self::Named),
+            tag => Err(Malformed::Tag("parent", tag)),
         }
     }
 }
@@ -389,7 +431,7 @@ impl Codec for OrderBody {
                 price: Codec::take(from)?,
                 quantity: Codec::take(from)?,
                 ratio_min: Codec::take(from)?,
-                parent: Codec::take(from)?,
+                parent: if from.version == 1 { version1::parent(from)? } else { Codec::take(from)? },
                 group: Codec::take(from)?,
             }),
             2 => Ok(Self::Complex {

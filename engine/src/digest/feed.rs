@@ -3,12 +3,15 @@
 use super::{Feed, Hasher, feed_struct};
 use crate::auction::{BlockHandle, ComplexHandle, ComplexPeriod, Point, Shape, Side};
 use crate::calendar::{Day, Summer, Zone};
-use crate::command::{Action, Actor, Capacity, NewOrder, OrderBody, Role};
+use crate::command::{Action, Actor, Capacity, NewOrder, OrderBody, Parent, Role};
 use crate::event::{Account, AuctionInfo, Made, Phase, ScheduleRow};
 use crate::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::outcome::{ComplexFill, Fill, Outcome, Rejected, Rejection};
 use crate::reject::{Place, Refusal, Reject};
-use crate::rules::{AreaRule, LateCapacity, LineRule, MarketRules, OrderLimits, Timetable};
+use crate::rules::{
+    AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
+    Timetable,
+};
 
 macro_rules! feed_newtype {
     ($($ty:ident),*) => { $(impl Feed for $ty {
@@ -28,6 +31,8 @@ feed_plain! {
     Market { Dam = 0, Rtm = 1 }
     Summer { None = 0, European = 1 }
     LateCapacity { UseStanding = 0, Islands = 1 }
+    FundsRule { None = 0, HoldAtEntry = 1, CheckBetweenRuns = 2 }
+    Suspension { KeepsOrders = 0, CancelsOrders = 1 }
     Role { Trader = 0, Auditor = 1, Dispatch = 2, Settlement = 3, Operator = 4 }
     Phase {
         Scheduled = 0, Open = 1, ClearingUnconstrained = 2, AwaitingCapacity = 3, Clearing = 4,
@@ -45,7 +50,9 @@ feed_struct! {
     Zone { offset_minutes, summer }
     AreaRule { code }
     LineRule { id, from, to, capacity, capacity_back }
-    Timetable { session_minutes, open, gate, corridor, capacities, publish, two_runs }
+    Timetable { session_minutes, open, gate, corridor, capacities, publish, acknowledge, two_runs }
+    Fees { buy_minor_per_mwh, sell_minor_per_mwh, tax_millionths }
+    RiskRules { funds, margin_days, margin_min_minor, clearance }
     OrderLimits {
         curve_points_max, quantity_max, blocks_per_portfolio_max, generations_max,
         orders_per_member_max, linear, blocks, complex,
@@ -53,7 +60,7 @@ feed_struct! {
     MarketRules {
         market, effective_from, zone, currency, minor_decimals, price_decimals, order_price_step,
         price_min, price_max, quantity_decimals, order_quantity_step, period_minutes, areas, lines,
-        timetable, late_capacity, limits, fee_minor_per_mwh,
+        timetable, late_capacity, limits, fees, risk, suspension,
     }
     AuctionId { day, market, session }
     NewOrder { auction, portfolio, area, body }
@@ -112,6 +119,18 @@ impl Feed for Account {
             Self::Congestion => hasher.word(1),
             Self::Fees => hasher.word(2),
             Self::Rounding => hasher.word(3),
+        }
+    }
+}
+
+impl Feed for Parent {
+    fn feed(&self, hasher: &mut Hasher) {
+        match self {
+            Self::Order(id) => (0_u64, *id).feed(hasher),
+            Self::Named(id) => {
+                hasher.word(1);
+                id.feed(hasher);
+            }
         }
     }
 }

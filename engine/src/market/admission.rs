@@ -6,7 +6,7 @@ use super::faults::Faults;
 use super::orders::{Order, SealedBook, handles_of, is_lumpy, points_of};
 use super::registry::Portfolio;
 use crate::auction::{ComplexPeriod, Point, Shape};
-use crate::command::OrderBody;
+use crate::command::{OrderBody, Parent};
 use crate::event::AuctionInfo;
 use crate::ids::{MemberId, OrderId, PortfolioId};
 use crate::limits;
@@ -158,7 +158,7 @@ pub(super) fn check_room(
     let bounds = &info.rules.limits;
     let (member, portfolio) = owner;
     if let OrderBody::Block { parent: Some(parent), .. } = body {
-        check_family(bounds.generations_max, book, member, *parent, replaces, faults);
+        check_family(bounds.generations_max, book, member, parent, replaces, faults);
     }
     let new = u32::from(replaces.is_none());
     if is_lumpy(body) {
@@ -187,14 +187,14 @@ fn check_family(
     generations_max: u8,
     book: &SealedBook,
     member: MemberId,
-    parent: OrderId,
+    parent: &Parent,
     replaces: Option<Replaces<'_>>,
     faults: &mut Faults,
 ) {
     let place = Place::Field("parent");
     let live = |id: OrderId| book.live_block(member, id);
     let itself = replaces.map(|it| it.order.id);
-    let mut ancestor = live(parent);
+    let mut ancestor = book.parent_block(member, parent);
     if ancestor.is_none() {
         faults.add(Reject::UnknownParent, place);
     }

@@ -6,7 +6,7 @@
 
 use crate::auction::{BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, Frame, Line};
 use crate::book::AuctionBook;
-use crate::command::{NewOrder, OrderBody};
+use crate::command::{NewOrder, OrderBody, Parent};
 use crate::digest::feed_struct;
 use crate::event::AuctionInfo;
 use crate::ids::{MemberId, OrderId, PortfolioId, TextId, UserId};
@@ -92,8 +92,9 @@ impl Order {
     /// The parent that a block names.
     pub(super) fn parent(&self) -> Option<OrderId> {
         match self.body().as_ref() {
-            OrderBody::Block { parent, .. } => *parent,
-            OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,
+            OrderBody::Block { parent: Some(Parent::Order(parent)), .. } => Some(*parent),
+            // Names are resolved when the order is entered.
+            OrderBody::Block { .. } | OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,
         }
     }
 }
@@ -243,6 +244,24 @@ impl SealedBook {
         self.order(*self.members.get(&member)?.blocks.get(&id)?)
     }
 
+    /// The live block that a block names as its parent.
+    pub(super) fn parent_block(&self, member: MemberId, parent: &Parent) -> Option<&Order> {
+        match parent {
+            Parent::Order(id) => self.live_block(member, *id),
+            Parent::Named(name) => self.live_blocks_of(member).find(|it| it.client_order_id == *name),
+        }
+    }
+
+    /// The content as it stands in the book: a parent named by client order id becomes its id.
+    fn resolved(&self, member: MemberId, body: &OrderBody) -> OrderBody {
+        let mut body = body.clone();
+        if let OrderBody::Block { parent: Some(parent), .. } = &mut body {
+            let id = self.parent_block(member, parent).expect("admission has found the parent").id;
+            *parent = Parent::Order(id);
+        }
+        body
+    }
+
     /// The live children of some blocks, by id; `parents` is sorted.
     pub(super) fn children(&self, member: MemberId, parents: &[OrderId]) -> Vec<OrderId> {
         let of_them = |it: &&Order| it.parent().is_some_and(|parent| parents.binary_search(&parent).is_ok());
@@ -273,7 +292,7 @@ impl SealedBook {
         let slot = u32::try_from(self.orders.len()).expect("bounded by handles");
         let (member, member_code) = owner;
         let (user, seq, time_us) = entry;
-        let body = Arc::new(order.body.clone());
+        let body = Arc::new(self.resolved(member, &order.body));
         let place = self.place(&tie_id(member_code, client_order_id), order.area, &body);
         self.count(order.portfolio, &body, 1);
         let of_member = self.members.entry(member).or_default();
@@ -304,12 +323,12 @@ impl SealedBook {
         entry: (UserId, u64, i64),
     ) -> u32 {
         let (user, seq, time_us) = entry;
-        let body = Arc::new(body.clone());
         self.displace(slot);
         let order = &self.orders[slot_index(slot)];
         let (member, portfolio, area) = (order.member, order.portfolio, order.area);
         let old = Arc::clone(order.body());
         let id = tie_id(member_code, &order.client_order_id);
+        let body = Arc::new(self.resolved(member, body));
         self.count(portfolio, &old, -1);
         self.count(portfolio, &body, 1);
         let place = self.place(&id, area, &body);

@@ -104,7 +104,7 @@ impl Ledger {
             let price = prices[usize::from(it.period) * areas + usize::from(it.area)];
             let value = i128::from(it.sold - it.bought) * i128::from(price);
             let value_minor = money.value_minor(value);
-            let fee_minor = money.fee_minor(it.bought + it.sold, info.rules.fee_minor_per_mwh);
+            let fee_minor = money.fee_minor(info.rules.fees.product(it.bought, it.sold));
             let of_period = &mut periods[usize::from(it.period)];
             of_period.paid -= value;
             *of_period.members.entry(it.member).or_default() += value_minor - fee_minor;

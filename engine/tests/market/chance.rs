@@ -2,7 +2,7 @@
 
 use crate::driver::{DAY, points, text};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
-use merit_engine::command::{Action, Actor, Capacity, NewOrder, OrderBody, Role};
+use merit_engine::command::{Action, Actor, Capacity, NewOrder, OrderBody, Parent, Role};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
@@ -82,6 +82,10 @@ impl Chance {
         points(&[(low, top), (high, bottom)])
     }
 
+    fn parent(&mut self, orders: &[OrderId]) -> Parent {
+        if self.one_in(3) { Parent::Named(self.id()) } else { Parent::Order(self.order(orders)) }
+    }
+
     fn body(&mut self, orders: &[OrderId]) -> OrderBody {
         let side = self.pick(&[Side::Buy, Side::Sell]);
         let periods: Vec<u16> = if self.one_in(3) { vec![0, 1] } else { vec![self.small(2)] };
@@ -100,7 +104,7 @@ impl Chance {
                 price: self.number(0, 100),
                 quantity: periods.into_iter().map(|it| (it, self.number(1, 20))).collect(),
                 ratio_min: u32::try_from(self.below(1_000_002)).unwrap(),
-                parent: self.one_in(3).then(|| self.order(orders)),
+                parent: self.one_in(3).then(|| self.parent(orders)),
                 group: self.one_in(4).then(|| text("g")),
             },
             _ => OrderBody::Complex {
@@ -181,7 +185,8 @@ impl Chance {
             _ => {
                 let mut rules = crate::driver::small_rules(self.pick(&Market::ALL));
                 rules.effective_from = DAY.plus(i32::try_from(self.below(9)).unwrap());
-                rules.fee_minor_per_mwh = self.number(0, 5);
+                rules.fees.buy_minor_per_mwh = self.number(0, 5);
+                rules.fees.sell_minor_per_mwh = self.number(0, 5);
                 rules.price_max = self.number(90, 100);
                 Action::SetRules(Box::new(rules))
             }

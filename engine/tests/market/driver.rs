@@ -2,12 +2,14 @@
 
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::calendar::{Day, MINUTE_US};
-use merit_engine::command::{Action, Actor, Body, Capacity, Command, NewOrder, OrderBody, Request, Role};
+use merit_engine::command::{
+    Action, Actor, Body, Capacity, Command, NewOrder, OrderBody, Parent, Request, Role,
+};
 use merit_engine::event::{Answer, Event, EventBody, Made, Phase, Stream};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use merit_engine::market::Engine;
 use merit_engine::reject::{Refusal, Reject};
-use merit_engine::rules::{AreaRule, LineRule, MarketRules};
+use merit_engine::rules::{AreaRule, Fees, LineRule, MarketRules, RiskRules, Suspension};
 
 /// Delivery day of most scenarios: a Monday.
 pub(crate) const DAY: Day = Day(20_780);
@@ -141,7 +143,10 @@ pub(crate) fn small_rules(market: Market) -> MarketRules {
     rules.lines = vec![LineRule { id: text("A-B"), from: 0, to: 1, capacity: 10, capacity_back: 10 }];
     rules.limits.complex = true;
     rules.limits.quantity_max = 1_000;
-    rules.fee_minor_per_mwh = 1;
+    rules.fees = Fees { buy_minor_per_mwh: 1, sell_minor_per_mwh: 1, tax_millionths: 0 };
+    rules.risk = RiskRules::NONE;
+    rules.suspension = Suspension::KeepsOrders;
+    rules.timetable.acknowledge = None;
     rules
 }
 
@@ -232,7 +237,7 @@ pub(crate) fn block(
         price,
         quantity: quantity.to_vec(),
         ratio_min: 1_000_000,
-        parent,
+        parent: parent.map(Parent::Order),
         group: None,
     };
     NewOrder { auction, portfolio, area: 0, body }

@@ -276,7 +276,7 @@ impl Model {
             assert_eq!(it.price, result.outcome.prices[cell]);
             let value = i128::from(it.sold - it.bought) * i128::from(it.price);
             check_rounded(it.value_minor, value * per_hour(rules, true), hour_unit(rules, true));
-            let fee = i128::from(it.sold + it.bought) * i128::from(rules.fee_minor_per_mwh);
+            let fee = rules.fees.product(it.bought, it.sold);
             check_rounded(it.fee_minor, fee * per_hour(rules, false), hour_unit(rules, false));
             tally.value_minor += it.value_minor;
             tally.fee_minor += it.fee_minor;

@@ -4,7 +4,7 @@ use crate::driver::{
     Cast, DAM, DAY, Driver, block, eve, exchange_with, points, portfolio, register, small_rules, text, user,
 };
 use merit_engine::auction::{ComplexPeriod, Shape, Side};
-use merit_engine::command::{Action, Actor, NewOrder, OrderBody, Request, Role};
+use merit_engine::command::{Action, Actor, NewOrder, OrderBody, Parent, Request, Role};
 use merit_engine::event::Answer;
 use merit_engine::ids::{AuctionId, Market, OrderId, PortfolioId, UserId};
 use merit_engine::reject::Reject;
@@ -137,7 +137,7 @@ const BLOCK: [Fault; 8] = [
     (Reject::QuantityOutOfRange, |case| block_of(case).1[2].1 = 0),
     (Reject::QuantityOffTick, |case| block_of(case).1[3].1 = 5),
     (Reject::MinimumOutOfRange, |case| *block_of(case).2 = 0),
-    (Reject::UnknownParent, |case| *block_of(case).3 = Some(OrderId(99))),
+    (Reject::UnknownParent, |case| *block_of(case).3 = Some(Parent::Order(OrderId(99)))),
     (Reject::TooManyBlocks, |case| {
         for _ in 0..4 {
             let it = block(DAM, case.cast.north, 5, &[(0, 2)], None);
@@ -146,7 +146,7 @@ const BLOCK: [Fault; 8] = [
     }),
 ];
 
-type BlockParts<'a> = (&'a mut i64, &'a mut Vec<(u16, i64)>, &'a mut u32, &'a mut Option<OrderId>);
+type BlockParts<'a> = (&'a mut i64, &'a mut Vec<(u16, i64)>, &'a mut u32, &'a mut Option<Parent>);
 
 fn block_of(case: &mut Case) -> BlockParts<'_> {
     match &mut case.order.body {

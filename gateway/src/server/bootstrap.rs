@@ -6,11 +6,12 @@
 use super::certificate::{Fingerprint, fingerprint, parse_hex};
 use super::config::{Bootstrap, Preset};
 use super::node::Node;
-use super::presets;
 use aws_lc_rs::digest;
+use merit_engine::calendar::Zone;
 use merit_engine::command::{Action, Actor, Request, Role};
 use merit_engine::event::Answer;
 use merit_engine::ids::{Market, PortfolioId, TextId};
+use merit_engine::presets;
 use merit_engine::rules::MarketRules;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -130,15 +131,15 @@ pub async fn run(node: &Node, bootstrap: &Bootstrap) -> Result<(), Vec<String>> 
 fn rules(node: &Node, bootstrap: &Bootstrap) -> Vec<MarketRules> {
     let Some(preset) = bootstrap.rules else { return Vec::new() };
     let build = |preset, day| match preset {
-        Preset::India => presets::india(day),
+        Preset::India => presets::indian(day),
         Preset::European => presets::european(day),
     };
     let zone = match preset {
-        Preset::India => presets::INDIA,
-        Preset::European => presets::CENTRAL_EUROPE,
+        Preset::India => Zone::INDIA,
+        Preset::European => Zone::CENTRAL_EUROPE,
     };
     let tomorrow = zone.day_of(node.time_us()).plus(1);
-    let mut rules = build(preset, bootstrap.effective_from.unwrap_or(tomorrow));
+    let mut rules = build(preset, bootstrap.effective_from.unwrap_or(tomorrow)).to_vec();
     let has = |market: Market| node.model.read(|state, _| state.rules.keys().any(|(it, _)| *it == market));
     rules.retain(|it| !has(it.market));
     rules

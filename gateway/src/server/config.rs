@@ -109,7 +109,7 @@ pub struct Bootstrap {
     pub registry: Option<PathBuf>,
 }
 
-/// A preset of market rules, see [`crate::server::presets`].
+/// A preset of market rules, see [`merit_engine::presets`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Preset {
     /// Indian-style day-ahead and real-time markets with 13 areas.

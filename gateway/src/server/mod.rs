@@ -11,7 +11,6 @@ pub mod identity;
 pub mod inbox;
 pub mod layer;
 pub mod node;
-pub mod presets;
 pub mod read_model;
 pub mod run;
 pub mod services;

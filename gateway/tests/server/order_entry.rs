@@ -292,6 +292,36 @@ async fn orders_of_every_kind_come_back_as_they_were_entered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_child_may_stand_in_the_same_batch_as_its_parent() {
+    let exchange = open().await;
+    let gina = exchange.user("gina");
+    let family = |parent: &str| {
+        let block = orders::block(v1::Side::Sell, 3_000_000_000, &[(1, 1_000_000)]);
+        let child = v1::Block { parent_client_order_id: Some(parent.into()), ..block.clone() };
+        vec![
+            orders::submit("eldest", orders::block_order(DAM, "GENCO-1", "N2", block)),
+            orders::submit("youngest", orders::block_order(DAM, "GENCO-1", "N2", child)),
+        ]
+    };
+    let answers = gina.batch(family("eldest")).await.unwrap();
+    for answer in &answers {
+        accepted(answer);
+    }
+    let replayed = gina.batch(family("eldest")).await.unwrap();
+    assert!(replayed.iter().all(|it| it.replayed));
+    let mut orphan = family("nobody").split_off(1);
+    orphan[0].client_order_id = "orphan".into();
+    let answer = gina.batch(orphan).await.unwrap().remove(0);
+    let Some(v1::order_answer::Outcome::Refused(refusal)) = answer.outcome else { panic!("{answer:?}") };
+    assert_eq!(refusal.reason(), v1::RejectReason::UnknownParent);
+    assert_eq!(refusal.field, "commands[0].submit.block.parent_client_order_id");
+    let listed = gina.orders(v1::ListOrdersRequest::default()).await.unwrap();
+    let body = listed[1].current.as_ref().unwrap().body.as_ref().unwrap();
+    let v1::order_version::Body::Block(child) = body else { panic!("{body:?}") };
+    assert_eq!(child.parent_client_order_id.as_deref(), Some("eldest"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn commands_on_one_stream_are_answered_in_order_and_may_name_those_before() {
     let exchange = open().await;
     let gina = exchange.user("gina");

@@ -40,22 +40,26 @@ pub(crate) trait Codec: Sized {
 }
 
 /// The bytes that are still to be read.
-pub(crate) struct Take<'a>(&'a [u8]);
+pub(crate) struct Take<'a> {
+    rest: &'a [u8],
+    /// Version of the payload.
+    pub(crate) version: u8,
+}
 
 impl<'a> Take<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
+        Self { rest: bytes, version: super::PAYLOAD_VERSION }
     }
 
     pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (taken, rest) = self.0.split_at_checked(count).ok_or(Malformed::Short)?;
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Short)?;
+        self.rest = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed::Short)?;
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(Malformed::Short)?;
+        self.rest = rest;
         Ok(*taken)
     }
 
@@ -63,11 +67,11 @@ impl<'a> Take<'a> {
     fn length(&mut self, bytes_min: usize) -> Result<usize, Malformed> {
         let length = usize::try_from(u32::take(self)?).map_err(|_| Malformed::Short)?;
         let bytes = length.checked_mul(bytes_min).ok_or(Malformed::Short)?;
-        if bytes <= self.0.len() { Ok(length) } else { Err(Malformed::Short) }
+        if bytes <= self.rest.len() { Ok(length) } else { Err(Malformed::Short) }
     }
 
     pub(crate) fn end(&self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed::Long) }
+        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Long) }
     }
 }
 
@@ -211,9 +215,13 @@ impl<A: Codec, B: Codec, C: Codec> Codec for (A, B, C) {
 }
 
 /// Spells a struct as its fields in the order given. A new field does not compile until it stands
-/// here, and adding it is a new payload version.
+/// here, and adding it is a new payload version; `= function` reads what version 1 has in its place.
 macro_rules! fields {
-    ($name:ident { $($field:ident: $type:ty),* $(,)? }) => {
+    (@take $from:ident $type:ty) => { <$type as Codec>::take($from)? };
+    (@take $from:ident $type:ty, $old:path) => {
+        if $from.version == 1 { $old($from)? } else { <$type as Codec>::take($from)? }
+    };
+    ($name:ident { $($field:ident: $type:ty $(= $old:path)?),* $(,)? }) => {
         impl Codec for $name {
             const BYTES_MIN: usize = 0 $(+ <$type as Codec>::BYTES_MIN)*;
 
@@ -223,7 +231,7 @@ macro_rules! fields {
             }
 
             fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
-                $(let $field = <$type as Codec>::take(from)?;)*
+                $(let $field = fields!(@take from $type $(, $old)?);)*
                 Ok(Self { $($field),* })
             }
         }

@@ -3,9 +3,12 @@
 use super::{Kind, PAYLOAD_VERSION, decode, encode};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::calendar::{Day, Summer, Zone};
-use merit_engine::command::{Action, Actor, Body, Capacity, NewOrder, OrderBody, Request, Role};
+use merit_engine::command::{Action, Actor, Body, Capacity, NewOrder, OrderBody, Parent, Request, Role};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
-use merit_engine::rules::{AreaRule, LateCapacity, LineRule, MarketRules, OrderLimits, Timetable};
+use merit_engine::rules::{
+    AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
+    Timetable,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -31,6 +34,10 @@ fn points() -> impl Strategy<Value = Vec<Point>> {
     vec((any::<i64>(), any::<i64>()).prop_map(|(price, quantity)| Point { price, quantity }), 0..5)
 }
 
+fn parent() -> impl Strategy<Value = Parent> {
+    prop_oneof![any::<u64>().prop_map(|it| Parent::Order(OrderId(it))), text().prop_map(Parent::Named)]
+}
+
 fn order_body() -> impl Strategy<Value = OrderBody> {
     let shape = prop_oneof![side().prop_map(Shape::Step), Just(Shape::Linear)];
     let curve = (shape, vec((any::<u16>(), points()), 0..4))
@@ -40,7 +47,7 @@ fn order_body() -> impl Strategy<Value = OrderBody> {
         any::<i64>(),
         vec((any::<u16>(), any::<i64>()), 0..5),
         any::<u32>(),
-        option::of(any::<u64>().prop_map(OrderId)),
+        option::of(parent()),
         option::of(text()),
     )
         .prop_map(|(side, price, quantity, ratio_min, parent, group)| OrderBody::Block {
@@ -59,10 +66,13 @@ fn order_body() -> impl Strategy<Value = OrderBody> {
 }
 
 fn timetable() -> impl Strategy<Value = Timetable> {
-    (any::<u16>(), any::<[i32; 5]>(), any::<bool>()).prop_map(|(session_minutes, minutes, two_runs)| {
-        let [open, gate, corridor, capacities, publish] = minutes;
-        Timetable { session_minutes, open, gate, corridor, capacities, publish, two_runs }
-    })
+    let acknowledge = option::of(any::<i32>());
+    (any::<u16>(), any::<[i32; 5]>(), acknowledge, any::<bool>()).prop_map(
+        |(session_minutes, minutes, acknowledge, two_runs)| {
+            let [open, gate, corridor, capacities, publish] = minutes;
+            Timetable { session_minutes, open, gate, corridor, capacities, publish, acknowledge, two_runs }
+        },
+    )
 }
 
 fn limits() -> impl Strategy<Value = OrderLimits> {
@@ -90,9 +100,11 @@ fn rules() -> impl Strategy<Value = MarketRules> {
     let zone = (any::<i16>(), prop_oneof![Just(Summer::None), Just(Summer::European)])
         .prop_map(|(offset_minutes, summer)| Zone { offset_minutes, summer });
     let late = prop_oneof![Just(LateCapacity::UseStanding), Just(LateCapacity::Islands)];
+    let funds = [FundsRule::None, FundsRule::HoldAtEntry, FundsRule::CheckBetweenRuns].map(Just).to_vec();
+    let money = (late, proptest::strategy::Union::new(funds));
     let numbers = (any::<[i64; 5]>(), any::<[u8; 3]>(), any::<u16>(), any::<[u8; 3]>(), any::<i32>());
-    (zone, areas, vec(line, 0..3), timetable(), limits(), late, numbers).prop_map(
-        |(zone, areas, lines, timetable, limits, late_capacity, numbers)| {
+    (zone, areas, vec(line, 0..3), timetable(), limits(), money, numbers).prop_map(
+        |(zone, areas, lines, timetable, limits, (late_capacity, funds), numbers)| {
             let (wide, decimals, period_minutes, currency, day) = numbers;
             MarketRules {
                 market: Market::Rtm,
@@ -112,7 +124,18 @@ fn rules() -> impl Strategy<Value = MarketRules> {
                 timetable,
                 late_capacity,
                 limits,
-                fee_minor_per_mwh: wide[4],
+                fees: Fees {
+                    buy_minor_per_mwh: wide[4],
+                    sell_minor_per_mwh: wide[2],
+                    tax_millionths: 180_000,
+                },
+                risk: RiskRules {
+                    funds,
+                    margin_days: decimals[0],
+                    margin_min_minor: wide[1],
+                    clearance: wide[0] > 0,
+                },
+                suspension: if wide[3] > 0 { Suspension::KeepsOrders } else { Suspension::CancelsOrders },
             }
         },
     )
@@ -205,7 +228,9 @@ proptest! {
         let kind = encode(&body, &mut payload).code();
         let at = at.index(payload.len());
         payload[at] = byte;
-        if let Ok(changed) = decode(kind, &payload) {
+        // An older version is read and never written.
+        let now = payload[0] == PAYLOAD_VERSION;
+        if let (true, Ok(changed)) = (now, decode(kind, &payload)) {
             let mut again = Vec::new();
             encode(&changed, &mut again);
             prop_assert_eq!(again, payload);
@@ -213,9 +238,13 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_make_the_reader_panic(kind in 0..64u16, mut payload in vec(any::<u8>(), 0..200)) {
-        if let Some(version) = payload.first_mut() {
-            *version = PAYLOAD_VERSION;
+    fn arbitrary_bytes_never_make_the_reader_panic(
+        kind in 0..64u16,
+        version in 1..=PAYLOAD_VERSION,
+        mut payload in vec(any::<u8>(), 0..200),
+    ) {
+        if let Some(first) = payload.first_mut() {
+            *first = version;
         }
         drop(decode(kind, &payload));
     }

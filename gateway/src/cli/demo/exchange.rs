@@ -8,7 +8,6 @@ use crate::cli::certs::{Made, Plan, make};
 use crate::server::certificate::hex;
 use crate::server::clock::{Clock, parse_day};
 use crate::server::config::{Config, Sources};
-use crate::server::presets::INDIA;
 use crate::server::run::{Running, Substitutes};
 use anyhow::Context as _;
 use merit_engine::calendar::{MINUTE_US, Zone};
@@ -17,7 +16,7 @@ use std::time::SystemTime;
 use tokio::net::TcpListener;
 
 /// Local time of the market.
-pub(super) const ZONE: Zone = INDIA;
+pub(super) const ZONE: Zone = Zone::INDIA;
 /// Open files beside those of members' connections: journal, read model, the terminal, other users.
 const FILES_SPARE: u64 = 100;
 

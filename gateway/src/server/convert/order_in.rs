@@ -3,7 +3,7 @@
 use super::faults::{Faults, Paths};
 use super::units::{Scale, auction_id, whole};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
-use merit_engine::command::{Action, NewOrder, OrderBody};
+use merit_engine::command::{Action, NewOrder, OrderBody, Parent};
 use merit_engine::event::AuctionInfo;
 use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId};
 use merit_engine::limits::RATIO_UNIT;
@@ -242,13 +242,9 @@ impl<'a, D: Directory> Reader<'a, D> {
         }
         let parent = match &block.parent_client_order_id {
             None => None,
-            Some(id) => {
-                let found = self.directory.order_named(self.member, id);
-                if found.is_none() {
-                    self.faults.reject(Reject::UnknownParent, paths.content("parent_client_order_id"));
-                }
-                Some(found?)
-            }
+            // The engine looks it up among the live blocks of the auction: the parent may stand in the
+            // same batch, and be entered just before.
+            Some(id) => Some(Parent::Named(self.request_id(id, &paths.content("parent_client_order_id"))?)),
         };
         let group = match &block.group {
             None => None,

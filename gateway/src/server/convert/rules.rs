@@ -2,19 +2,21 @@
 
 use super::faults::Faults;
 use super::units::{Scale, day, market_in, market_out, whole};
-use crate::server::presets::{CENTRAL_EUROPE, INDIA};
 use merit_engine::calendar::{Summer, Zone};
 use merit_engine::ids::TextId;
 use merit_engine::reject::Reject;
-use merit_engine::rules::{AreaRule, LateCapacity, LineRule, MarketRules, OrderLimits, Timetable};
+use merit_engine::rules::{
+    AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
+    Timetable,
+};
 use merit_proto::v1;
 use merit_proto::v1::RejectReason;
 
 /// Time zones by the names that people use.
 const ZONES: [(&str, Zone); 5] = [
-    ("Asia/Kolkata", INDIA),
-    ("Europe/Berlin", CENTRAL_EUROPE),
-    ("CET", CENTRAL_EUROPE),
+    ("Asia/Kolkata", Zone::INDIA),
+    ("Europe/Berlin", Zone::CENTRAL_EUROPE),
+    ("CET", Zone::CENTRAL_EUROPE),
     ("WET", Zone { offset_minutes: 0, summer: Summer::European }),
     ("UTC", Zone { offset_minutes: 0, summer: Summer::None }),
 ];
@@ -37,6 +39,10 @@ pub fn rules_out(rules: &MarketRules) -> v1::MarketRules {
         LateCapacity::UseStanding => v1::LateCapacity::UseStanding,
         LateCapacity::Islands => v1::LateCapacity::Islands,
     };
+    let suspension = match rules.suspension {
+        Suspension::KeepsOrders => v1::Suspension::KeepsOrders,
+        Suspension::CancelsOrders => v1::Suspension::CancelsOrders,
+    };
     v1::MarketRules {
         market: market_out(rules.market).into(),
         effective_from: rules.effective_from.to_string(),
@@ -55,7 +61,28 @@ pub fn rules_out(rules: &MarketRules) -> v1::MarketRules {
         timetable: Some(timetable_out(&rules.timetable)),
         late_capacity: late.into(),
         limits: Some(limits_out(&rules.limits, scale)),
-        fee_micros_per_mwh: scale.money(rules.fee_minor_per_mwh),
+        fee_micros_per_mwh: scale.money(rules.fees.buy_minor_per_mwh),
+        fees: Some(v1::Fees {
+            buy_micros_per_mwh: scale.money(rules.fees.buy_minor_per_mwh),
+            sell_micros_per_mwh: scale.money(rules.fees.sell_minor_per_mwh),
+            tax_millionths: rules.fees.tax_millionths,
+        }),
+        risk: Some(risk_out(&rules.risk, scale)),
+        suspension: suspension.into(),
+    }
+}
+
+fn risk_out(it: &RiskRules, scale: Scale) -> v1::RiskRules {
+    let funds = match it.funds {
+        FundsRule::None => v1::FundsRule::None,
+        FundsRule::HoldAtEntry => v1::FundsRule::HoldAtEntry,
+        FundsRule::CheckBetweenRuns => v1::FundsRule::CheckBetweenRuns,
+    };
+    v1::RiskRules {
+        funds: funds.into(),
+        margin_days: u32::from(it.margin_days),
+        margin_min_micros: scale.money(it.margin_min_minor),
+        clearance: it.clearance,
     }
 }
 
@@ -68,6 +95,7 @@ fn timetable_out(it: &Timetable) -> v1::Timetable {
         capacities: it.capacities,
         publish: it.publish,
         two_runs: it.two_runs,
+        acknowledge: it.acknowledge,
     }
 }
 
@@ -117,7 +145,9 @@ pub fn rules_in(rules: &v1::MarketRules, faults: &mut Faults) -> Option<MarketRu
     let price_max = tick(rules.price_max_micros_per_mwh, "price_max_micros_per_mwh", &mut reader);
     let step = reader.whole(rules.order_quantity_tick_watts, scale.lot, "order_quantity_tick_watts");
     let period_minutes = reader.short(rules.period_minutes, "rules.period_minutes");
-    let fee = reader.whole(rules.fee_micros_per_mwh, scale.minor, "fee_micros_per_mwh");
+    let fees = reader.fees(rules, scale);
+    let risk = reader.risk(rules.risk.as_ref(), scale);
+    let suspension = reader.suspension(rules.suspension);
     Some(MarketRules {
         market: market?,
         effective_from: effective?,
@@ -136,7 +166,9 @@ pub fn rules_in(rules: &v1::MarketRules, faults: &mut Faults) -> Option<MarketRu
         timetable: timetable?,
         late_capacity: late_capacity?,
         limits: limits?,
-        fee_minor_per_mwh: fee?,
+        fees: fees?,
+        risk: risk?,
+        suspension: suspension?,
     })
 }
 
@@ -219,8 +251,50 @@ impl Reader<'_> {
             corridor: it.corridor,
             capacities: it.capacities,
             publish: it.publish,
+            acknowledge: it.acknowledge,
             two_runs: it.two_runs,
         })
+    }
+
+    fn fees(&mut self, rules: &v1::MarketRules, scale: Scale) -> Option<Fees> {
+        let Some(fees) = &rules.fees else {
+            let fee = self.whole(rules.fee_micros_per_mwh, scale.minor, "fee_micros_per_mwh")?;
+            return Some(Fees { buy_minor_per_mwh: fee, sell_minor_per_mwh: fee, tax_millionths: 0 });
+        };
+        Some(Fees {
+            buy_minor_per_mwh: self.whole(fees.buy_micros_per_mwh, scale.minor, "fees.buy_micros_per_mwh")?,
+            sell_minor_per_mwh: self.whole(
+                fees.sell_micros_per_mwh,
+                scale.minor,
+                "fees.sell_micros_per_mwh",
+            )?,
+            tax_millionths: fees.tax_millionths,
+        })
+    }
+
+    fn risk(&mut self, risk: Option<&v1::RiskRules>, scale: Scale) -> Option<RiskRules> {
+        let Some(it) = risk else { return Some(RiskRules::NONE) };
+        let funds = match v1::FundsRule::try_from(it.funds) {
+            Ok(v1::FundsRule::None) => Some(FundsRule::None),
+            Ok(v1::FundsRule::HoldAtEntry) => Some(FundsRule::HoldAtEntry),
+            Ok(v1::FundsRule::CheckBetweenRuns) => Some(FundsRule::CheckBetweenRuns),
+            Ok(v1::FundsRule::Unspecified) | Err(_) => None,
+        };
+        Some(RiskRules {
+            funds: self.given(funds, RejectReason::UnknownEnumValue, "rules.risk.funds")?,
+            margin_days: self.small(it.margin_days, u8::MAX, "rules.risk.margin_days")?,
+            margin_min_minor: self.whole(it.margin_min_micros, scale.minor, "risk.margin_min_micros")?,
+            clearance: it.clearance,
+        })
+    }
+
+    fn suspension(&mut self, value: i32) -> Option<Suspension> {
+        let read = match v1::Suspension::try_from(value) {
+            Ok(v1::Suspension::Unspecified | v1::Suspension::KeepsOrders) => Some(Suspension::KeepsOrders),
+            Ok(v1::Suspension::CancelsOrders) => Some(Suspension::CancelsOrders),
+            Err(_) => None,
+        };
+        self.given(read, RejectReason::UnknownEnumValue, "rules.suspension")
     }
 
     fn limits(&mut self, it: Option<&v1::OrderLimits>, scale: Scale) -> Option<OrderLimits> {
@@ -243,12 +317,12 @@ impl Reader<'_> {
 mod tests {
     use super::{rules_in, rules_out};
     use crate::server::convert::Faults;
-    use crate::server::presets;
     use merit_engine::calendar::Day;
+    use merit_engine::presets;
 
     #[test]
     fn rules_come_back_as_they_went_out() {
-        let presets = [presets::india(Day(20_780)), presets::european(Day(20_780))].concat();
+        let presets = [presets::indian(Day(20_780)), presets::european(Day(20_780))].concat();
         for rules in presets {
             let mut faults = Faults::default();
             assert_eq!(rules_in(&rules_out(&rules), &mut faults), Some(rules));
@@ -258,7 +332,7 @@ mod tests {
 
     #[test]
     fn every_malformed_field_of_rules_is_named() {
-        let mut rules = rules_out(&presets::india(Day(20_780))[0]);
+        let mut rules = rules_out(&presets::indian(Day(20_780))[0]);
         rules.market = 9;
         rules.zone = "Mars/Olympus".into();
         rules.price_decimals = 7;

@@ -6,7 +6,7 @@ use super::store::{Batch, Doubt, Store};
 use super::{Applied, registry};
 use crate::server::convert::event::{self, Wire};
 use crate::server::convert::{Paths, Scale, auction, order_out, settlement, timestamp};
-use merit_engine::command::{Actor, OrderBody};
+use merit_engine::command::{Actor, OrderBody, Parent};
 use merit_engine::event::{Answer, AuctionInfo, Event, EventBody, PeriodFill, PublishedResult, Stream};
 use merit_engine::ids::{MemberId, OrderId, TextId, UserId};
 use merit_engine::reject::Reject;
@@ -237,7 +237,7 @@ impl Applying<'_> {
         let Some(info) = info else { return Err(Doubt("an order of an unknown auction".into())) };
         let request = applied.reply.request.as_ref().map_or(client_order_id, |it| &it.id);
         let parent = match body.as_ref() {
-            OrderBody::Block { parent: Some(parent), .. } => {
+            OrderBody::Block { parent: Some(Parent::Order(parent)), .. } => {
                 self.state.orders.get(parent).map(|it| it.client_order_id.to_string())
             }
             OrderBody::Block { .. } | OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,

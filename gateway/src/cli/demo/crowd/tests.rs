@@ -3,12 +3,12 @@
 use super::super::curve::{Curve, Shape};
 use super::super::profile::{BLOCKS, BLOCKS_PER_ROW, CAP, DAY_AHEAD, REAL_TIME, Row};
 use super::{AREAS, Bids, Crowd, Kind, MEMBERS_MIN, apportion};
-use crate::server::presets;
 use merit_engine::auction::{CurveOrder, Frame, Line, Point, Shape as EngineShape, Side};
 use merit_engine::book::AuctionBook;
 use merit_engine::calendar::Day;
 use merit_engine::clearing::{Clearing, Progress};
 use merit_engine::outcome::Outcome;
+use merit_engine::presets;
 
 /// Clearing price in paise and volume in hundredths of a MW of curves in one area.
 fn cross(curves: &[Option<Curve>]) -> (i64, i64) {
@@ -81,7 +81,7 @@ fn the_peaks_clear_at_the_cap_for_every_seed() {
 
 #[test]
 fn every_curve_keeps_the_market_s_ticks_and_form() {
-    let rules = &presets::india(Day::MIN)[0];
+    let rules = &presets::indian(Day::MIN)[0];
     let (limits, lots_per_tenth) = (rules.limits, rules.order_quantity_step);
     let fewest = (0..12).map(|seed| (seed, MEMBERS_MIN));
     for (seed, members) in fewest.chain([(3, 60)]) {
@@ -135,7 +135,7 @@ fn shares_add_up_to_the_total() {
 
 /// A whole day of a market in one auction, cleared by the engine over the lines of the preset.
 fn engine_clears(crowd: &Crowd, bids: &Bids) -> Outcome {
-    let rules = &presets::india(Day::MIN)[0];
+    let rules = &presets::indian(Day::MIN)[0];
     let lines = rules.lines.iter().map(|it| Line {
         id: it.id.as_str().into(),
         from: it.from,
@@ -173,7 +173,7 @@ fn engine_clears(crowd: &Crowd, bids: &Bids) -> Outcome {
 fn the_engine_s_prices_balance_the_crowd_and_areas_rarely_part() {
     let crowd = Crowd::new(7, 60);
     let codes: Vec<String> =
-        presets::india(Day::MIN)[0].areas.iter().map(|it| it.code.as_str().to_owned()).collect();
+        presets::indian(Day::MIN)[0].areas.iter().map(|it| it.code.as_str().to_owned()).collect();
     assert_eq!(codes, AREAS, "bids name areas by their place in the rules");
     let (mut together, mut blocks) = (0, 0);
     for bids in [&crowd.day_ahead, &crowd.real_time] {

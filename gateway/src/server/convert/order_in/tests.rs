@@ -3,11 +3,11 @@
 use super::{Directory, Reader};
 use crate::server::clock::parse_day;
 use crate::server::convert::{Paths, Scale, order_out};
-use crate::server::presets;
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
-use merit_engine::command::{Action, OrderBody};
+use merit_engine::command::{Action, OrderBody, Parent};
 use merit_engine::event::AuctionInfo;
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId};
+use merit_engine::presets;
 use merit_proto::v1;
 use merit_replay::storage::faulty::Random;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ struct Known(Arc<AuctionInfo>);
 impl Known {
     fn new(european: bool) -> Self {
         let day = parse_day("2026-11-23").unwrap();
-        let rules = if european { presets::european(day) } else { presets::india(day) };
+        let rules = if european { presets::european(day) } else { presets::indian(day) };
         let start = rules[0].zone.day_start_us(day);
         let info = AuctionInfo {
             auction: AuctionId { day, market: Market::Dam, session: 1 },
@@ -83,7 +83,7 @@ fn body(random: &mut Random) -> OrderBody {
             price: number(random, -1_000_000, 1_000_000),
             quantity: (0..count).map(|_| (period(random), number(random, -9, 9_000))).collect(),
             ratio_min: u32::try_from(random.below(2_000_000)).unwrap(),
-            parent: (random.below(2) == 0).then_some(OrderId(9)),
+            parent: (random.below(2) == 0).then(|| Parent::Named(TextId::new("parent").unwrap())),
             group: (random.below(2) == 0).then(|| TextId::new("one-of").unwrap()),
         },
         _ => {
