@@ -78,7 +78,7 @@ async fn a_day_ahead_auction_runs_from_its_opening_to_schedules_and_money() {
     let shown = auction(&gina, DAM).await;
     assert_eq!(shown.phase(), v1::AuctionPhase::Scheduled);
     assert_eq!(shown.phase_next(), v1::AuctionPhase::Open);
-    assert_eq!((shown.rows.len(), shown.areas.len(), shown.lines.len()), (96, 13, 20));
+    assert_eq!((shown.rows.len(), shown.areas.len(), shown.lines.len()), (96, 13, 17));
     let row = &shown.rows[95];
     assert_eq!((row.block, row.blocks, row.resolution_minutes), (96, 96, 15));
     assert_eq!(row.currency, "INR");
