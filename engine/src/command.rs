@@ -7,6 +7,7 @@
 use crate::auction::{Point, Shape, Side};
 use crate::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::rules::MarketRules;
+use crate::settlement::SettlementAction;
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -155,6 +156,8 @@ pub enum Action {
         /// Which revision.
         revision: u32,
     },
+    /// Clearing house: what it asks; see [`SettlementAction`].
+    Settle(SettlementAction),
 }
 
 /// A new order.

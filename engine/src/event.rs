@@ -8,6 +8,7 @@ use crate::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::outcome::{Outcome, Rejection};
 use crate::reject::Refusal;
 use crate::rules::MarketRules;
+use crate::settlement::{Cause, SettlementEvent};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -66,6 +67,8 @@ pub enum Made {
     },
     /// A revision was taken.
     Revision(u32),
+    /// Something with a number of its own: a hold, a place in a stream.
+    Number(u64),
 }
 
 /// Who may read an event.
@@ -223,6 +226,14 @@ pub enum Account {
     Fees,
     /// What rounding leaves.
     Rounding,
+    /// Taxes on fees, owed to the state.
+    Tax,
+    /// The deviation pool: what deviations cost some and earn others.
+    Deviation,
+    /// A member's blocked funds.
+    Margin(MemberId),
+    /// The clearing house's bank account; negative = money is there.
+    Bank,
 }
 
 /// What a portfolio owes or is owed for one period of an auction.
@@ -248,6 +259,8 @@ pub struct Obligation {
     pub value_minor: i64,
     /// Fee in minor units, ≥ 0, to pay.
     pub fee_minor: i64,
+    /// Tax on the fee in minor units, ≥ 0, to pay.
+    pub tax_minor: i64,
 }
 
 /// One balanced journal entry of the ledger.
@@ -256,9 +269,7 @@ pub struct LedgerEntry {
     /// Number, gapless from 1.
     pub id: u64,
     /// Cause.
-    pub auction: AuctionId,
-    /// Period index, or nothing for the whole auction.
-    pub period: Option<u16>,
+    pub cause: Cause,
     /// (account, minor units); sums to zero.
     pub postings: Vec<(Account, i64)>,
 }
@@ -437,13 +448,15 @@ pub enum EventBody {
         /// The obligations, by member, portfolio, area, period.
         obligations: Arc<Vec<Obligation>>,
     },
-    /// Settlement: ledger entries of one auction.
+    /// Settlement: ledger entries of one cause, such as an auction or a run.
     LedgerPosted {
-        /// Auction.
-        auction: AuctionId,
+        /// The auction, if one caused them.
+        auction: Option<AuctionId>,
         /// Balanced entries.
         entries: Arc<Vec<LedgerEntry>>,
     },
+    /// Settlement: deviation rules, meter batches and runs.
+    Settlement(SettlementEvent),
 }
 
 /// One row of a schedule.

@@ -35,4 +35,5 @@ pub mod outcome;
 pub mod presets;
 pub mod reject;
 pub mod rules;
+pub mod settlement;
 pub mod verify;

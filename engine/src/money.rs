@@ -81,12 +81,23 @@ impl Money {
 impl Fraction {
     /// This fraction of `whole`, rounded half away from zero.
     fn of(self, whole: i128) -> i64 {
-        let exact = whole * self.numerator;
-        let half = self.denominator / 2 * exact.signum();
-        // An odd denominator has no exact half, so the truncated half rounds the same.
-        let rounded = (exact + half) / self.denominator;
+        let rounded = round_div(whole * self.numerator, self.denominator);
         i64::try_from(rounded).expect("`Money::new` bounds every posting")
     }
+}
+
+/// Tax in minor units on a fee.
+#[must_use]
+pub fn tax_minor(fee_minor: i64, millionths: u32) -> i64 {
+    let tax = round_div(i128::from(fee_minor) * i128::from(millionths), 1_000_000);
+    i64::try_from(tax).expect("rules tax fees with less than their own amount")
+}
+
+/// `exact / denominator` for a positive denominator, rounded half away from zero.
+#[must_use]
+pub fn round_div(exact: i128, denominator: i128) -> i128 {
+    // An odd denominator has no exact half, so the truncated half rounds the same.
+    (exact + denominator / 2 * exact.signum()) / denominator
 }
 
 fn ten(decimals: u8) -> i128 {

@@ -130,6 +130,30 @@ rejects! {
     LinesIncomplete = 221, never, "every line must stand exactly once with a value per period";
     /// A capacity is negative or too large.
     CapacityOutOfRange = 222, never, "the capacity is negative or too large";
+    /// No auction of the delivery day is published, or the day is forgotten.
+    UnknownDay = 300, never, "no auction of this delivery day is published, or it is long past";
+    /// The run comes too early.
+    DayNotOver = 301, retry, "auctions of this day have not ended, or it is not all delivered";
+    /// A run of this status cannot follow the last one.
+    RunOutOfOrder = 302, never, "provisional runs come before the final one, resettlements after it";
+    /// A reason is missing or too long, or the effective day does not exist.
+    ReasonMissing = 303, never, "a reason is missing or too long, or the day does not exist";
+    /// Rows of a meter batch are wrong.
+    MeterRowsInvalid = 310, never, "every portfolio and area must stand once, sorted, with a value per block";
+    /// A metered energy is too large, or the control total is another.
+    EnergyOutOfRange = 311, never, "a metered energy is too large, or the control total is not the sum";
+    /// Deviation rules contradict themselves.
+    DeviationInvalid = 312, never, "the deviation rules contradict themselves or a bound";
+    /// A table needs the frequency.
+    FrequencyMissing = 313, never, "the deviation tables need the frequency of every block";
+    /// An amount is zero or too large.
+    AmountOutOfRange = 320, never, "an amount is zero, or too large to be booked";
+    /// The member's balance does not cover it.
+    BalanceShort = 321, retry, "the member's balance does not cover it";
+    /// No such hold.
+    UnknownHold = 322, never, "no such hold stands";
+    /// Something was acknowledged that was never sent.
+    NeverSent = 330, never, "nothing with this number was ever sent in this epoch";
 }
 
 /// A refusal: the reason and where in the request the fault lies.

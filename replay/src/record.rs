@@ -11,6 +11,7 @@
 //!   journals unreadable.)
 
 mod bytes;
+mod settle;
 mod version1;
 
 use crate::frame::Stamp;
@@ -96,6 +97,8 @@ kinds! {
     SubmitCapacity = 48, "submit-capacity";
     /// A schedule was acknowledged.
     AcknowledgeSchedule = 49, "acknowledge-schedule";
+    /// The clearing house asked something.
+    Settle = 64, "settle";
 }
 
 impl Kind {
@@ -118,6 +121,7 @@ impl Kind {
                 Action::CancelAll { .. } => Self::CancelAll,
                 Action::SubmitCapacity(_) => Self::SubmitCapacity,
                 Action::AcknowledgeSchedule { .. } => Self::AcknowledgeSchedule,
+                Action::Settle(_) => Self::Settle,
             },
         }
     }
@@ -170,6 +174,7 @@ fn put_action(action: &Action, out: &mut Vec<u8>) {
         Action::CancelAll { auction, portfolio } => (*auction, *portfolio).put(out),
         Action::SubmitCapacity(capacity) => capacity.put(out),
         Action::AcknowledgeSchedule { auction, revision } => (*auction, *revision).put(out),
+        Action::Settle(action) => action.put(out),
     }
 }
 
@@ -213,7 +218,8 @@ fn take_body(kind: Kind, from: &mut Take<'_>) -> Result<Body, Malformed> {
         | Kind::Cancel
         | Kind::CancelAll
         | Kind::SubmitCapacity
-        | Kind::AcknowledgeSchedule => {
+        | Kind::AcknowledgeSchedule
+        | Kind::Settle => {
             let (actor, request_id) = Codec::take(from)?;
             let action = take_action(kind, from)?;
             Ok(Body::Request(Box::new(Request { actor, request_id, action })))
@@ -250,6 +256,7 @@ fn take_action(kind: Kind, from: &mut Take<'_>) -> Result<Action, Malformed> {
         Kind::AcknowledgeSchedule => {
             Action::AcknowledgeSchedule { auction: Codec::take(from)?, revision: Codec::take(from)? }
         }
+        Kind::Settle => Action::Settle(Codec::take(from)?),
         Kind::EpochStarted | Kind::Tick | Kind::ClearQuantum => {
             return Err(Malformed::Tag("request", u8::MAX));
         }

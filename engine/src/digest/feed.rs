@@ -12,6 +12,7 @@ use crate::rules::{
     AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
     Timetable,
 };
+use crate::settlement::{Basis, HoldEnd, RunStatus, Scheme, SettlementAction};
 
 macro_rules! feed_newtype {
     ($($ty:ident),*) => { $(impl Feed for $ty {
@@ -38,6 +39,9 @@ feed_plain! {
         Scheduled = 0, Open = 1, ClearingUnconstrained = 2, AwaitingCapacity = 3, Clearing = 4,
         Published = 5, Halted = 6, Cancelled = 7,
     }
+    RunStatus { Provisional = 0, Final = 1, Resettled = 2 }
+    Basis { Reference = 0, Normal = 1 }
+    HoldEnd { Posted = 0, Released = 1 }
     Rejection {
         OutOfTheMoney = 0, ParadoxicallyRejected = 1, ParentRejected = 2, GroupTaken = 3,
         LossOfFamily = 4, WorkLimit = 5,
@@ -119,6 +123,10 @@ impl Feed for Account {
             Self::Congestion => hasher.word(1),
             Self::Fees => hasher.word(2),
             Self::Rounding => hasher.word(3),
+            Self::Tax => hasher.word(4),
+            Self::Deviation => hasher.word(5),
+            Self::Margin(member) => (6_u64, *member).feed(hasher),
+            Self::Bank => hasher.word(7),
         }
     }
 }
@@ -157,6 +165,7 @@ impl Feed for Made {
             Self::Order { order, version } => (4_u64, *order, *version).feed(hasher),
             Self::Cancelled { orders } => (5_u64, *orders).feed(hasher),
             Self::Revision(it) => (6_u64, *it).feed(hasher),
+            Self::Number(it) => (7_u64, *it).feed(hasher),
         }
     }
 }
@@ -252,6 +261,51 @@ impl Feed for Action {
                 capacity.feed(hasher);
             }
             Self::AcknowledgeSchedule { auction, revision } => (10_u64, *auction, *revision).feed(hasher),
+            Self::Settle(action) => {
+                hasher.word(20);
+                action.feed(hasher);
+            }
+        }
+    }
+}
+
+impl Feed for Scheme {
+    fn feed(&self, hasher: &mut Hasher) {
+        match self {
+            Self::Bands(categories) => {
+                hasher.word(0);
+                categories.feed(hasher);
+            }
+            Self::TwoPrice => hasher.word(1),
+        }
+    }
+}
+
+impl Feed for SettlementAction {
+    fn feed(&self, hasher: &mut Hasher) {
+        match self {
+            Self::SetDeviation(rules) => {
+                hasher.word(0);
+                rules.feed(hasher);
+            }
+            Self::Meter(batch) => {
+                hasher.word(1);
+                batch.feed(hasher);
+            }
+            Self::Run(request) => {
+                hasher.word(2);
+                request.feed(hasher);
+            }
+            Self::Pay(payment) => {
+                hasher.word(3);
+                payment.feed(hasher);
+            }
+            Self::Hold(hold) => {
+                hasher.word(4);
+                hold.feed(hasher);
+            }
+            Self::EndHold { hold, end } => (5_u64, *hold, *end).feed(hasher),
+            Self::Acknowledge { stream_seq, epoch } => (6_u64, *stream_seq, *epoch).feed(hasher),
         }
     }
 }

@@ -98,6 +98,7 @@ impl State {
             Action::AcknowledgeSchedule { auction, revision } => {
                 self.check_acknowledgement(*auction, *revision, faults);
             }
+            Action::Settle(action) => self.check_settlement(action, time_us, faults),
             Action::Submit(_) | Action::Amend { .. } | Action::Cancel { .. } | Action::CancelAll { .. } => {
                 if let Some((user, member)) = self.trader(*actor) {
                     self.check_trade(user, member, action, time_us, faults);
@@ -187,7 +188,8 @@ impl State {
             | Action::RegisterPortfolio { .. }
             | Action::RegisterUser { .. }
             | Action::SubmitCapacity(_)
-            | Action::AcknowledgeSchedule { .. } => {}
+            | Action::AcknowledgeSchedule { .. }
+            | Action::Settle(_) => {}
         }
     }
 
@@ -287,6 +289,7 @@ impl State {
                 Made::Revision(capacity.revision)
             }
             Action::AcknowledgeSchedule { auction, revision } => self.acknowledge(*auction, *revision, out),
+            Action::Settle(action) => self.settle(action, out),
             Action::Submit(order) => self.submit(user_id(*actor), request_id, order, out),
             Action::Amend { order, version: _, body } => self.amend(user_id(*actor), *order, body, out),
             Action::Cancel { order } => {

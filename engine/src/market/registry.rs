@@ -145,6 +145,7 @@ impl Registry {
                 role == Some(Role::Trader)
             }
             Action::SubmitCapacity(_) | Action::AcknowledgeSchedule { .. } => role == Some(Role::Dispatch),
+            Action::Settle(_) => role == Some(Role::Settlement),
         }
     }
 

@@ -5,7 +5,7 @@ use super::publication::Publication;
 use super::registry::Registry;
 use super::requests::{RequestLog, utc_day};
 use super::session::{Advance, Auction};
-use super::settlement::{self, Ledger, Settled};
+use super::settlement::{self, Booked, Days, Ledger, Settled};
 use super::streams::Out;
 use super::timetable::{Step, Timer, Timetable};
 use crate::command::OrderBody;
@@ -26,13 +26,15 @@ pub(super) struct State {
     pub(super) orders: OrderIndex,
     pub(super) requests: RequestLog,
     pub(super) ledger: Ledger,
+    /// Delivery days in settlement.
+    pub(super) days: Days,
     /// Auctions with a run, the most urgent first.
     running: BTreeSet<Urgency>,
     /// UTC day of the last command.
     day: i64,
 }
 
-feed_struct! { State { registry, timetable, auctions, orders, requests, ledger, running, day } }
+feed_struct! { State { registry, timetable, auctions, orders, requests, ledger, days, running, day } }
 
 /// A real-time session goes before a day-ahead auction, then the earlier gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +140,7 @@ impl State {
     fn retire(&mut self, timer: Timer) {
         let oldest = timer.day.plus(-limits::AUCTION_RETENTION_DAYS);
         self.auctions.retain(|id, it| id.market != timer.market || id.day >= oldest || !it.ended());
+        self.days.retire(oldest);
         let auctions = &self.auctions;
         self.orders.forget_while(|auction| !auctions.contains_key(&auction));
     }
@@ -197,10 +200,11 @@ impl State {
         let info = Arc::clone(&auction.info);
         let sealed = auction.book.as_ref().expect("an auction that clears has its book");
         let (result, ended, positions) = publication.finish(&info, auction.capacities());
-        let (obligations, entries, congestion_minor) =
-            self.ledger.post(&info, sealed.money(), &positions, &result.outcome.prices);
+        let posted = self.ledger.post(&info, sealed.money(), &positions, &result.outcome.prices);
+        let congestion_minor = posted.sums.congestion;
         let rows = Arc::new(settlement::schedule(info.periods, &positions));
         let digest = result.digest;
+        let (prices, bought) = (result.outcome.prices.clone(), result.bought.clone());
         let result = PublishedResult { congestion_minor, ..result };
         out.say(Stream::Market, EventBody::ResultPublished(Arc::new(result)));
         for (member, order, fills) in ended {
@@ -209,10 +213,10 @@ impl State {
         let (revision, schedule) = (1, Arc::clone(&rows));
         let body = EventBody::SchedulePublished { info: Arc::clone(&info), revision, rows: schedule };
         out.say(Stream::Dispatch, body);
-        let obligations = Arc::new(obligations);
-        out.say(Stream::Settlement, EventBody::ObligationsPosted { info, obligations });
-        let entries = Arc::new(entries);
-        out.say(Stream::Settlement, EventBody::LedgerPosted { auction: id, entries });
+        let (obligations, entries) = (Arc::new(posted.obligations), Arc::new(posted.entries));
+        self.days.say(EventBody::ObligationsPosted { info: Arc::clone(&info), obligations }, out);
+        self.days.say(EventBody::LedgerPosted { auction: Some(id), entries }, out);
+        self.days.book(Booked { info, rows: Arc::clone(&rows), prices, bought, sums: posted.sums, digest });
         auction.close_book(Some(Settled { rows, digest }));
         auction.enter(Phase::Published, out);
     }

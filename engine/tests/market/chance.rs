@@ -2,8 +2,15 @@
 
 use crate::driver::{DAY, points, text};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
+use merit_engine::calendar::Day;
 use merit_engine::command::{Action, Actor, Capacity, NewOrder, OrderBody, Parent, Role};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
+
+use merit_engine::settlement::{
+    Band, BandTable, Basis, Category, DeviationRules, Hold, HoldEnd, MeterBatch, MeterRow, Payment, Placing,
+    Rate, RunRequest, RunStatus, Scheme, SettlementAction,
+};
+use std::sync::Arc;
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub(crate) struct Chance(pub(crate) u64);
@@ -162,6 +169,7 @@ impl Chance {
                 }
                 Action::SubmitCapacity(Capacity { auction, revision: u32::from(self.small(9)), lines })
             }
+            91..=92 if self.one_in(2) => self.settlement(all),
             91..=92 => {
                 Action::AcknowledgeSchedule { auction: self.auction(all), revision: u32::from(self.small(3)) }
             }
@@ -169,6 +177,7 @@ impl Chance {
                 member: MemberId(u32::from(self.small(5))),
                 suspended: self.one_in(8),
             },
+            95 if self.one_in(2) => self.settlement(all),
             95 => Action::RegisterMember { code: self.id(), name: "Late Ltd".to_owned() },
             96 => Action::RegisterPortfolio {
                 member: MemberId(u32::from(self.small(5))),
@@ -187,9 +196,93 @@ impl Chance {
                 rules.effective_from = DAY.plus(i32::try_from(self.below(9)).unwrap());
                 rules.fees.buy_minor_per_mwh = self.number(0, 5);
                 rules.fees.sell_minor_per_mwh = self.number(0, 5);
+                rules.fees.tax_millionths = u32::try_from(self.below(400_000)).unwrap();
                 rules.price_max = self.number(90, 100);
                 Action::SetRules(Box::new(rules))
             }
+        }
+    }
+
+    /// Something that the clearing house asks, good or bad.
+    fn settlement(&mut self, all: &[AuctionId]) -> Action {
+        let days: Vec<Day> = all.iter().map(|it| it.day).collect();
+        let day = if days.is_empty() { DAY } else { self.pick(&days) };
+        Action::Settle(match self.below(10) {
+            0 => SettlementAction::SetDeviation(self.deviation_rules(day)),
+            1..=3 => SettlementAction::Meter(Arc::new(self.batch(day))),
+            4..=6 => SettlementAction::Run(RunRequest {
+                day,
+                status: self.pick(&[RunStatus::Provisional, RunStatus::Final, RunStatus::Resettled]),
+                reason: if self.one_in(9) { String::new() } else { "a meter was read again".to_owned() },
+                effective: day,
+            }),
+            7 => SettlementAction::Pay(Payment {
+                member: MemberId(u32::from(self.small(5))),
+                minor: self.number(-1_000, 1_000_000),
+                value_day: day,
+                reference: self.id(),
+            }),
+            8 => SettlementAction::Hold(Hold {
+                member: MemberId(u32::from(self.small(5))),
+                minor: self.number(0, 100_000),
+                reason: "margin".to_owned(),
+            }),
+            _ => match self.below(2) {
+                0 => SettlementAction::EndHold {
+                    hold: self.below(9),
+                    end: self.pick(&[HoldEnd::Posted, HoldEnd::Released]),
+                },
+                _ => SettlementAction::Acknowledge {
+                    stream_seq: self.below(60),
+                    epoch: u32::from(self.small(3)),
+                },
+            },
+        })
+    }
+
+    fn deviation_rules(&mut self, effective_from: Day) -> DeviationRules {
+        let rate = |it: &mut Self| Rate {
+            basis: it.pick(&[Basis::Reference, Basis::Normal]),
+            millionths: u32::try_from(it.below(2_000_000)).unwrap(),
+        };
+        let band =
+            |it: &mut Self, until_millionths| Band { until_millionths, over: rate(it), under: rate(it) };
+        let table = |it: &mut Self, below_mhz| BandTable {
+            below_mhz,
+            bands: vec![band(it, 100_000), band(it, 150_000), band(it, u32::MAX)],
+        };
+        let mut tables = vec![table(self, u32::MAX)];
+        if self.one_in(2) {
+            tables.insert(0, table(self, 49_900));
+        }
+        let scheme = if self.one_in(3) {
+            Scheme::TwoPrice
+        } else {
+            Scheme::Bands(vec![Category { name: text("general"), tables }])
+        };
+        let placings = vec![Placing { portfolio: self.portfolio(), category: 0, capacity_watts: 5_000_000 }];
+        DeviationRules { effective_from, scheme, placings }
+    }
+
+    fn batch(&mut self, day: Day) -> MeterBatch {
+        let mut rows = Vec::new();
+        for portfolio in 0..4 {
+            let area = text(self.pick(&["A", "B", "C"]));
+            let net_wh: Vec<i64> = (0..96).map(|_| self.number(-9_000_000, 9_000_000)).collect();
+            let estimated = if self.one_in(3) { vec![3, 90] } else { Vec::new() };
+            rows.push(MeterRow { portfolio: PortfolioId(portfolio), area, net_wh, estimated });
+        }
+        let total: i128 = rows.iter().flat_map(|it| &it.net_wh).copied().map(i128::from).sum();
+        let total = i64::try_from(total).unwrap_or(0);
+        MeterBatch {
+            day,
+            revision: u32::from(self.small(12)),
+            content: [7; 32],
+            readings: 384,
+            estimated: 0,
+            total_wh: if self.one_in(20) { total.wrapping_add(1) } else { total },
+            frequency_mhz: if self.one_in(4) { Vec::new() } else { (0..96).map(|it| 49_850 + it).collect() },
+            rows,
         }
     }
 }

@@ -307,6 +307,7 @@ fn said(body: &EventBody) -> String {
             format!("refused {request_id} {:?} at {:?}", refusal.reject, refusal.place)
         }
         EventBody::Alarm(it) => format!("alarm {it:?}"),
+        EventBody::Settlement(it) => format!("settlement {it:?}"),
         other @ (EventBody::RulesSet(_)
         | EventBody::MemberRegistered { .. }
         | EventBody::MemberSuspended { .. }

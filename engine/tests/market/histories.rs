@@ -151,6 +151,7 @@ fn fitting(action: &Action, driver: &Driver, model: &Model) -> Actor {
         | Action::SetMemberSuspended { .. }
         | Action::RegisterPortfolio { .. }
         | Action::RegisterUser { .. } => of_role(Role::Operator),
+        Action::Settle(_) => of_role(Role::Settlement),
     };
     let number = found.unwrap_or(0);
     Actor::User(merit_engine::ids::UserId(u32::try_from(number).unwrap()))
@@ -193,12 +194,17 @@ fn check_accepted(request: &Request, made: Made, model: &Model, driver: &Driver,
 #[test]
 fn laws_hold_over_random_histories() {
     let (mut published, mut trades, mut congested, mut halted) = (0, 0, 0, 0);
+    let (mut runs, mut reversals, mut holds) = (0, 0, 0);
     for seed in 0..16 {
         println!("seed {seed}");
         let (driver, model) = live(seed, 2_000, 0);
         let balances: std::collections::BTreeMap<_, _> = driver.engine.trial_balance().collect();
         assert_eq!(balances, model.balances());
         assert_eq!(balances.values().sum::<i128>(), 0);
+        model.money.check_booked();
+        runs += model.money.runs;
+        reversals += model.money.reversals;
+        holds += model.money.holds;
         for (stream, head) in driver.engine.stream_heads() {
             let last = driver.events.iter().rev().find(|it| it.stream == stream).unwrap();
             assert_eq!(last.stream_seq, head);
@@ -210,6 +216,8 @@ fn laws_hold_over_random_histories() {
     }
     println!("{published} results, {trades} trades, {congested} kept out by congestion, {halted} halted");
     assert!(published > 1_000 && trades > 2_000 && congested > 100, "the histories must trade");
+    println!("{runs} settlement runs, {reversals} reversals, {holds} holds");
+    assert!(runs > 20 && holds > 5, "the histories must settle");
     assert_eq!(halted, 0, "the verifier refuses no honest result");
 }
 

@@ -9,5 +9,7 @@ mod fairness;
 mod histories;
 mod lifecycle;
 mod model;
+mod money;
 mod permissions;
 mod precedence;
+mod settling;

@@ -1,11 +1,13 @@
 //! A slow and obvious book-keeper beside the engine: it knows only what the engine said and what the
 //! rules are, adds everything up anew, and compares.
 
+use crate::money::Money;
 use merit_engine::auction::{Shape, Side};
 use merit_engine::command::OrderBody;
 use merit_engine::event::{Account, Event, EventBody, Phase, PublishedResult, Reason, ScheduleRow, Stream};
 use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId};
 use merit_engine::rules::MarketRules;
+use merit_engine::settlement::Cause;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ struct Tally {
     ledger: bool,
     value_minor: i64,
     fee_minor: i64,
+    tax_minor: i64,
 }
 
 /// Everything that was said.
@@ -46,6 +49,7 @@ pub(crate) struct Model {
     balances: BTreeMap<Account, i128>,
     obligations: u64,
     entries: u64,
+    pub(crate) money: Money,
     pub(crate) published: u32,
     pub(crate) halted: u32,
     pub(crate) trades: u64,
@@ -137,6 +141,7 @@ impl Model {
                 self.hear_obligations(info.auction, obligations);
             }
             EventBody::LedgerPosted { auction, entries } => self.hear_ledger(*auction, entries),
+            EventBody::Settlement(event) => self.money.hear(event),
             EventBody::RulesSet(_)
             | EventBody::MemberRegistered { .. }
             | EventBody::MemberSuspended { .. }
@@ -168,7 +173,9 @@ impl Model {
             | EventBody::CapacityAccepted(_)
             | EventBody::SchedulePublished { .. }
             | EventBody::ScheduleAcknowledged { .. } => return assert_eq!(event.stream, Stream::Dispatch),
-            EventBody::ObligationsPosted { .. } | EventBody::LedgerPosted { .. } => {
+            EventBody::ObligationsPosted { .. }
+            | EventBody::LedgerPosted { .. }
+            | EventBody::Settlement(_) => {
                 return assert_eq!(event.stream, Stream::Settlement);
             }
             EventBody::OrderAccepted { order, .. }
@@ -278,8 +285,12 @@ impl Model {
             check_rounded(it.value_minor, value * per_hour(rules, true), hour_unit(rules, true));
             let fee = rules.fees.product(it.bought, it.sold);
             check_rounded(it.fee_minor, fee * per_hour(rules, false), hour_unit(rules, false));
+            let tax = i128::from(it.fee_minor) * i128::from(rules.fees.tax_millionths);
+            check_rounded(it.tax_minor, tax, 1_000_000);
             tally.value_minor += it.value_minor;
             tally.fee_minor += it.fee_minor;
+            tally.tax_minor += it.tax_minor;
+            self.money.owe(auction.day, it);
             let key = (it.portfolio, it.area, it.period);
             assert!(owed.insert(key, (it.bought, it.sold)).is_none(), "one obligation for one position");
         }
@@ -288,12 +299,21 @@ impl Model {
         assert_eq!(owed, traded, "every trade is owed once");
     }
 
-    fn hear_ledger(&mut self, auction: AuctionId, entries: &[merit_engine::event::LedgerEntry]) {
+    fn hear_ledger(&mut self, auction: Option<AuctionId>, entries: &[merit_engine::event::LedgerEntry]) {
+        let Some(auction) = auction else {
+            for entry in entries {
+                self.entries += 1;
+                assert_eq!(entry.id, self.entries);
+                self.money.book(entry, &mut self.balances);
+            }
+            return;
+        };
         let tally = self.auctions.get_mut(&auction).unwrap();
         tally.ledger = true;
-        let (mut members, mut congestion, mut fees, mut rounding) = (0, 0, 0, 0);
+        let (mut members, mut congestion, mut fees, mut rounding, mut tax) = (0, 0, 0, 0, 0);
         for entry in entries {
             self.entries += 1;
+            assert!(matches!(entry.cause, Cause::Period { auction: of, .. } if of == auction));
             assert_eq!(entry.id, self.entries);
             assert_eq!(entry.postings.iter().map(|it| it.1).sum::<i64>(), 0, "every entry balances");
             for (account, minor) in &entry.postings {
@@ -303,13 +323,21 @@ impl Model {
                     Account::Congestion => congestion += minor,
                     Account::Fees => fees += minor,
                     Account::Rounding => rounding += minor,
+                    Account::Tax => tax += minor,
+                    Account::Deviation | Account::Margin(_) | Account::Bank => {
+                        panic!("no auction posts to {account:?}")
+                    }
                 }
             }
         }
         let result = tally.result.as_ref().unwrap();
         assert_eq!(congestion, result.congestion_minor);
         assert_eq!(fees, tally.fee_minor);
-        assert_eq!(members, tally.value_minor - tally.fee_minor);
+        assert_eq!(tax, tally.tax_minor);
+        assert_eq!(members, tally.value_minor - tally.fee_minor - tally.tax_minor);
+        let day = self.money.days.entry(auction.day).or_default();
+        day.rounding += rounding;
+        day.congestion += congestion;
         // Buyers paid − sellers received = congestion revenue + rounding, fees apart.
         assert_eq!(-tally.value_minor, congestion + rounding);
         let parts = i64::try_from(tally.traded.len()).unwrap() + i64::from(result.info.periods);

@@ -190,11 +190,76 @@ fn market_action() -> impl Strategy<Value = Action> {
     ]
 }
 
+fn settlement_action() -> impl Strategy<Value = Action> {
+    use merit_engine::settlement::{
+        Band, BandTable, Basis, Category, DeviationRules, Hold, HoldEnd, MeterBatch, MeterRow, Payment,
+        Placing, Rate, RunRequest, RunStatus, Scheme, SettlementAction,
+    };
+    let rate = || any::<u32>().prop_map(|millionths| Rate { basis: Basis::Normal, millionths });
+    let band = (any::<u32>(), rate(), rate()).prop_map(|(until_millionths, over, under)| Band {
+        until_millionths,
+        over,
+        under,
+    });
+    let table = (any::<u32>(), vec(band, 0..3)).prop_map(|(below_mhz, bands)| BandTable { below_mhz, bands });
+    let category = (text(), vec(table, 0..3)).prop_map(|(name, tables)| Category { name, tables });
+    let scheme = prop_oneof![vec(category, 0..3).prop_map(Scheme::Bands), Just(Scheme::TwoPrice)];
+    let placing =
+        (any::<u32>(), any::<u16>(), any::<i64>()).prop_map(|(portfolio, category, capacity_watts)| {
+            Placing { portfolio: PortfolioId(portfolio), category, capacity_watts }
+        });
+    let row = (any::<u32>(), text(), vec(any::<i64>(), 0..4), vec(any::<u16>(), 0..3)).prop_map(
+        |(portfolio, area, net_wh, estimated)| MeterRow {
+            portfolio: PortfolioId(portfolio),
+            area,
+            net_wh,
+            estimated,
+        },
+    );
+    let numbers = (any::<i32>(), any::<u32>(), any::<[u8; 32]>(), any::<[u64; 2]>(), any::<i64>());
+    let batch =
+        (numbers, vec(any::<u32>(), 0..4), vec(row, 0..3)).prop_map(|(numbers, frequency_mhz, rows)| {
+            let (day, revision, content, [readings, estimated], total_wh) = numbers;
+            let day = Day(day);
+            MeterBatch { day, revision, content, readings, estimated, total_wh, frequency_mhz, rows }
+        });
+    let status =
+        prop_oneof![Just(RunStatus::Provisional), Just(RunStatus::Final), Just(RunStatus::Resettled)];
+    let run =
+        (any::<i32>(), status, any::<String>(), any::<i32>()).prop_map(|(day, status, reason, effective)| {
+            RunRequest { day: Day(day), status, reason, effective: Day(effective) }
+        });
+    let pay =
+        (any::<u32>(), any::<i64>(), any::<i32>(), text()).prop_map(|(member, minor, day, reference)| {
+            Payment { member: MemberId(member), minor, value_day: Day(day), reference }
+        });
+    let hold = (any::<u32>(), any::<i64>(), any::<String>()).prop_map(|(member, minor, reason)| Hold {
+        member: MemberId(member),
+        minor,
+        reason,
+    });
+    let end = prop_oneof![Just(HoldEnd::Posted), Just(HoldEnd::Released)];
+    let rules = (any::<i32>(), scheme, vec(placing, 0..3))
+        .prop_map(|(day, scheme, placings)| DeviationRules { effective_from: Day(day), scheme, placings });
+    prop_oneof![
+        rules.prop_map(SettlementAction::SetDeviation),
+        batch.prop_map(|it| SettlementAction::Meter(std::sync::Arc::new(it))),
+        run.prop_map(SettlementAction::Run),
+        pay.prop_map(SettlementAction::Pay),
+        hold.prop_map(SettlementAction::Hold),
+        (any::<u64>(), end).prop_map(|(hold, end)| SettlementAction::EndHold { hold, end }),
+        (any::<u64>(), any::<u32>())
+            .prop_map(|(stream_seq, epoch)| SettlementAction::Acknowledge { stream_seq, epoch }),
+    ]
+    .prop_map(Action::Settle)
+}
+
 fn body() -> impl Strategy<Value = Body> {
     let actor = prop_oneof![Just(Actor::System), any::<u32>().prop_map(|it| Actor::User(UserId(it)))];
-    let request = (actor, text(), prop_oneof![operator_action(), market_action()]).prop_map(
-        |(actor, request_id, action)| Body::Request(Box::new(Request { actor, request_id, action })),
-    );
+    let request = (actor, text(), prop_oneof![operator_action(), market_action(), settlement_action()])
+        .prop_map(|(actor, request_id, action)| {
+            Body::Request(Box::new(Request { actor, request_id, action }))
+        });
     prop_oneof![
         1 => any::<String>().prop_map(|node| Body::EpochStarted { node }),
         1 => Just(Body::Tick),
@@ -239,7 +304,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_make_the_reader_panic(
-        kind in 0..64u16,
+        kind in 0..72u16,
         version in 1..=PAYLOAD_VERSION,
         mut payload in vec(any::<u8>(), 0..200),
     ) {

@@ -214,7 +214,10 @@ fn the_golden_journal_of_version_2_reads_as_the_commands_it_was_written_from() {
     let mut kinds: Vec<_> = batches(NOW).iter().flatten().map(Kind::of).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, Kind::ALL, "the newest fixture has one of each kind");
+    // What the clearing house asks came after the fixture was written; its spelling is held by the
+    // property tests of `record`.
+    let older: Vec<_> = Kind::ALL.iter().copied().filter(|it| *it != Kind::Settle).collect();
+    assert_eq!(kinds, older, "the newest fixture has one of each kind");
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! Money: what each portfolio owes for a result, and a ledger that always sums to zero.
+//!
+//! Every obligation is rounded once, and so is the congestion revenue of each period. What rounding
+//! leaves goes to an account of its own, so every entry balances by itself and, over any set of
+//! entries, buyers paid − sellers received = congestion revenue + rounding, fees and taxes apart.
+
+mod days;
+mod deviation;
+mod holds;
+mod ledger;
+mod requests;
+
+use crate::event::ScheduleRow;
+use crate::ids::{MemberId, PortfolioId};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+pub(super) use days::{Booked, Days};
+pub(super) use ledger::Ledger;
+
+/// What an ended auction leaves behind.
+pub(super) struct Settled {
+    pub(super) rows: Arc<Vec<ScheduleRow>>,
+    pub(super) digest: u128,
+}
+
+/// What one portfolio trades in an area and period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    pub(super) member: MemberId,
+    pub(super) portfolio: PortfolioId,
+    pub(super) area: u16,
+    pub(super) period: u16,
+    pub(super) bought: i64,
+    pub(super) sold: i64,
+}
+
+/// Positions by member, portfolio, area and period, one for each.
+pub(super) fn merge(mut all: Vec<Position>) -> Vec<Position> {
+    all.sort_unstable();
+    all.dedup_by(|next, kept| {
+        let key = |it: &Position| (it.member, it.portfolio, it.area, it.period);
+        let same = key(next) == key(kept);
+        if same {
+            kept.bought += next.bought;
+            kept.sold += next.sold;
+        }
+        same
+    });
+    all
+}
+
+/// Net injection per portfolio and area.
+pub(super) fn schedule(periods: u16, positions: &[Position]) -> Vec<ScheduleRow> {
+    let mut rows: Vec<ScheduleRow> = Vec::new();
+    for it in positions {
+        let (portfolio, area) = (it.portfolio, it.area);
+        if rows.last().is_none_or(|row| (row.portfolio, row.area) != (portfolio, area)) {
+            rows.push(ScheduleRow { portfolio, area, net: vec![0; usize::from(periods)] });
+        }
+        let row = rows.last_mut().expect("pushed above");
+        row.net[usize::from(it.period)] = it.sold - it.bought;
+    }
+    rows.sort_unstable_by_key(|row| (row.portfolio, row.area));
+    rows
+}
