@@ -2,4 +2,7 @@
 
 pub mod cli;
 pub mod files;
+pub mod meters;
+pub mod push;
 pub mod server;
+pub mod settle;

@@ -81,6 +81,16 @@ writes! {
     dispatch::acknowledge_schedule(AcknowledgeScheduleRequest) -> AcknowledgeScheduleResponse;
     /// Says up to which number obligations are durable at the clearing house.
     settlement::acknowledge_obligations(AcknowledgeObligationsRequest) -> AcknowledgeObligationsResponse;
+    /// Runs the settlement of a delivery day.
+    settlement::run_settlement(RunSettlementRequest) -> RunSettlementResponse;
+    /// Sets how deviations are charged from a delivery day on.
+    settlement::set_deviation_rules(SetDeviationRulesRequest) -> SetDeviationRulesResponse;
+    /// Books a payment.
+    settlement::record_payment(RecordPaymentRequest) -> RecordPaymentResponse;
+    /// Blocks funds of a member.
+    settlement::place_hold(PlaceHoldRequest) -> PlaceHoldResponse;
+    /// Posts or releases what is blocked.
+    settlement::end_hold(EndHoldRequest) -> EndHoldResponse;
     /// Sets the rules of one market from a delivery day on.
     operator::set_market_rules(SetMarketRulesRequest) -> SetMarketRulesResponse;
     /// Registers a member.

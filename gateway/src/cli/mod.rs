@@ -38,6 +38,8 @@ verbs! {
     serve: Serve,
     verify: Verify,
     journal: Journal,
+    report: Report,
+    settle: Settle,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok · 1 error · 2 wrong use, or an input file that cannot be read or \

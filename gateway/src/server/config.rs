@@ -43,6 +43,41 @@ pub struct Config {
     pub log_json: bool,
     /// What is entered at the first start.
     pub bootstrap: Bootstrap,
+    /// Where obligations are carried.
+    pub push: Push,
+}
+
+/// Where obligations are carried.
+#[derive(Clone, Default)]
+pub struct Push {
+    /// Whether the embedded ledger is kept.
+    pub embedded: bool,
+    /// Connection string of PostgreSQL.
+    pub postgres: Option<String>,
+    /// A webhook.
+    pub webhook: Option<WebhookConfig>,
+}
+
+/// Says which targets there are, and no password.
+impl fmt::Debug for Push {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Push")
+            .field("embedded", &self.embedded)
+            .field("postgres", &self.postgres.is_some())
+            .field("webhook", &self.webhook)
+            .finish()
+    }
+}
+
+/// A webhook.
+#[derive(Clone, Debug)]
+pub struct WebhookConfig {
+    /// `http://` or `https://`.
+    pub url: String,
+    /// File with the shared secret; its bytes without white space at the ends.
+    pub secret: PathBuf,
+    /// PEM file with the receiver's authorities, for https.
+    pub authority: Option<PathBuf>,
 }
 
 /// Bounds on what clients can use up.
@@ -183,6 +218,7 @@ impl Config {
             log_filter: draft.text("log.filter"),
             log_json: draft.choice("log.format", &["text", "json"]) == 1,
             bootstrap: draft.bootstrap(),
+            push: draft.push(),
         };
         if config.plaintext && !config.listen.ip().is_loopback() {
             draft.fault("listen.plaintext", "plaintext is for loopback addresses only");

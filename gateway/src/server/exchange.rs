@@ -115,6 +115,7 @@ fn order_named(action: &Action) -> Option<OrderId> {
         | Action::RegisterPortfolio { .. }
         | Action::RegisterUser { .. }
         | Action::SubmitCapacity(_)
-        | Action::AcknowledgeSchedule { .. } => None,
+        | Action::AcknowledgeSchedule { .. }
+        | Action::Settle(_) => None,
     }
 }

@@ -139,7 +139,8 @@ fn cost(action: &Action) -> u32 {
         | Action::SetMemberSuspended { .. }
         | Action::RegisterPortfolio { .. }
         | Action::RegisterUser { .. }
-        | Action::AcknowledgeSchedule { .. } => 0,
+        | Action::AcknowledgeSchedule { .. }
+        | Action::Settle(_) => 0,
     };
     u32::try_from(points / POINTS_PER_PLACE).unwrap_or(u32::MAX).saturating_add(1)
 }

@@ -34,6 +34,8 @@ pub struct Node {
     pub door: OnceLock<Door>,
     /// Turns true when the node begins to stop.
     pub stopping: watch::Receiver<bool>,
+    /// Where meter readings lie.
+    pub archive: crate::meters::archive::Archive,
     /// Open streams by user.
     pub streams: Mutex<BTreeMap<UserId, u32>>,
 }

@@ -8,9 +8,12 @@ use super::exchange::Exchange;
 use super::inbox::Inbox;
 use super::layer::Scope;
 use super::node::Node;
-use super::read_model::Keeper;
+use super::read_model::{Keeper, ReadModel};
 use super::services::{Dispatch, MarketData, Member, NOT_IMPLEMENTED, Operator, Replication, Settlement};
 use super::tls::{self, TlsError};
+use crate::push;
+use crate::push::embedded::Ledger;
+use merit_engine::event::Stream;
 use merit_proto::reflection;
 use merit_proto::v1::dispatch_service_server::DispatchServiceServer;
 use merit_proto::v1::market_data_service_server::MarketDataServiceServer;
@@ -70,6 +73,8 @@ pub enum ServeError {
     Door(DoorError),
     /// What the exchange should start with was refused.
     Bootstrap(Vec<String>),
+    /// Obligations cannot be carried to a target.
+    Push(String),
     /// The transport failed.
     Transport(String),
 }
@@ -82,7 +87,7 @@ impl fmt::Display for ServeError {
             Self::Tls(error) => error.fmt(f),
             Self::Door(error) => error.fmt(f),
             Self::Bootstrap(faults) => f.write_str(&faults.join("\n")),
-            Self::Transport(error) => f.write_str(error),
+            Self::Push(error) | Self::Transport(error) => f.write_str(error),
         }
     }
 }
@@ -111,6 +116,8 @@ pub struct Running {
     watcher: JoinHandle<()>,
     runner: Runner<Exchange>,
     keeper: Keeper,
+    pushing: push::Pushing,
+    ledger: Option<Arc<Ledger>>,
 }
 
 /// Serves until `shutdown` is done, and stops in order.
@@ -156,6 +163,7 @@ impl Running {
             limits: config.limits,
             door: OnceLock::new(),
             stopping: stopped,
+            archive: crate::meters::archive::Archive::in_data(&config.data),
             streams: std::sync::Mutex::default(),
         });
         node.fresh().await;
@@ -163,6 +171,14 @@ impl Running {
             end(&node, opened.runner, opened.keeper).await?;
             return Err(ServeError::Bootstrap(faults));
         }
+        let (targets, ledger) = match targets(&node, config).await {
+            Ok(made) => made,
+            Err(error) => {
+                end(&node, opened.runner, opened.keeper).await?;
+                return Err(error);
+            }
+        };
+        let pushing = push::start(&node.model, targets, &node.stopping);
         let address = listener.local_addr().map_err(|error| ServeError::Door(DoorError::Io(error)))?;
         let (door, incoming) =
             Door::open(listener, security, door_limits(&config.limits)).map_err(ServeError::Door)?;
@@ -178,7 +194,19 @@ impl Running {
         let watcher = tokio::spawn(watch_core(Arc::clone(&node), health.clone()));
         tracing::info!(%address, node = config.node_name, "serving");
         let (runner, keeper) = (opened.runner, opened.keeper);
-        Ok(Self { node, address, stopping, shutdown, served, health, watcher, runner, keeper })
+        Ok(Self {
+            node,
+            address,
+            stopping,
+            shutdown,
+            served,
+            health,
+            watcher,
+            runner,
+            keeper,
+            pushing,
+            ledger,
+        })
     }
 
     /// Where it listens.
@@ -191,6 +219,12 @@ impl Running {
     #[must_use]
     pub fn node(&self) -> &Arc<Node> {
         &self.node
+    }
+
+    /// The embedded ledger, if one is kept.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&Arc<Ledger>> {
+        self.ledger.as_ref()
     }
 
     /// Moves a manual clock and has the core look at it; returns whether it was a manual one.
@@ -224,9 +258,60 @@ impl Running {
                 Ok(())
             }
         };
+        self.pushing.join().await;
         end(&self.node, self.runner, self.keeper).await?;
         transport
     }
+}
+
+type Targets = Vec<Box<dyn push::Target>>;
+
+/// The targets of the configuration.
+async fn targets(node: &Arc<Node>, config: &Config) -> Result<(Targets, Option<Arc<Ledger>>), ServeError> {
+    let mut targets: Targets = Vec::new();
+    let mut kept = None;
+    if config.push.embedded {
+        let (model, directory) = (Arc::clone(&node.model), push::embedded::directory(&config.data));
+        let opened = tokio::task::spawn_blocking(move || open_ledger(&model, &directory)).await;
+        let opened = opened.map_err(|error| ServeError::Transport(error.to_string()))?;
+        let ledger = Arc::new(opened.map_err(|error| ServeError::Push(error.to_string()))?);
+        targets.push(Box::new(push::embedded::Embedded::new(Arc::clone(&ledger))));
+        kept = Some(ledger);
+    }
+    if let Some(postgres) = &config.push.postgres {
+        targets.push(Box::new(push::postgres::Postgres::new(postgres.clone())));
+    }
+    if let Some(webhook) = &config.push.webhook {
+        let wrong = |error: &dyn fmt::Display| ServeError::Push(format!("push.webhook: {error}"));
+        let secret = std::fs::read(&webhook.secret).map_err(|error| wrong(&error))?;
+        let tls = webhook.authority.as_deref().map(tls::client_config).transpose();
+        let tls = tls.map_err(ServeError::Tls)?;
+        let now_s = || Clock::Wall.now_us() / 1_000_000;
+        let made = push::webhook::Webhook::new(&webhook.url, secret.trim_ascii(), tls, now_s);
+        targets.push(Box::new(made.map_err(|error| wrong(&error))?));
+    }
+    Ok((targets, kept))
+}
+
+/// Opens the embedded ledger, comparing it with the journal's messages.
+fn open_ledger(model: &ReadModel, directory: &Path) -> Result<Ledger, push::PushError> {
+    Ledger::open(directory, |seq| {
+        let mut chain = [0; 32];
+        let mut next = 1;
+        while next <= seq {
+            let (events, _) = model.events(Stream::Settlement, next, 256).ok()?;
+            if events.is_empty() {
+                return None;
+            }
+            for bytes in events {
+                if next <= seq {
+                    chain = push::embedded::chained(chain, push::sha256(&bytes));
+                }
+                next += 1;
+            }
+        }
+        Some(chain)
+    })
 }
 
 /// Stops the core after what it has taken, then the read model.
@@ -247,7 +332,7 @@ async fn end(node: &Arc<Node>, runner: Runner<Exchange>, keeper: Keeper) -> Resu
 
 struct Opened {
     inbox: Inbox,
-    model: Arc<super::read_model::ReadModel>,
+    model: Arc<ReadModel>,
     clock: Clock,
     runner: Runner<Exchange>,
     keeper: Keeper,

@@ -94,6 +94,26 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(list)
 }
 
+/// The configuration of a client that trusts the authorities in a PEM file and shows no certificate.
+///
+/// # Errors
+///
+/// What is wrong with the file.
+pub fn client_config(authorities: &Path) -> Result<Arc<rustls::ClientConfig>, TlsError> {
+    let unusable =
+        |error: rustls::Error| TlsError::Unusable { path: authorities.into(), reason: error.to_string() };
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(authorities)? {
+        roots.add(authority).map_err(unusable)?;
+    }
+    let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
 /// Reads the files and makes the configuration of a server that speaks HTTP/2 only.
 ///
 /// # Errors

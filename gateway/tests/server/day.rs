@@ -60,7 +60,7 @@ async fn enter_orders(exchange: &Exchange) {
     }
 }
 
-async fn send_capacities(exchange: &Exchange, watts: i64) -> v1::RequestAnswer {
+pub(crate) async fn send_capacities(exchange: &Exchange, watts: i64) -> v1::RequestAnswer {
     let nldc = exchange.user("nldc");
     let request = v1::SubmitTransferCapacityRequest {
         request_id: "cap-1".into(),
@@ -180,17 +180,17 @@ async fn check_money(exchange: &Exchange) {
     let request = v1::GetTrialBalanceRequest { delivery_day: None };
     let balance = house.settlement().get_trial_balance(request).await.unwrap().into_inner();
     assert_eq!(balance.sum, "0");
-    // 60 MW for 24 h at 2,500, and 20 Rs/MWh of fees.
+    // 60 MW for 24 h at 2,500, 20 Rs/MWh of fees, and 18 % of tax on them.
     let of = |member: &str| {
         let own = balance.accounts.iter().find(|it| it.account.as_ref().unwrap().member() == member);
         own.unwrap().balance.clone()
     };
-    assert_eq!(of("GEN"), "3571200");
-    assert_eq!(of("DISCOM"), "-3628800");
+    assert_eq!(of("GEN"), "3566016");
+    assert_eq!(of("DISCOM"), "-3633984");
     let request = v1::GetStatementRequest { delivery_day: "2026-11-23".into(), member: None, run: None };
     let statement = exchange.user("dora").settlement().get_statement(request).await.unwrap().into_inner();
-    assert_eq!((statement.member.as_str(), statement.lines.len()), ("DISCOM", 2));
-    assert_eq!(statement.net_micros, Some(-3_628_800_000_000));
+    assert_eq!((statement.member.as_str(), statement.lines.len()), ("DISCOM", 3));
+    assert_eq!(statement.net_micros, Some(-3_633_984_000_000));
     assert_eq!(statement.lines[0].bought_watt_hours, 1_440_000_000);
 }
 

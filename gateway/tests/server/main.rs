@@ -2,11 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "clippy lets only #[test] functions unwrap, not their helpers")]
 
 mod bounds;
+mod chaos;
 mod common;
 mod day;
+mod hook;
 mod kill;
 mod model;
+mod money;
 mod order_entry;
+mod postgres;
 mod process;
 mod rights;
 mod sealed;

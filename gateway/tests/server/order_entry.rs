@@ -299,8 +299,8 @@ async fn a_child_may_stand_in_the_same_batch_as_its_parent() {
         let block = orders::block(v1::Side::Sell, 3_000_000_000, &[(1, 1_000_000)]);
         let child = v1::Block { parent_client_order_id: Some(parent.into()), ..block.clone() };
         vec![
-            orders::submit("eldest", orders::block_order(DAM, "GENCO-1", "N2", block)),
-            orders::submit("youngest", orders::block_order(DAM, "GENCO-1", "N2", child)),
+            orders::submit("eldest", orders::block_order(DAM, "GEN-1", "N2", block)),
+            orders::submit("youngest", orders::block_order(DAM, "GEN-1", "N2", child)),
         ]
     };
     let answers = gina.batch(family("eldest")).await.unwrap();

@@ -87,7 +87,11 @@ impl Ear {
                 match it.event? {
                     Event::Obligations(it) => Some(News::Obligations(it)),
                     Event::Ledger(it) => Some(News::Ledger(it)),
-                    Event::Heartbeat(_) | Event::GoingAway(_) => None,
+                    Event::Heartbeat(_)
+                    | Event::GoingAway(_)
+                    | Event::Run(_)
+                    | Event::Metered(_)
+                    | Event::DeviationRules(_) => None,
                 }
             },
         ));

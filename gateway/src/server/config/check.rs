@@ -1,6 +1,6 @@
 //! Gathers the sources of the configuration and checks every value.
 
-use super::{Bootstrap, ClockConfig, FIELDS, Fault, Limits, Preset, Sources};
+use super::{Bootstrap, ClockConfig, FIELDS, Fault, Limits, Preset, Push, Sources, WebhookConfig};
 use crate::server::tls::TlsFiles;
 use crate::server::{certificate, clock};
 use std::collections::BTreeMap;
@@ -289,6 +289,33 @@ impl Draft {
             self.fault("bootstrap.registry", "there is no such file");
         }
         Bootstrap { rules, effective_from, operator, registry }
+    }
+
+    pub(super) fn push(&mut self) -> Push {
+        let postgres = self.text("push.postgres");
+        if postgres.parse::<tokio_postgres::Config>().is_err() {
+            self.fault("push.postgres", "must be a connection string of PostgreSQL, or empty");
+        }
+        let url = self.text("push.webhook_url");
+        let authority = self.path("push.webhook_ca");
+        let secret = self.path("push.webhook_secret");
+        let secure = url.starts_with("https://");
+        if !(url.is_empty() || secure || url.starts_with("http://")) {
+            self.fault("push.webhook_url", "must begin with http:// or https://, or be empty");
+        }
+        if !url.is_empty() && !secret.as_ref().is_some_and(|it| it.is_file()) {
+            self.fault("push.webhook_secret", "a webhook needs a file with its secret");
+        }
+        if secure && !authority.as_ref().is_some_and(|it| it.is_file()) {
+            self.fault("push.webhook_ca", "https needs a file with the receiver's authorities");
+        }
+        let webhook =
+            secret.filter(|_| !url.is_empty()).map(|secret| WebhookConfig { url, secret, authority });
+        Push {
+            embedded: self.flag("push.embedded"),
+            postgres: (!postgres.is_empty()).then_some(postgres),
+            webhook,
+        }
     }
 }
 

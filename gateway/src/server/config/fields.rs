@@ -113,4 +113,23 @@ pub const FIELDS: &[Field] = &[
         "\"\"",
         "TOML file with members, portfolios and users that a sandbox starts with; empty for none.",
     ),
+    field(
+        "push.embedded",
+        "true",
+        "Keep the embedded ledger in the data directory; it can be deleted at any time.",
+    ),
+    field(
+        "push.postgres",
+        "\"\"",
+        "PostgreSQL that obligations and ledger entries are carried to, e.g. \"host=/run/postgresql\n\
+         user=merit dbname=clearing\"; better given as MERIT_PUSH_POSTGRES if it has a password. Its schema\n\
+         `merit` is made and brought up to date. Empty for none.",
+    ),
+    field(
+        "push.webhook_url",
+        "\"\"",
+        "http:// or https:// address that obligations are posted to as signed JSON; empty for none.",
+    ),
+    field("push.webhook_secret", "\"\"", "File with the secret that the requests are signed with."),
+    field("push.webhook_ca", "\"\"", "PEM file with the receiver's authorities, for https."),
 ];

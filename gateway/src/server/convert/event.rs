@@ -1,7 +1,7 @@
 //! Events as messages of their streams, encoded once and sent as often as somebody reads them.
 
 use super::units::{role_out, timestamp};
-use super::{auction, dispatch, operator, rules, settlement};
+use super::{auction, dispatch, operator, rules, runs, settlement};
 use merit_engine::command::{Action, OrderBody};
 use merit_engine::event::{Event, Stream};
 use merit_proto::v1;
@@ -64,7 +64,8 @@ pub fn fields_of(action: &Action) -> (&'static str, &'static str) {
         | Action::RegisterPortfolio { .. }
         | Action::RegisterUser { .. }
         | Action::SubmitCapacity(_)
-        | Action::AcknowledgeSchedule { .. } => ("", ""),
+        | Action::AcknowledgeSchedule { .. }
+        | Action::Settle(_) => ("", ""),
     }
 }
 
@@ -95,6 +96,7 @@ pub(crate) use auction::auction as auction_out;
 pub(crate) use dispatch::{capacities, corridor_request, schedule};
 pub(crate) use operator::alarm;
 pub(crate) use rules::rules_out;
+pub(crate) use runs::{deviation_rules, meter_batch, run};
 pub(crate) use settlement::{ledger, obligations};
 
 /// An entry of a user.

@@ -206,7 +206,12 @@ fn accepted(made: Made, cancelled: Option<u64>) -> v1::Accepted {
         Made::Cancelled { orders } => {
             v1::Accepted { order_id: cancelled, version: None, cancelled: Some(orders) }
         }
-        Made::Done | Made::Member(_) | Made::Portfolio(_) | Made::User(_) | Made::Revision(_) => {
+        Made::Done
+        | Made::Member(_)
+        | Made::Portfolio(_)
+        | Made::User(_)
+        | Made::Revision(_)
+        | Made::Number(_) => {
             v1::Accepted { order_id: cancelled, version: None, cancelled: cancelled.map(|_| 1) }
         }
     }

@@ -2,8 +2,11 @@
 
 use super::units::{Scale, currency, market_out, time_row};
 use merit_engine::event::{Account, AuctionInfo, LedgerEntry, Obligation};
-use merit_engine::ids::{MemberId, PortfolioId};
+use merit_engine::ids::{AuctionId, MemberId, PortfolioId};
+use merit_engine::rules::MarketRules;
+use merit_engine::settlement::{Cause, HoldEnd, SettlementRun};
 use merit_proto::v1;
+use prost::Message as _;
 use std::collections::BTreeMap;
 
 /// Codes of members and portfolios.
@@ -32,13 +35,25 @@ pub fn obligations(info: &AuctionInfo, list: &[Obligation], names: &impl Names) 
         price_micros_per_mwh: scale.price(it.price),
         value_micros: scale.money(it.value_minor),
         fee_micros: scale.money(it.fee_minor),
+        tax_micros: scale.money(it.tax_minor),
     };
-    v1::ObligationBatch {
-        auction_id: info.auction.to_string(),
-        revision: 1,
-        obligations: list.iter().map(obligation).collect(),
-        digest: None,
+    let obligations: Vec<v1::Obligation> = list.iter().map(obligation).collect();
+    let digest = Some(digest(&obligations));
+    v1::ObligationBatch { auction_id: info.auction.to_string(), revision: 1, obligations, digest }
+}
+
+/// SHA-256 over the messages of some obligations, each after its length (4 bytes, little endian).
+#[must_use]
+pub fn digest(obligations: &[v1::Obligation]) -> Vec<u8> {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let mut bytes = Vec::new();
+    for it in obligations {
+        bytes.clear();
+        it.encode(&mut bytes).expect("a vector takes every message");
+        context.update(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        context.update(&bytes);
     }
+    context.finish().as_ref().to_vec()
 }
 
 /// An account of the ledger.
@@ -49,29 +64,106 @@ pub fn account(account: Account, names: &impl Names) -> v1::Account {
         Account::Congestion => (v1::AccountKind::Congestion, None),
         Account::Fees => (v1::AccountKind::Fees, None),
         Account::Rounding => (v1::AccountKind::Rounding, None),
+        Account::Tax => (v1::AccountKind::Tax, None),
+        Account::Deviation => (v1::AccountKind::Deviation, None),
+        Account::Margin(member) => (v1::AccountKind::Margin, Some(names.member(member))),
+        Account::Bank => (v1::AccountKind::Bank, None),
     };
     v1::Account { kind: kind.into(), member }
 }
 
-/// Ledger entries of an auction.
+/// Ledger entries of one cause. `info` finds auctions, `rules` are those of any market: all share one
+/// currency.
 #[must_use]
-pub fn ledger(info: &AuctionInfo, entries: &[LedgerEntry], names: &impl Names) -> v1::LedgerBatch {
-    let scale = Scale::of(&info.rules);
-    let entry = |it: &LedgerEntry| v1::LedgerEntry {
-        entry_id: it.id,
-        auction_id: it.auction.to_string(),
-        row: it.period.map(|period| time_row(info, period, 1, v1::PublicationStatus::Final)),
-        currency: currency(&info.rules),
-        postings: it
-            .postings
-            .iter()
-            .map(|(of, minor)| v1::Posting {
-                account: Some(account(*of, names)),
-                amount_micros: scale.money(*minor),
-            })
-            .collect(),
+pub fn ledger<'a>(
+    auction: Option<AuctionId>,
+    entries: &[LedgerEntry],
+    rules: &MarketRules,
+    info: impl Fn(AuctionId) -> Option<&'a AuctionInfo>,
+    names: &impl Names,
+) -> v1::LedgerBatch {
+    let scale = Scale::of(rules);
+    let entry = |it: &LedgerEntry| {
+        let posting = |(of, minor): &(Account, i64)| v1::Posting {
+            account: Some(account(*of, names)),
+            amount_micros: scale.money(*minor),
+        };
+        let postings = it.postings.iter().map(posting).collect();
+        let bare =
+            v1::LedgerEntry { entry_id: it.id, currency: currency(rules), postings, ..Default::default() };
+        with_cause(bare, &it.cause, &info)
     };
-    v1::LedgerBatch { auction_id: info.auction.to_string(), entries: entries.iter().map(entry).collect() }
+    let auction_id = auction.map_or_else(String::new, |it| it.to_string());
+    v1::LedgerBatch { auction_id, entries: entries.iter().map(entry).collect() }
+}
+
+fn with_cause<'a>(
+    mut entry: v1::LedgerEntry,
+    cause: &Cause,
+    info: impl Fn(AuctionId) -> Option<&'a AuctionInfo>,
+) -> v1::LedgerEntry {
+    let kind = match cause {
+        Cause::Period { auction, period } => {
+            entry.auction_id = auction.to_string();
+            entry.row = info(*auction).map(|it| time_row(it, *period, 1, v1::PublicationStatus::Final));
+            entry.delivery_day = Some(auction.day.to_string());
+            v1::EntryCause::Period
+        }
+        Cause::Deviation { day, run } => {
+            (entry.delivery_day, entry.run) = (Some(day.to_string()), Some(*run));
+            v1::EntryCause::Deviation
+        }
+        Cause::Reversal { of, day, run, reason, effective } => {
+            (entry.delivery_day, entry.run) = (Some(day.to_string()), Some(*run));
+            (entry.reverses, entry.reason) = (Some(*of), Some(reason.clone()));
+            entry.effective_day = Some(effective.to_string());
+            v1::EntryCause::Reversal
+        }
+        Cause::Payment { reference, value_day } => {
+            entry.reference = Some(reference.to_string());
+            entry.effective_day = Some(value_day.to_string());
+            v1::EntryCause::Payment
+        }
+        Cause::Hold { hold } => {
+            entry.hold_id = Some(*hold);
+            v1::EntryCause::Hold
+        }
+        Cause::HoldEnded { hold, end } => {
+            entry.hold_id = Some(*hold);
+            match end {
+                HoldEnd::Posted => v1::EntryCause::HoldPosted,
+                HoldEnd::Released => v1::EntryCause::HoldReleased,
+            }
+        }
+    };
+    entry.cause = kind.into();
+    entry
+}
+
+/// The deviation lines of every member's statement that a run adds, by portfolio.
+#[must_use]
+pub fn deviation_lines(
+    run: &SettlementRun,
+    rules: &MarketRules,
+    names: &impl Names,
+) -> BTreeMap<MemberId, Vec<v1::StatementLine>> {
+    let mut sums: BTreeMap<(MemberId, PortfolioId), i64> = BTreeMap::new();
+    for it in run.deviations.iter() {
+        *sums.entry((it.member, it.portfolio)).or_default() += it.minor;
+    }
+    let mut lines: BTreeMap<MemberId, Vec<v1::StatementLine>> = BTreeMap::new();
+    for ((member, portfolio), minor) in sums {
+        lines.entry(member).or_default().push(v1::StatementLine {
+            market: v1::Market::Unspecified.into(),
+            auction_id: None,
+            kind: v1::AmountKind::Deviation.into(),
+            portfolio: names.portfolio(portfolio),
+            bought_watt_hours: 0,
+            sold_watt_hours: 0,
+            amount_micros: Scale::of(rules).money(minor),
+        });
+    }
+    lines
 }
 
 /// The lines of every member's statement that an auction adds.
@@ -82,13 +174,14 @@ pub fn statement_lines(
     names: &impl Names,
 ) -> BTreeMap<MemberId, Vec<v1::StatementLine>> {
     let scale = Scale::of(&info.rules);
-    let mut sums: BTreeMap<(MemberId, PortfolioId), [i128; 4]> = BTreeMap::new();
+    let mut sums: BTreeMap<(MemberId, PortfolioId), [i128; 5]> = BTreeMap::new();
     for it in list {
         let sum = sums.entry((it.member, it.portfolio)).or_default();
         sum[0] += i128::from(it.bought);
         sum[1] += i128::from(it.sold);
         sum[2] += i128::from(it.value_minor);
         sum[3] -= i128::from(it.fee_minor);
+        sum[4] -= i128::from(it.tax_minor);
     }
     let watt_hours = |lots: i128| {
         let watts = lots * i128::from(scale.lot) * i128::from(info.rules.period_minutes) / 60;
@@ -96,7 +189,7 @@ pub fn statement_lines(
     };
     let money = |minor: i128| scale.money(i64::try_from(minor).unwrap_or(i64::MAX));
     let mut lines: BTreeMap<MemberId, Vec<v1::StatementLine>> = BTreeMap::new();
-    for ((member, portfolio), [bought, sold, value, fee]) in sums {
+    for ((member, portfolio), [bought, sold, value, fee, tax]) in sums {
         let line = |kind: v1::AmountKind, amount: i128| v1::StatementLine {
             market: market_out(info.auction.market).into(),
             auction_id: Some(info.auction.to_string()),
@@ -110,6 +203,9 @@ pub fn statement_lines(
         entry.push(line(v1::AmountKind::Energy, value));
         if fee != 0 {
             entry.push(line(v1::AmountKind::Fee, fee));
+        }
+        if tax != 0 {
+            entry.push(line(v1::AmountKind::Tax, tax));
         }
     }
     lines

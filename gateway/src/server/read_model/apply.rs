@@ -117,9 +117,9 @@ impl Applying<'_> {
             | EventBody::CapacityAccepted(_)
             | EventBody::SchedulePublished { .. }
             | EventBody::ScheduleAcknowledged { .. } => Wire::Dispatch(self.dispatch(event)?),
-            EventBody::ObligationsPosted { .. } | EventBody::LedgerPosted { .. } => {
-                Wire::Settlement(self.settlement(event)?)
-            }
+            EventBody::ObligationsPosted { .. }
+            | EventBody::LedgerPosted { .. }
+            | EventBody::Settlement(_) => Wire::Settlement(self.settlement(event)?),
         })
     }
 
@@ -371,16 +371,53 @@ impl Applying<'_> {
             }
             return Ok(SettlementEvent::Obligations(event::obligations(info, obligations, registry)));
         }
+        if let EventBody::Settlement(event) = &event.body {
+            return self.settled(event);
+        }
         if let EventBody::LedgerPosted { auction, entries } = &event.body {
             for (account, minor) in entries.iter().flat_map(|it| &it.postings) {
                 *self.state.balances.entry(*account).or_default() += i128::from(*minor);
             }
-            return Ok(match self.state.auctions.get(auction) {
-                Some(entry) => SettlementEvent::Ledger(event::ledger(&entry.info, entries, registry)),
-                None => SettlementEvent::Ledger(v1::LedgerBatch::default()),
-            });
+            let rules = self.rules()?;
+            let auctions = &self.state.auctions;
+            let info = |auction| auctions.get(&auction).map(|it| &*it.info);
+            return Ok(SettlementEvent::Ledger(event::ledger(*auction, entries, &rules, info, registry)));
         }
         Err(Doubt("an event on a stream that is not its own".into()))
+    }
+
+    /// Rules of any market: all share one currency.
+    fn rules(&self) -> Result<std::sync::Arc<merit_engine::rules::MarketRules>, Doubt> {
+        let any = self.state.rules.values().next();
+        any.cloned().ok_or_else(|| Doubt("money before any rules".into()))
+    }
+
+    fn settled(
+        &mut self,
+        event: &merit_engine::settlement::SettlementEvent,
+    ) -> Result<SettlementEvent, Doubt> {
+        use merit_engine::settlement::SettlementEvent as Said;
+        let registry = &self.state.registry;
+        Ok(match event {
+            Said::DeviationSet(rules) => {
+                SettlementEvent::DeviationRules(event::deviation_rules(rules, registry))
+            }
+            Said::Metered(batch) => {
+                self.state.metered.insert(batch.day, batch.content);
+                SettlementEvent::Metered(event::meter_batch(batch))
+            }
+            Said::Run(run) => {
+                let day = run.request.day;
+                let rules = self.rules()?;
+                for (member, lines) in settlement::deviation_lines(run, &rules, registry) {
+                    let part = v1::GetStatementResponse { lines, ..v1::GetStatementResponse::default() };
+                    self.batch.put(keys::run_statement(member, day, run.run), part.encode_to_vec());
+                }
+                let shown = event::run(run, &rules, registry);
+                self.state.runs.entry(day).or_default().push((run.run, run.request.status));
+                SettlementEvent::Run(shown)
+            }
+        })
     }
 }
 

@@ -64,6 +64,12 @@ pub fn statements(member: MemberId, day: Day) -> Vec<u8> {
     [b"s".as_slice(), &member.0.to_be_bytes(), &day.0.to_be_bytes()].concat()
 }
 
+/// What a run adds to a member's statement.
+#[must_use]
+pub fn run_statement(member: MemberId, day: Day, run: u32) -> Vec<u8> {
+    [b"d".as_slice(), &member.0.to_be_bytes(), &day.0.to_be_bytes(), &run.to_be_bytes()].concat()
+}
+
 fn auction_key(auction: AuctionId) -> [u8; 7] {
     let [a, b, c, d] = auction.day.0.to_be_bytes();
     let market = match auction.market {

@@ -68,6 +68,10 @@ pub struct State {
     pub heads: BTreeMap<Stream, u64>,
     /// Balances, minor units.
     pub balances: BTreeMap<Account, i128>,
+    /// Settlement runs of each delivery day: (number, status), oldest first.
+    pub runs: BTreeMap<Day, Vec<(u32, merit_engine::settlement::RunStatus)>>,
+    /// Digest of the last meter batch of each delivery day.
+    pub metered: BTreeMap<Day, [u8; 32]>,
     /// The last alarms, oldest first: (journaled time, µs; what).
     pub alarms: Vec<(i64, v1::Alarm)>,
     /// Last command applied.

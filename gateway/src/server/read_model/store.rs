@@ -34,6 +34,14 @@ impl Content {
         self.sum = self.sum.wrapping_add(hasher.finish());
         self.records += 1;
     }
+
+    /// Takes one record away again.
+    pub fn remove(&mut self, key: &[u8], value: &[u8]) {
+        let mut one = Self::default();
+        one.add(key, value);
+        self.sum = self.sum.wrapping_sub(one.sum);
+        self.records -= 1;
+    }
 }
 
 /// Records to be written together.

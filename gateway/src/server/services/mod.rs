@@ -4,6 +4,7 @@ mod dispatch;
 mod entry;
 mod market;
 mod member;
+mod meters;
 mod operator;
 mod orders;
 mod replication;
@@ -18,12 +19,11 @@ pub use replication::Replication;
 pub use settlement::Settlement;
 
 /// Methods of the contract whose inside this release does not have.
-pub const NOT_IMPLEMENTED: [&str; 5] = [
+pub const NOT_IMPLEMENTED: [&str; 4] = [
     "merit.v1.OperatorService/ApproveAct",
     "merit.v1.OperatorService/ProposeAct",
     "merit.v1.ReplicationService/FollowJournal",
     "merit.v1.ReplicationService/ReadSnapshot",
-    "merit.v1.SettlementService/AcknowledgeObligations",
 ];
 
 /// Most rows of one page.

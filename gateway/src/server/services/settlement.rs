@@ -1,15 +1,18 @@
 //! The clearing house's door, and members' statements.
 
-use crate::server::convert::units::{auction_id, currency, day, decimal};
-use crate::server::convert::{settlement, timestamp};
-use crate::server::node::{Node, doubt};
+use super::requests;
+use crate::server::convert::units::{currency, day, decimal};
+use crate::server::convert::{Faults, runs, settlement, timestamp};
+use crate::server::node::{Caller, Node, doubt};
 use crate::server::read_model::keys;
 use crate::server::status;
 use crate::server::streams::{self, All, Streamed};
 use merit_engine::calendar::Day;
-use merit_engine::command::Role;
-use merit_engine::event::Stream as Log;
+use merit_engine::command::{Action, Role};
+use merit_engine::event::{Made, Stream as Log};
 use merit_engine::ids::{Market, MemberId};
+use merit_engine::reject::Reject;
+use merit_engine::settlement::{RunStatus, SettlementAction};
 use merit_proto::v1;
 use merit_proto::v1::settlement_service_server::SettlementService;
 use std::collections::BTreeMap;
@@ -48,8 +51,104 @@ impl SettlementService for Settlement {
         &self,
         request: Request<v1::AcknowledgeObligationsRequest>,
     ) -> Result<Response<v1::AcknowledgeObligationsResponse>, Status> {
-        self.node.caller_as(&request, &[Role::Settlement], "the clearing house")?;
-        Err(status::not_implemented("acknowledging obligations comes with the settlement push"))
+        let caller = self.clearing_house(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let epoch = u32::try_from(asked.epoch).ok();
+        if epoch.is_none() {
+            faults.reject(Reject::NeverSent, "epoch");
+        }
+        let action = epoch.map(|epoch| {
+            let stream_seq = asked.up_to_seq;
+            Action::Settle(SettlementAction::Acknowledge { stream_seq, epoch })
+        });
+        let (answer, made) = self.execute(&caller, &asked.request_id, action, faults).await?;
+        let acknowledged_seq = match made {
+            Some(Made::Number(number)) => number,
+            Some(_) | None => 0,
+        };
+        Ok(Response::new(v1::AcknowledgeObligationsResponse { acknowledged_seq, refused: answer.refused }))
+    }
+
+    async fn run_settlement(
+        &self,
+        request: Request<v1::RunSettlementRequest>,
+    ) -> Result<Response<v1::RunSettlementResponse>, Status> {
+        let caller = self.clearing_house(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let action = runs::run_in(&asked, &mut faults);
+        let (answer, _) = self.execute(&caller, &asked.request_id, action, faults).await?;
+        Ok(Response::new(v1::RunSettlementResponse { answer: Some(answer) }))
+    }
+
+    async fn set_deviation_rules(
+        &self,
+        request: Request<v1::SetDeviationRulesRequest>,
+    ) -> Result<Response<v1::SetDeviationRulesResponse>, Status> {
+        let caller = self.clearing_house(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let action = self
+            .node
+            .model
+            .read(|state, _| runs::deviation_in(asked.rules.as_ref(), &mut faults, &state.registry));
+        let (answer, _) = self.execute(&caller, &asked.request_id, action, faults).await?;
+        Ok(Response::new(v1::SetDeviationRulesResponse { answer: Some(answer) }))
+    }
+
+    async fn submit_meter_readings(
+        &self,
+        request: Request<tonic::Streaming<v1::SubmitMeterReadingsRequest>>,
+    ) -> Result<Response<v1::SubmitMeterReadingsResponse>, Status> {
+        let caller = self.clearing_house(&request)?;
+        super::meters::take(&self.node, &caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn record_payment(
+        &self,
+        request: Request<v1::RecordPaymentRequest>,
+    ) -> Result<Response<v1::RecordPaymentResponse>, Status> {
+        let caller = self.clearing_house(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let action = self.node.model.read(|state, _| {
+            let rules = state.rules.values().next().map(|it| &**it);
+            runs::payment_in(&asked, &mut faults, &state.registry, rules)
+        });
+        let (answer, _) = self.execute(&caller, &asked.request_id, action, faults).await?;
+        Ok(Response::new(v1::RecordPaymentResponse { answer: Some(answer) }))
+    }
+
+    async fn place_hold(
+        &self,
+        request: Request<v1::PlaceHoldRequest>,
+    ) -> Result<Response<v1::PlaceHoldResponse>, Status> {
+        let caller = self.clearing_house(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let action = self.node.model.read(|state, _| {
+            let rules = state.rules.values().next().map(|it| &**it);
+            runs::hold_in(&asked, &mut faults, &state.registry, rules)
+        });
+        let (answer, made) = self.execute(&caller, &asked.request_id, action, faults).await?;
+        let hold_id = match made {
+            Some(Made::Number(number)) => Some(number),
+            Some(_) | None => None,
+        };
+        Ok(Response::new(v1::PlaceHoldResponse { answer: Some(answer), hold_id }))
+    }
+
+    async fn end_hold(
+        &self,
+        request: Request<v1::EndHoldRequest>,
+    ) -> Result<Response<v1::EndHoldResponse>, Status> {
+        let caller = self.clearing_house(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let action = runs::hold_end_in(&asked, &mut faults);
+        let (answer, _) = self.execute(&caller, &asked.request_id, action, faults).await?;
+        Ok(Response::new(v1::EndHoldResponse { answer: Some(answer) }))
     }
 
     async fn get_statement(
@@ -69,10 +168,7 @@ impl SettlementService for Settlement {
                 found.ok_or_else(|| status::not_found("member"))?
             }
         };
-        if asked.run.is_some_and(|it| it != 1) {
-            return Err(status::not_found("settlement run"));
-        }
-        self.statement(member, day).map(Response::new)
+        self.statement(member, day, asked.run).map(Response::new)
     }
 
     async fn get_trial_balance(
@@ -98,9 +194,38 @@ impl SettlementService for Settlement {
 }
 
 impl Settlement {
-    fn statement(&self, member: MemberId, day: Day) -> Result<v1::GetStatementResponse, Status> {
-        let parts: Vec<v1::GetStatementResponse> =
+    fn clearing_house<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
+        self.node.caller_as(request, &[Role::Settlement], "the clearing house")
+    }
+
+    async fn execute(
+        &self,
+        caller: &Caller,
+        request_id: &str,
+        action: Option<Action>,
+        faults: Faults,
+    ) -> Result<(v1::RequestAnswer, Option<Made>), Status> {
+        requests::execute_made(&self.node, caller, request_id, action, faults, "request").await
+    }
+
+    /// What the auctions of a day add up to, and the deviations of a run: the one asked for, else the
+    /// newest.
+    fn statement(
+        &self,
+        member: MemberId,
+        day: Day,
+        run: Option<u32>,
+    ) -> Result<v1::GetStatementResponse, Status> {
+        let runs = self.node.model.read(|state, _| state.runs.get(&day).cloned()).unwrap_or_default();
+        // Before the first run, what the auctions have left stands as the run that is to come.
+        let coming = [(1, RunStatus::Provisional)];
+        let runs = if runs.is_empty() { &coming[..] } else { &runs };
+        let found = runs.iter().rev().find(|(number, _)| run.is_none_or(|it| it == *number));
+        let (run, run_status) = *found.ok_or_else(|| status::not_found("settlement run"))?;
+        let mut parts: Vec<v1::GetStatementResponse> =
             self.node.model.all(&keys::statements(member, day)).map_err(doubt)?;
+        let deviations = keys::run_statement(member, day, run);
+        parts.extend(self.node.model.all::<v1::GetStatementResponse>(&deviations).map_err(doubt)?);
         let lines: Vec<v1::StatementLine> = parts.into_iter().flat_map(|it| it.lines).collect();
         let known = !lines.is_empty();
         let net = lines.iter().fold(0_i64, |sum, it| sum.saturating_add(it.amount_micros));
@@ -112,8 +237,8 @@ impl Settlement {
         Ok(v1::GetStatementResponse {
             member: code,
             delivery_day: day.to_string(),
-            run: known.then_some(1),
-            status: known.then_some(v1::RunStatus::Provisional.into()),
+            run: known.then_some(run),
+            status: known.then_some(runs::status_out(run_status).into()),
             currency,
             lines,
             net_micros: known.then_some(net),
@@ -136,9 +261,8 @@ impl Settlement {
                 let Some(v1::stream_obligations_response::Event::Ledger(batch)) = message.event else {
                     continue;
                 };
-                let wanted = |day| auction_id(&batch.auction_id).is_some_and(|it| it.day <= day);
-                if until.is_none_or(wanted) {
-                    add(&mut balances, &batch);
+                for entry in batch.entries.iter().filter(|it| until.is_none_or(|day| is_until(it, day))) {
+                    add(&mut balances, entry);
                 }
             }
         }
@@ -147,20 +271,25 @@ impl Settlement {
 
 type Balances = BTreeMap<(i32, Option<String>, String), (v1::AccountBalance, i128)>;
 
-fn add(balances: &mut Balances, batch: &v1::LedgerBatch) {
-    for entry in &batch.entries {
-        for posting in &entry.postings {
-            let Some(account) = &posting.account else { continue };
-            let key = (account.kind, account.member.clone(), entry.currency.clone());
-            let (_, sum) = balances.entry(key).or_insert_with(|| {
-                let balance = v1::AccountBalance {
-                    account: Some(account.clone()),
-                    currency: entry.currency.clone(),
-                    balance: String::new(),
-                };
-                (balance, 0)
-            });
-            *sum += i128::from(posting.amount_micros);
-        }
+/// Whether an entry belongs to the time until the end of a day: by its delivery day, or by the day on
+/// which it counts. Holds have neither and always count.
+fn is_until(entry: &v1::LedgerEntry, until: Day) -> bool {
+    let of = entry.delivery_day.as_deref().or(entry.effective_day.as_deref());
+    of.and_then(day).is_none_or(|it| it <= until)
+}
+
+fn add(balances: &mut Balances, entry: &v1::LedgerEntry) {
+    for posting in &entry.postings {
+        let Some(account) = &posting.account else { continue };
+        let key = (account.kind, account.member.clone(), entry.currency.clone());
+        let (_, sum) = balances.entry(key).or_insert_with(|| {
+            let balance = v1::AccountBalance {
+                account: Some(account.clone()),
+                currency: entry.currency.clone(),
+                balance: String::new(),
+            };
+            (balance, 0)
+        });
+        *sum += i128::from(posting.amount_micros);
     }
 }
