@@ -155,7 +155,7 @@ pub(super) fn mend(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool
         }
         return true;
     }
-    if loss.losers <= 8 && exact.settles(scene, desk, welfare, loss, 400) {
+    if loss.losers <= 8 && exact.settles(scene, desk, welfare, loss, 60) {
         return true;
     }
     let mut losers: Vec<(i128, usize)> = (0..model.items.len())

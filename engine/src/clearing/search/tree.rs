@@ -284,7 +284,9 @@ impl Search {
             self.bound_prices = dual.prices;
         }
         let gap = self.bound - self.exact.best_welfare().unwrap_or(0);
-        if left > gap / 10_000 && sweep < 12 {
+        // Large auctions have something legal early.
+        let early = model.items.len() > LARGE && width == self.width_first;
+        if left > gap / 10_000 && sweep < if early { 3 } else { 12 } {
             self.stage = Stage::Climb { width, sweep: sweep + 1 };
             return;
         }
@@ -293,8 +295,7 @@ impl Search {
         }
         self.stage = match width.checked_sub(3) {
             Some(next) if next >= self.width_node => {
-                // Large auctions have something legal early.
-                if self.model.items.len() > LARGE && width == self.width_first {
+                if early {
                     self.after_mending = Climbed::Partly { width: next };
                     Stage::Round
                 } else {
