@@ -3,9 +3,15 @@
 query run on any engine that reads Parquet (DuckDB here; Spark and Trino with their own window syntax).
 
 usage: readings.py REGISTER.csv READINGS.parquet...   (pip install duckdb)
+       readings.py --check MERIT                     generates a day with gaps, silent meters and corrections,
+                                                     and compares with the program MERIT
 """
 
+import random
+import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import duckdb
 
@@ -58,13 +64,54 @@ group by portfolio, area order by portfolio, area
 """
 
 
-def main() -> None:
-    register, files = sys.argv[1], sys.argv[2:]
+def sums(register: str, files: list[str]) -> str:
     rows = duckdb.execute(QUERY, [register, files, files]).fetchall()
-    print("portfolio,area,net_mwh,blocks_estimated")
+    lines = ["portfolio,area,net_mwh,blocks_estimated"]
     for portfolio, area, net, estimated in rows:
-        sign = "-" if net < 0 else ""
-        print(f"{portfolio},{area},{sign}{abs(int(net)) // 10**6}.{abs(int(net)) % 10**6:06d},{round(estimated)}")
+        sign, size = "-" if net < 0 else "", abs(int(net))
+        lines.append(f"{portfolio},{area},{sign}{size // 10**6}.{size % 10**6:06d},{round(estimated)}")
+    return "\n".join(lines) + "\n"
+
+
+def generate(directory: Path) -> tuple[str, list[str]]:
+    """A day of 2,000 meters: 2 % of readings missing, 1 % of meters silent, 2 % of readings corrected later."""
+    chance = random.Random(5)
+    register, day = directory / "register.csv", directory / "day.csv"
+    with register.open("w") as places, day.open("w") as readings:
+        places.write("meter,portfolio,area,direction\n")
+        readings.write("meter,block_15min,watt_hours,version,quality\n")
+        for meter in range(1, 2_001):
+            portfolio = meter % 17
+            direction = "drawal" if meter // 17 % 3 else "injection"
+            places.write(f"{meter},P{portfolio},{['N1', 'W2'][portfolio % 2]},{direction}\n")
+            for block in range(1, BLOCKS + 1):
+                if meter % 97 != 5 and chance.random() >= 0.02:
+                    quality = 2 if chance.random() < 0.02 else 1
+                    readings.write(f"{meter},{block},{chance.randrange(2_000)},1,{quality}\n")
+    names = [str(directory / "first.parquet"), str(directory / "late.parquet")]
+    duckdb.execute(f"create table t as select * from read_csv('{day}')")
+    duckdb.execute(f"copy (select * from t order by meter, block_15min) to '{names[0]}' (format parquet)")
+    late = "select * replace (watt_hours + 7 as watt_hours, 2 as version, 3 as quality) from t"
+    late += " where (meter * 31 + block_15min) % 53 = 0 order by meter, block_15min"
+    duckdb.execute(f"copy ({late}) to '{names[1]}' (format parquet)")
+    return str(register), names
+
+
+def check(program: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        register, files = generate(Path(directory))
+        command = [program, "settle", "add-up", "--register", register, *files, "-o", "csv"]
+        ours = subprocess.run(command, check=True, capture_output=True, text=True)
+        if ours.stdout != sums(register, files):
+            sys.exit("merit and DuckDB add up the same readings to different sums")
+        print(ours.stderr.strip() + "; DuckDB agrees on every sum and flag")
+
+
+def main() -> None:
+    if sys.argv[1] == "--check":
+        check(sys.argv[2])
+    else:
+        print(sums(sys.argv[1], sys.argv[2:]), end="")
 
 
 if __name__ == "__main__":
