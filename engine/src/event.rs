@@ -413,6 +413,12 @@ pub enum EventBody {
         auction: AuctionId,
         /// One entry per period of the order.
         fills: Vec<PeriodFill>,
+        /// Block: accepted ratio in millionths, 0 if rejected. Nothing for other kinds, and in an
+        /// auction that ended without a result.
+        ratio: Option<u32>,
+        /// Rejected block or inactive complex order: what it would have earned, wholly accepted, at the
+        /// published prices; grid units of welfare. Nothing otherwise.
+        missed: Option<i128>,
     },
     /// Dispatch: flows and net positions that the unconstrained result wants.
     CorridorRequested {

@@ -1,6 +1,7 @@
 //! What clearing an auction decides: the result file `merit-result/1` in integers.
 
-use crate::auction::{BlockHandle, ComplexHandle};
+use crate::auction::{BlockHandle, ComplexHandle, CurveHandle};
+use crate::book::AuctionBook;
 use alloc::vec::Vec;
 
 /// What a curve order trades.
@@ -56,7 +57,8 @@ pub struct Outcome {
     pub prices: Vec<i64>,
     /// Flows in lots, `from` → `to` positive; index `period * lines + line`.
     pub flows: Vec<i64>,
-    /// Fills by curve handle; handles that are not in the book hold zeros.
+    /// Fills of curve orders; index as [`crate::book::Places`] says. Places of orders that are not in the
+    /// book any more hold zeros.
     pub curves: Vec<Fill>,
     /// (block, ratio in millionths) of every accepted block, by handle.
     pub blocks: Vec<(BlockHandle, u32)>,
@@ -73,4 +75,15 @@ pub struct Outcome {
     pub bound: i128,
     /// Deterministic units of work that the clearing took (network cuts, periods re-priced).
     pub work: u64,
+}
+
+impl Outcome {
+    /// Every curve order of the book with its fill, by handle.
+    pub fn fills<'a>(&'a self, book: &'a AuctionBook) -> impl Iterator<Item = (CurveHandle, Fill)> + 'a {
+        let places = book.places();
+        (0..book.curve_handles()).map(CurveHandle).filter_map(move |handle| {
+            let place = places.of(book, handle)?;
+            Some((handle, self.curves.get(place).copied().unwrap_or_default()))
+        })
+    }
 }

@@ -1,14 +1,17 @@
 //! The curve orders of one area and period, their points in one piece of memory.
 //!
-//! Whoever fills or verifies an auction reads every point once: the points, entries and ids of a
-//! cell are contiguous, in the order of their arrival.
+//! Whoever fills or verifies an auction reads every order once. What that takes lies close together,
+//! in the order of arrival: where each order's steps are and, packed, the steps in merit order. What
+//! is asked for rarely (handles, ids, points as they were entered) lies apart.
 
+use super::ladder::Ladders;
 use super::levels::{Arrival, Level, Levels};
 use crate::auction::{CurveHandle, Point, Shape, Side};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
-/// Where one order stands in its cell.
+/// Which order it is, and its points as they were entered.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     handle: CurveHandle,
@@ -17,7 +20,29 @@ struct Entry {
     points_len: u32,
     id_start: u32,
     id_len: u32,
-    shape: Shape,
+}
+
+/// Where the steps of one order stand: in the ladders, of a linear order in the points.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    start: u32,
+    /// 0 once the order was taken out.
+    len: u32,
+    /// How the steps are read.
+    pub(crate) shape: Shape,
+}
+
+impl Span {
+    /// Whether the order was taken out.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// For [`Cell::ladders`], of a linear order for [`Cell::points`].
+    pub(crate) fn range(&self) -> Range<usize> {
+        let start = index(self.start);
+        start..start + index(self.len)
+    }
 }
 
 /// One order of a cell.
@@ -33,19 +58,13 @@ pub struct CellOrder<'book> {
     pub points: &'book [Point],
 }
 
-/// One order of a cell, its points apart.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Walked {
-    pub(crate) handle: CurveHandle,
-    /// For [`Cell::order`].
-    pub(crate) position: u32,
-    pub(crate) shape: Shape,
-}
-
 /// The curve orders of one area and period.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
     entries: Vec<Entry>,
+    /// One for each entry.
+    spans: Vec<Span>,
+    ladders: Ladders,
     points: Vec<Point>,
     ids: String,
     /// Points of orders that were taken out and still stand in `points`.
@@ -65,15 +84,34 @@ fn count(value: usize) -> u32 {
 impl Cell {
     /// Every order, in the order of arrival.
     pub fn orders(&self) -> impl Iterator<Item = CellOrder<'_>> {
-        self.entries.iter().filter(|it| it.points_len > 0).map(|entry| self.order_of(entry))
+        self.positions().map(|(_, position)| self.order(position))
     }
 
-    /// Every order without its id, in the order of arrival: what a walk through all points needs.
-    pub(crate) fn walk(&self) -> impl Iterator<Item = (Walked, &[Point])> {
-        (0..).zip(&self.entries).filter(|(_, it)| it.points_len > 0).map(|(position, entry)| {
-            let points = index(entry.points_start)..index(entry.points_start) + index(entry.points_len);
-            (Walked { handle: entry.handle, position, shape: entry.shape }, &self.points[points])
-        })
+    /// Where the steps of every order stand, in the order of arrival; those that were taken out
+    /// included until the cell is swept. The index is the order's position.
+    pub(crate) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// The steps of the step orders.
+    pub(crate) const fn ladders(&self) -> &Ladders {
+        &self.ladders
+    }
+
+    /// The points of all orders.
+    pub(crate) fn points(&self) -> &[Point] {
+        &self.points
+    }
+
+    /// The points of every linear order.
+    pub(crate) fn linear(&self) -> impl Iterator<Item = &[Point]> {
+        let linear = self.spans.iter().filter(|it| it.shape == Shape::Linear && !it.is_empty());
+        linear.map(|it| &self.points[it.range()])
+    }
+
+    /// The handle of the order at a position.
+    pub(crate) fn handle(&self, position: u32) -> CurveHandle {
+        self.entries[index(position)].handle
     }
 
     /// What the step orders want and offer together.
@@ -93,20 +131,17 @@ impl Cell {
         self.linear
     }
 
-    fn order_of(&self, entry: &Entry) -> CellOrder<'_> {
+    /// The order at a position.
+    pub(crate) fn order(&self, position: u32) -> CellOrder<'_> {
+        let entry = &self.entries[index(position)];
         let points = index(entry.points_start)..index(entry.points_start) + index(entry.points_len);
         let id = index(entry.id_start)..index(entry.id_start) + index(entry.id_len);
         CellOrder {
             handle: entry.handle,
             id: &self.ids[id],
-            shape: entry.shape,
+            shape: self.spans[index(position)].shape,
             points: &self.points[points],
         }
-    }
-
-    /// The order at a position that [`Self::insert`] or [`Self::walk`] gave.
-    pub(crate) fn order(&self, position: u32) -> CellOrder<'_> {
-        self.order_of(&self.entries[index(position)])
     }
 
     /// Adds an order and returns its position.
@@ -118,18 +153,26 @@ impl Cell {
         points: &[Point],
         scratch: &mut Vec<Level>,
     ) -> u32 {
+        self.count_in(shape, points, 1, scratch);
+        self.append(handle, id, shape, points)
+    }
+
+    fn append(&mut self, handle: CurveHandle, id: &str, shape: Shape, points: &[Point]) -> u32 {
         let position = count(self.entries.len());
-        self.entries.push(Entry {
-            handle,
-            points_start: count(self.points.len()),
-            points_len: count(points.len()),
-            id_start: count(self.ids.len()),
-            id_len: count(id.len()),
-            shape,
-        });
+        let (points_start, points_len) = (count(self.points.len()), count(points.len()));
+        let start = match shape {
+            Shape::Step(side) => {
+                let start = count(self.ladders.len());
+                self.ladders.push(side, points);
+                start
+            }
+            Shape::Linear => points_start,
+        };
+        self.spans.push(Span { start, len: points_len, shape });
+        let (id_start, id_len) = (count(self.ids.len()), count(id.len()));
+        self.entries.push(Entry { handle, points_start, points_len, id_start, id_len });
         self.points.extend_from_slice(points);
         self.ids.push_str(id);
-        self.count_in(shape, points, 1, scratch);
         position
     }
 
@@ -139,8 +182,9 @@ impl Cell {
         let entry = self.entries[index(position)];
         let range = index(entry.points_start)..index(entry.points_start) + index(entry.points_len);
         let points: Vec<Point> = self.points[range].to_vec();
-        self.count_in(entry.shape, &points, -1, scratch);
+        self.count_in(self.spans[index(position)].shape, &points, -1, scratch);
         self.entries[index(position)].points_len = 0;
+        self.spans[index(position)].len = 0;
         self.points_dead += points.len();
         let sweep = self.points_dead > 64 && self.points_dead * 2 > self.points.len();
         if sweep {
@@ -176,15 +220,8 @@ impl Cell {
     fn sweep(&mut self) {
         let mut swept =
             Self { levels: core::mem::take(&mut self.levels), linear: self.linear, ..Self::default() };
-        for entry in self.entries.iter().filter(|it| it.points_len > 0) {
-            let order = self.order_of(entry);
-            swept.entries.push(Entry {
-                points_start: count(swept.points.len()),
-                id_start: count(swept.ids.len()),
-                ..*entry
-            });
-            swept.points.extend_from_slice(order.points);
-            swept.ids.push_str(order.id);
+        for CellOrder { handle, id, shape, points } in self.orders() {
+            swept.append(handle, id, shape, points);
         }
         *self = swept;
     }

@@ -5,10 +5,15 @@
 //! of inserts and removals: clearing reads orders through their ids wherever order matters.
 
 mod cell;
+mod ladder;
 mod levels;
+mod places;
 
+pub(crate) use cell::Span;
 pub use cell::{Cell, CellOrder};
+pub(crate) use ladder::{Ladders, Rung, key};
 pub(crate) use levels::Chunk;
+pub use places::Places;
 
 use crate::auction::{
     BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, CurveOrder, Frame, Point, Shape,
@@ -205,6 +210,12 @@ impl AuctionBook {
     #[must_use]
     pub fn curve_id(&self, handle: CurveHandle) -> Option<&str> {
         self.standing(handle).map(|(_, order)| order.id)
+    }
+
+    /// Where the fills of curve orders stand in an outcome. Holds until an order comes or goes.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        Places::new(&self.cells)
     }
 
     fn standing(&self, handle: CurveHandle) -> Option<(Place, CellOrder<'_>)> {

@@ -3,7 +3,7 @@
 use super::linear;
 use super::price::{MeritOrders, Still};
 use super::search::{ActiveStep, Decided};
-use crate::auction::{Point, Shape};
+use crate::auction::Point;
 use crate::book::{AuctionBook, Cell, Chunk};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -41,6 +41,8 @@ struct AreaCurve<'book> {
     directory: Range<usize>,
     arrivals: Range<usize>,
     linear: Range<usize>,
+    /// Lots of both sides in the chunks.
+    chunk_lots: i64,
     /// Lots wanted by step orders at any price.
     wanted: i64,
     /// Lots injected whatever the price.
@@ -76,6 +78,30 @@ impl MeritOrders for Curves<'_> {
             }
         }
         sum
+    }
+
+    /// From the sums beside the chunk of levels alone, which lie close together.
+    fn surplus_between(&self, area: usize, price: i64, still: &mut Still) -> (i64, i64) {
+        let curve = &self.areas[area];
+        if !curve.linear.is_empty() {
+            let surplus = self.surplus_around(area, price, still);
+            return (surplus, surplus);
+        }
+        let directory = &self.directory[curve.directory.clone()];
+        let above = directory.partition_point(|it| it.price <= price);
+        let mut most = curve.chunk_lots;
+        if let Some(next) = directory.get(above) {
+            still.until = still.until.min(next.price);
+            most = next.lots;
+        }
+        let mut least = 0;
+        if let Some(at) = above.checked_sub(1) {
+            still.from = still.from.max(directory[at].price);
+            least = directory[at].lots;
+        }
+        let (arrived, _) = self.arrived(curve, price, still);
+        let beside = arrived - curve.wanted + curve.injected;
+        (least + beside, most + beside)
     }
 }
 
@@ -125,7 +151,7 @@ impl<'book> Curves<'book> {
         }
         let linear_start = self.linear.len();
         if cell.linear_len() > 0 {
-            for (_, points) in cell.walk().filter(|(it, _)| it.shape == Shape::Linear) {
+            for points in cell.linear() {
                 let start = self.points.len();
                 self.points.extend_from_slice(points);
                 self.linear.push(start..self.points.len());
@@ -136,6 +162,7 @@ impl<'book> Curves<'book> {
             directory: directory_start..self.directory.len(),
             arrivals: arrivals_start..self.arrivals.len(),
             linear: linear_start..self.linear.len(),
+            chunk_lots: lots,
             wanted: (lots - sold) + (before.0 - before.1),
             injected,
         });
@@ -165,19 +192,20 @@ impl<'book> Curves<'book> {
             lots += directory[at].lots + level.lots;
             sold += directory[at].sold + level.sold;
         }
+        let arrived = self.arrived(curve, price, still);
+        (lots + arrived.0, sold + arrived.1)
+    }
+
+    /// What has arrived and is not in the chunks yet, up to and at a price.
+    fn arrived(&self, curve: &AreaCurve<'_>, price: i64, still: &mut Still) -> (i64, i64) {
         let arrivals = &self.arrivals[curve.arrivals.clone()];
-        if !arrivals.is_empty() {
-            let above = arrivals.partition_point(|it| it.price <= price);
-            if let Some(next) = arrivals.get(above) {
-                still.until = still.until.min(next.price);
-            }
-            if let Some(at) = above.checked_sub(1) {
-                still.from = still.from.max(arrivals[at].price);
-                lots += arrivals[at].lots;
-                sold += arrivals[at].sold;
-            }
+        let above = arrivals.partition_point(|it| it.price <= price);
+        if let Some(next) = arrivals.get(above) {
+            still.until = still.until.min(next.price);
         }
-        (lots, sold)
+        let Some(at) = above.checked_sub(1) else { return (0, 0) };
+        still.from = still.from.max(arrivals[at].price);
+        (arrivals[at].lots, arrivals[at].sold)
     }
 
     /// What the area's curves can trade at a price.

@@ -3,8 +3,8 @@
 use super::linear;
 use super::search::Decided;
 use super::share::Sharing;
-use crate::auction::{ComplexHandle, CurveHandle, Point, Shape, Side};
-use crate::book::{AuctionBook, Cell};
+use crate::auction::{ComplexHandle, Shape, Side};
+use crate::book::{AuctionBook, Cell, Ladders, Rung, key};
 use crate::outcome::Fill;
 use alloc::vec::Vec;
 
@@ -28,8 +28,8 @@ impl Share {
 /// Whose a part of a tie is.
 #[derive(Clone, Copy, Debug)]
 enum Owner {
-    /// A curve order and its position in the cell.
-    Curve(CurveHandle, u32),
+    /// A curve order, by its position in the cell.
+    Curve(u32),
     /// A part of a complex order, with the order.
     Part(usize, ComplexHandle),
 }
@@ -56,13 +56,13 @@ pub(super) struct Priced {
     pub(super) bounds: (i64, i64),
 }
 
-/// Writes the fills of a cell: `fills` is indexed by handle.
+/// Writes the fills of a cell: `fills` is indexed by position.
 pub(super) fn fill(
     ties: &mut Ties,
     cell: &Cell,
     sharing: &Sharing,
     area: usize,
-    Priced { price, bounds }: Priced,
+    priced: Priced,
     fills: &mut [Fill],
     complex: Option<Complex<'_>>,
 ) {
@@ -70,42 +70,88 @@ pub(super) fn fill(
     let stand = sharing.stands[area];
     let buys = Share { lots: bought, offered: stand.bought_tied };
     let sells = Share { lots: sold, offered: stand.sold_tied };
-    // A tie that is accepted whole or not at all is a shift of the limit by a tick.
-    let buys_from = if buys.is_whole() { price } else { price + 1 };
-    let sells_to = if sells.is_whole() { price } else { price - 1 };
+    ties.buys.clear();
+    ties.sells.clear();
+    match cell.ladders() {
+        Ladders::Narrow(rungs) => fill_steps(ties, cell, rungs, priced.price, (buys, sells), fills),
+        Ladders::Wide(rungs) => fill_steps(ties, cell, rungs, priced.price, (buys, sells), fills),
+    }
+    if cell.linear_len() > 0 {
+        fill_linear(ties, cell, priced, (buys, sells), fills);
+    }
     let Ties { buys: tied_buys, sells: tied_sells } = ties;
-    tied_buys.clear();
-    tied_sells.clear();
-    for (order, points) in cell.walk() {
-        let Some(fill) = fills.get_mut(slot(order.handle)) else { continue };
-        let tied =
-            |offered: i64| Tied { owner: Owner::Curve(order.handle, order.position), offered, remainder: 0 };
-        match order.shape {
-            Shape::Step(Side::Buy) => {
-                fill.bought = lots_from(points, buys_from);
-                if buys.is_part() {
-                    tied_buys.push(tied(lots_from(points, price) - fill.bought));
-                }
-            }
-            Shape::Step(Side::Sell) => {
-                fill.sold = lots_to(points, sells_to);
-                if sells.is_part() {
-                    tied_sells.push(tied(lots_to(points, price) - fill.sold));
-                }
-            }
-            Shape::Linear => {
-                fill.bought = linear::demand(points, buys_from, bounds.1);
-                fill.sold = linear::supply(points, sells_to, bounds.0);
-                if buys.is_part() {
-                    tied_buys.push(tied(linear::demand(points, price, bounds.1) - fill.bought));
-                }
-                if sells.is_part() {
-                    tied_sells.push(tied(linear::supply(points, price, bounds.0) - fill.sold));
-                }
-            }
+    let sides = [(buys, Side::Buy, tied_buys), (sells, Side::Sell, tied_sells)];
+    share_out(cell, sides, priced.price, fills, complex);
+}
+
+/// Fills the step orders, what is only partly accepted of a tie apart.
+fn fill_steps<R: Rung>(
+    ties: &mut Ties,
+    cell: &Cell,
+    rungs: &[R],
+    price: i64,
+    (buys, sells): (Share, Share),
+    fills: &mut [Fill],
+) {
+    let (buy_key, sell_key) = (key(Side::Buy, price), key(Side::Sell, price));
+    for (position, (span, fill)) in (0..).zip(cell.spans().iter().zip(fills)) {
+        let Shape::Step(side) = span.shape else { continue };
+        let steps = &rungs[span.range()];
+        match side {
+            Side::Buy => fill.bought = take(steps, buy_key, buys, position, &mut ties.buys),
+            Side::Sell => fill.sold = take(steps, sell_key, sells, position, &mut ties.sells),
         }
     }
-    share_out(cell, [(buys, Side::Buy, tied_buys), (sells, Side::Sell, tied_sells)], price, fills, complex);
+}
+
+/// Lots of the steps with a key below another, and of those at it if the tie is accepted whole; they
+/// stand in merit order. Notes what the order has in a tie of which a part is accepted.
+fn take<R: Rung>(steps: &[R], key: i64, share: Share, position: u32, tied: &mut Vec<Tied>) -> i64 {
+    let (mut lots, mut at): (i64, i64) = (0, 0);
+    for step in steps {
+        if step.key() >= key {
+            if step.key() > key {
+                break;
+            }
+            at += step.lots();
+        } else {
+            lots += step.lots();
+        }
+    }
+    if at == 0 {
+        return lots;
+    }
+    if share.is_part() {
+        tied.push(Tied { owner: Owner::Curve(position), offered: at, remainder: 0 });
+    }
+    if share.is_whole() { lots + at } else { lots }
+}
+
+/// Fills the linear orders, what is only partly accepted of a tie apart.
+fn fill_linear(
+    ties: &mut Ties,
+    cell: &Cell,
+    Priced { price, bounds }: Priced,
+    (buys, sells): (Share, Share),
+    fills: &mut [Fill],
+) {
+    let buys_from = if buys.is_whole() { price } else { price + 1 };
+    let sells_to = if sells.is_whole() { price } else { price - 1 };
+    for (position, (span, fill)) in (0..).zip(cell.spans().iter().zip(fills)) {
+        if span.shape != Shape::Linear || span.is_empty() {
+            continue;
+        }
+        let points = &cell.points()[span.range()];
+        let tied = |offered| Tied { owner: Owner::Curve(position), offered, remainder: 0 };
+        fill.bought = linear::demand(points, buys_from, bounds.1);
+        fill.sold = linear::supply(points, sells_to, bounds.0);
+        if buys.is_part() {
+            ties.buys.push(tied(linear::demand(points, price, bounds.1) - fill.bought));
+        }
+        if sells.is_part() {
+            ties.sells.push(tied(linear::supply(points, price, bounds.0) - fill.sold));
+        }
+    }
 }
 
 /// The active complex orders of an area and period.
@@ -139,12 +185,12 @@ fn share_out(
         }
         let book = complex.as_ref().map(|it| it.book);
         let id = |it: &Tied| match it.owner {
-            Owner::Curve(_, position) => cell.order(position).id,
+            Owner::Curve(position) => cell.order(position).id,
             Owner::Part(_, handle) => book.and_then(|it| it.complex_id(handle)).unwrap_or_default(),
         };
         prorate(id, tied, share, |owner, lots| match (owner, side) {
-            (Owner::Curve(handle, _), Side::Buy) => fills[slot(handle)].bought += lots,
-            (Owner::Curve(handle, _), Side::Sell) => fills[slot(handle)].sold += lots,
+            (Owner::Curve(position), Side::Buy) => fills[slot(position)].bought += lots,
+            (Owner::Curve(position), Side::Sell) => fills[slot(position)].sold += lots,
             (Owner::Part(part, _), _) => {
                 if let Some(complex) = &mut complex {
                     complex.decided.accept(part, lots);
@@ -154,24 +200,8 @@ fn share_out(
     }
 }
 
-fn slot(handle: CurveHandle) -> usize {
-    usize::try_from(handle.0).expect("a u32 fits an index on every platform we build for")
-}
-
-/// Lots of the points that are not `outside`: 0 inside, −1 outside.
-///
-/// A mask instead of a branch, because prices lie on either side of the clearing price at random. All
-/// prices and lots of an auction fit an i64 (limits.rs), so checked sums would prove nothing here.
-fn lots(points: &[Point], outside: impl Fn(i64) -> i64) -> i64 {
-    points.iter().fold(0, |sum: i64, point| sum.wrapping_add(!outside(point.price) & point.quantity))
-}
-
-fn lots_from(points: &[Point], price: i64) -> i64 {
-    lots(points, |at| at.wrapping_sub(price) >> 63)
-}
-
-fn lots_to(points: &[Point], price: i64) -> i64 {
-    lots(points, |at| price.wrapping_sub(at) >> 63)
+fn slot(position: u32) -> usize {
+    usize::try_from(position).expect("a u32 fits an index on every platform we build for")
 }
 
 /// Shares a tie by what each order has in it; lots left over go by largest remainder, then by id.

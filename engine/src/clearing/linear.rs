@@ -31,29 +31,36 @@ pub(super) fn net(points: &[Point], price: i64) -> i64 {
 
 /// S(price) − D(price + 1): what the order leaves between a price and the tick above.
 pub(super) fn surplus(points: &[Point], price: i64, bounds: (i64, i64)) -> i64 {
-    let mut surplus = 0;
-    if points.last().is_some_and(|last| last.quantity < 0) {
-        surplus += supply(points, price, bounds.0);
-    }
+    let supply = supply(points, price, bounds.0);
     // Whoever sells at a price buys nothing above it.
-    if surplus == 0 && points.first().is_some_and(|first| first.quantity > 0) {
-        surplus -= demand(points, price + 1, bounds.1);
-    }
-    surplus
+    if supply == 0 { -demand(points, price + 1, bounds.1) } else { supply }
+}
+
+/// Whether the order buys anything at any price.
+fn buys(points: &[Point]) -> bool {
+    points.first().is_some_and(|first| first.quantity > 0)
+}
+
+/// Whether the order sells anything at any price.
+fn sells(points: &[Point]) -> bool {
+    points.last().is_some_and(|last| last.quantity < 0)
 }
 
 /// Lots bought at a price when every tie goes the order's way.
 pub(super) fn demand(points: &[Point], price: i64, price_max: i64) -> i64 {
-    if price > price_max { 0 } else { net(points, price).max(0) }
+    if price > price_max || !buys(points) { 0 } else { net(points, price).max(0) }
 }
 
 /// Lots sold at a price when every tie goes the order's way.
 pub(super) fn supply(points: &[Point], price: i64, price_min: i64) -> i64 {
-    if price < price_min { 0 } else { (-net(points, price)).max(0) }
+    if price < price_min || !sells(points) { 0 } else { (-net(points, price)).max(0) }
 }
 
 /// Σ limit price × lots of the dearest `bought` lots, which lie in [D(p+1), D(p)].
 pub(super) fn buy_value(points: &[Point], price: i64, price_max: i64, bought: i64) -> i128 {
+    if !buys(points) {
+        return 0;
+    }
     // Abel: Σ over x > p of x·(D(x) − D(x+1)) = (p+1)·D(p+1) + Σ over x in p+2 ..= max of D(x).
     let above = demand(points, price + 1, price_max);
     let mut value = i128::from(price) * i128::from(bought - above);
@@ -66,6 +73,9 @@ pub(super) fn buy_value(points: &[Point], price: i64, price_max: i64, bought: i6
 
 /// Σ limit price × lots of the cheapest `sold` lots, which lie in [S(p−1), S(p)].
 pub(super) fn sell_value(points: &[Point], price: i64, price_min: i64, sold: i64) -> i128 {
+    if !sells(points) {
+        return 0;
+    }
     // Σ over x < p of x·(S(x) − S(x−1)) = (p−1)·S(p−1) − Σ over x in min ..= p−2 of S(x).
     let below = supply(points, price - 1, price_min);
     let mut value = i128::from(price) * i128::from(sold - below);

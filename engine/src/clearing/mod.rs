@@ -17,7 +17,7 @@ mod scaling;
 mod search;
 mod share;
 
-use crate::book::AuctionBook;
+use crate::book::{AuctionBook, Places};
 use crate::outcome::{Fill, Outcome};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -50,6 +50,23 @@ pub struct Standing {
     pub bound: i128,
     /// Parts of the decisions that were looked at.
     pub nodes: u64,
+}
+
+/// How a deliberately broken search corrupts the decisions that it publishes; a number picks one of
+/// those that can be.
+#[cfg(feature = "broken-search")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Says that it accepts an order which it rejected.
+    Accepts(usize),
+    /// Says that it rejects an order which it accepted.
+    Rejects(usize),
+    /// Halves the ratio of an accepted block.
+    Ratio(usize),
+    /// Gives a lot more to an active complex order.
+    Lots(usize),
+    /// Claims a bound below what it found.
+    Bound,
 }
 
 /// Where a clearing stands.
@@ -85,6 +102,7 @@ pub struct Clearing {
     sharing: share::Sharing,
     loops: loops::Loops,
     ties: fill::Ties,
+    places: Places,
     /// The search for decisions, while it runs; only where there is something to decide.
     search: Option<Box<search::Search>>,
     decided: Option<Box<search::Decided>>,
@@ -93,6 +111,10 @@ pub struct Clearing {
     next: Step,
     done: u64,
     total: u64,
+    /// Nodes of a search that has ended.
+    nodes: u64,
+    #[cfg(feature = "broken-search")]
+    fault: Option<Fault>,
     outcome: Outcome,
 }
 
@@ -111,11 +133,11 @@ impl Clearing {
         let periods = usize::from(frame.periods);
         let mut router = network::Router::default();
         router.load(&network);
-        let curves = usize::try_from(book.curve_handles()).expect("a u32 fits an index");
+        let places = book.places();
         let outcome = Outcome {
             prices: Vec::with_capacity(periods * network.areas),
             flows: Vec::with_capacity(periods * network.lines),
-            curves: alloc::vec![Fill::default(); curves],
+            curves: alloc::vec![Fill::default(); places.count()],
             blocks: Vec::new(),
             complex: Vec::new(),
             blocks_rejected: Vec::new(),
@@ -132,12 +154,16 @@ impl Clearing {
             sharing: share::Sharing::default(),
             loops: loops::Loops::default(),
             ties: fill::Ties::default(),
+            places,
             search: None,
             decided: None,
             prices: Vec::new(),
             next: Step::Price { period: 0 },
             done: 0,
             total: 0,
+            nodes: 0,
+            #[cfg(feature = "broken-search")]
+            fault: None,
             outcome,
         };
         clearing.total = clearing.count(book);
@@ -147,6 +173,19 @@ impl Clearing {
             clearing.total = clearing.total.saturating_add(limit.work);
         }
         clearing
+    }
+
+    /// Breaks the search: what it publishes is corrupted so. [`Self::is_broken`] says whether it was.
+    #[cfg(feature = "broken-search")]
+    pub fn break_search(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+    }
+
+    /// Whether there was something to corrupt; call after [`Progress::Done`].
+    #[cfg(feature = "broken-search")]
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.fault.is_some()
     }
 
     /// Works for about `quantum` units (at least one step, at most one step too many) and returns
@@ -170,6 +209,12 @@ impl Clearing {
     pub fn standing(&self) -> Option<Standing> {
         let search = self.search.as_deref()?;
         Some(Standing { welfare: search.welfare()?, bound: search.bound(), nodes: search.nodes })
+    }
+
+    /// Parts of the decisions that were looked at so far; 0 where there is nothing to decide.
+    #[must_use]
+    pub fn nodes(&self) -> u64 {
+        self.search.as_deref().map_or(self.nodes, |it| it.nodes)
     }
 
     /// The result; call after [`Progress::Done`].
@@ -217,7 +262,7 @@ impl Clearing {
                     &self.sharing,
                     index,
                     fill::Priced { price: self.prices[index], bounds },
-                    &mut self.outcome.curves,
+                    &mut self.outcome.curves[self.places.of_cell(at)],
                     decided.map(|decided| fill::Complex { book, cell: at, decided }),
                 );
             }
@@ -241,6 +286,7 @@ impl Clearing {
         let ended = search.step(book);
         self.done += search.work() - before;
         if ended {
+            self.nodes = search.nodes;
             self.decided = self.search.take().map(|it| Box::new(it.decide(book)));
         }
         ended
@@ -283,6 +329,11 @@ impl Clearing {
         let outcome = &mut self.outcome;
         outcome.welfare *= i128::from(book.frame().welfare_scale);
         outcome.bound = outcome.welfare;
+        #[cfg(feature = "broken-search")]
+        {
+            self.fault =
+                self.fault.filter(|fault| self.decided.as_mut().is_some_and(|it| it.corrupt(*fault)));
+        }
         if let Some(decided) = self.decided.take() {
             outcome.welfare -= decided.cost;
             outcome.bound = decided.bound;

@@ -45,6 +45,13 @@ pub(super) trait MeritOrders {
         (last - first) / 256
     }
 
+    /// Least and greatest that [`Self::surplus_around`] may be, as far as it can be told at little cost;
+    /// narrows `still` to prices at which that is so.
+    fn surplus_between(&self, area: usize, price: i64, still: &mut Still) -> (i64, i64) {
+        let surplus = self.surplus_around(area, price, still);
+        (surplus, surplus)
+    }
+
     /// Least price in `first ..= last` at which the areas together, `extra` included, are left with
     /// no shortage; `last` if there is none below. Looks first around `hint`.
     fn clears(&self, areas: &[usize], extra: i64, first: i64, last: i64, hint: i64) -> i64 {
@@ -75,8 +82,18 @@ pub(super) trait MeritOrders {
                 stride = stride.saturating_mul(4);
             }
             let mut still = Still { from: i64::MIN, until: i64::MAX };
-            let surplus: i64 =
-                areas.iter().map(|&area| self.surplus_around(area, price, &mut still)).sum::<i64>() + extra;
+            let (mut surplus, mut most) = (extra, extra);
+            for &area in areas {
+                let between = self.surplus_between(area, price, &mut still);
+                (surplus, most) = (surplus + between.0, most + between.1);
+            }
+            if most < 0 {
+                surplus = most;
+            } else if surplus < 0 {
+                still = Still { from: i64::MIN, until: i64::MAX };
+                let exact = areas.iter().map(|&area| self.surplus_around(area, price, &mut still));
+                surplus = exact.sum::<i64>() + extra;
+            }
             if surplus >= 0 {
                 high = still.from.max(low + 1);
                 long = Some(surplus);

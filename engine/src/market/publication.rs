@@ -1,15 +1,18 @@
 //! What will be said of a verified result, put together in quanta so that orders of other auctions
-//! go on meanwhile: first order by order, then area by area. Nothing is said before all is ready.
+//! go on meanwhile: order by order, then area by area, then its digest. Nothing is said before all is
+//! ready.
 
 use super::curves::{self, Bounds};
 use super::orders::SealedBook;
 use super::results::{Explainer, Unlimited};
-use super::settlement::{self, Position};
+use super::settlement::Position;
 use crate::auction::{Point, Shape};
+use crate::book::{AuctionBook, Places};
 use crate::digest::{Feed, Hasher};
 use crate::event::{AggregateCurve, AuctionInfo, PeriodFill, PublishedResult};
-use crate::ids::{MemberId, OrderId};
+use crate::ids::{MemberId, OrderId, PortfolioId};
 use crate::outcome::Outcome;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,52 +20,77 @@ use alloc::vec::Vec;
 /// Points of orders that one unit of work looks at.
 const POINTS_PER_UNIT: u64 = 512;
 
+/// Fills that the digest sees at once.
+const FILLS_AT_ONCE: usize = 512;
+
 /// How an order ended.
-type Ended = (MemberId, OrderId, Vec<PeriodFill>);
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) member: MemberId,
+    pub(super) order: OrderId,
+    pub(super) fills: Vec<PeriodFill>,
+    pub(super) ratio: Option<u32>,
+    pub(super) missed: Option<i128>,
+}
+
+/// Whose a position is, and in which area.
+type Trader = (MemberId, PortfolioId, u16);
 
 /// A publication in the making.
 #[derive(Debug)]
 pub(super) struct Publication {
     outcome: Outcome,
+    places: Places,
     unlimited: Unlimited,
     areas: usize,
     bounds: Bounds,
     bought: Vec<i64>,
     sold: Vec<i64>,
-    positions: Vec<Position>,
+    /// Lots bought and sold by period.
+    positions: BTreeMap<Trader, Vec<(i64, i64)>>,
     ended: Vec<Ended>,
     curves: Vec<AggregateCurve>,
     /// Next order to look at.
     next: usize,
+    /// Fills that the digest has seen.
+    digested: usize,
     hasher: Hasher,
 }
 
 // All else follows from the outcome, the book and how far the work has come.
 impl Feed for Publication {
     fn feed(&self, hasher: &mut Hasher) {
-        let Self { outcome, next, curves, .. } = self;
+        let Self { outcome, next, curves, digested, .. } = self;
         outcome.feed(hasher);
         next.feed(hasher);
         curves.len().feed(hasher);
+        digested.feed(hasher);
     }
 }
 
 impl Publication {
-    pub(super) fn new(info: &AuctionInfo, outcome: Outcome, provisional: Option<&[i64]>) -> Self {
+    pub(super) fn new(
+        info: &AuctionInfo,
+        outcome: Outcome,
+        book: &AuctionBook,
+        provisional: Option<&[i64]>,
+    ) -> Self {
         let cells = outcome.prices.len();
         let mut hasher = Hasher::new();
         info.feed(&mut hasher);
         Self {
             unlimited: Unlimited::new(info, &outcome.prices, provisional),
+            places: book.places(),
             outcome,
             areas: info.rules.areas.len(),
             bounds: Bounds { min: info.rules.price_min, max: info.rules.price_max },
             bought: vec![0; cells],
             sold: vec![0; cells],
-            positions: Vec::new(),
+            positions: BTreeMap::new(),
             ended: Vec::new(),
             curves: Vec::new(),
             next: 0,
+            digested: 0,
             hasher,
         }
     }
@@ -75,6 +103,8 @@ impl Publication {
                 self.end_order(sealed)
             } else if self.curves.len() < self.outcome.prices.len() {
                 self.add_curve(sealed)
+            } else if self.digested < self.outcome.curves.len() {
+                self.digest_fills()
             } else {
                 return true;
             };
@@ -92,19 +122,24 @@ impl Publication {
         if !order.live {
             return 0;
         }
-        let Self { outcome, unlimited, areas, bounds, .. } = self;
-        let explainer = Explainer { outcome, unlimited, areas: *areas, bounds: *bounds };
+        let Self { outcome, places, unlimited, areas, bounds, .. } = self;
+        let book = sealed.book();
+        let explainer = Explainer { outcome, book, places, unlimited, areas: *areas, bounds: *bounds };
         let fills = explainer.fills(order);
+        let (ratio, missed) = (explainer.ratio(order), explainer.missed(order));
         let (member, portfolio, area) = (order.member, order.portfolio, order.area);
+        let periods = self.outcome.prices.len() / self.areas.max(1);
+        let position =
+            self.positions.entry((member, portfolio, area)).or_insert_with(|| vec![(0, 0); periods]);
         for PeriodFill { period, bought, sold, .. } in fills.iter().copied() {
-            if bought != 0 || sold != 0 {
-                let cell = usize::from(period) * self.areas + usize::from(area);
-                self.bought[cell] += bought;
-                self.sold[cell] += sold;
-                self.positions.push(Position { member, portfolio, area, period, bought, sold });
-            }
+            let cell = usize::from(period) * self.areas + usize::from(area);
+            self.bought[cell] += bought;
+            self.sold[cell] += sold;
+            let (all_bought, all_sold) = &mut position[usize::from(period)];
+            *all_bought += bought;
+            *all_sold += sold;
         }
-        self.ended.push((member, order.id, fills));
+        self.ended.push(Ended { member, order: order.id, fills, ratio, missed });
         (order.id, order.version()).feed(&mut self.hasher);
         order.body().feed(&mut self.hasher);
         super::orders::points_of(order.body())
@@ -123,14 +158,26 @@ impl Publication {
         u64::try_from(points).expect("lengths fit")
     }
 
+    /// Shows the digest the next fills; returns how many.
+    fn digest_fills(&mut self) -> u64 {
+        let left = &self.outcome.curves[self.digested..];
+        let some = left.len().min(FILLS_AT_ONCE);
+        left[..some].feed(&mut self.hasher);
+        self.digested += some;
+        u64::try_from(some).expect("lengths fit")
+    }
+
     /// The result (congestion revenue still to be posted), the ends of orders and the positions.
     pub(super) fn finish(
         self,
         info: &Arc<AuctionInfo>,
         capacities: Vec<(Vec<i64>, Vec<i64>)>,
     ) -> (PublishedResult, Vec<Ended>, Vec<Position>) {
-        let Self { outcome, bought, sold, positions, ended, curves, mut hasher, .. } = self;
+        let Self { mut outcome, bought, sold, positions, ended, curves, mut hasher, .. } = self;
+        // The digest has seen the fills.
+        let fills = core::mem::take(&mut outcome.curves);
         outcome.feed(&mut hasher);
+        outcome.curves = fills;
         let result = PublishedResult {
             info: Arc::clone(info),
             outcome,
@@ -141,6 +188,18 @@ impl Publication {
             congestion_minor: 0,
             digest: hasher.finish(),
         };
-        (result, ended, settlement::merge(positions))
+        let each = |((member, portfolio, area), periods): (Trader, Vec<(i64, i64)>)| {
+            let traded = (0..).zip(periods).filter(|(_, lots)| *lots != (0, 0));
+            traded.map(move |(period, (bought, sold))| Position {
+                member,
+                portfolio,
+                area,
+                period,
+                bought,
+                sold,
+            })
+        };
+        let positions: Vec<Position> = positions.into_iter().flat_map(each).collect();
+        (result, ended, positions)
     }
 }

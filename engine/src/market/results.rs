@@ -3,6 +3,7 @@
 use super::curves::{self, Bounds};
 use super::orders::{BookPlace, Order};
 use crate::auction::{Shape, Side};
+use crate::book::{AuctionBook, Places};
 use crate::command::OrderBody;
 use crate::event::{AuctionInfo, PeriodFill, Reason};
 use crate::limits::RATIO_UNIT;
@@ -41,12 +42,13 @@ fn accepted(lots: i64, ratio: u32) -> i64 {
 }
 
 /// Hands what an order trades to `take`: (entry, trade) for each of its periods, in their order.
-fn each_trade(order: &Order, outcome: &Outcome, mut take: impl FnMut(usize, Trade)) {
+fn each_trade(order: &Order, explainer: &Explainer<'_>, mut take: impl FnMut(usize, Trade)) {
+    let Explainer { outcome, book, places, .. } = *explainer;
     match (order.body().as_ref(), &order.place) {
         (OrderBody::Curve { periods, .. }, BookPlace::Curves(handles)) => {
             for (entry, ((period, _), handle)) in periods.iter().zip(handles).enumerate() {
-                let at = usize::try_from(handle.0).expect("handles are indexes");
-                let fill = outcome.curves.get(at).copied().unwrap_or_default();
+                let place = places.of(book, *handle).and_then(|it| outcome.curves.get(it));
+                let fill = place.copied().unwrap_or_default();
                 take(entry, Trade { period: *period, bought: fill.bought, sold: fill.sold });
             }
         }
@@ -123,16 +125,37 @@ fn islands(info: &AuctionInfo) -> Vec<usize> {
 #[derive(Clone, Copy)]
 pub(super) struct Explainer<'a> {
     pub(super) outcome: &'a Outcome,
+    pub(super) book: &'a AuctionBook,
+    pub(super) places: &'a Places,
     pub(super) unlimited: &'a Unlimited,
     pub(super) areas: usize,
     pub(super) bounds: Bounds,
 }
 
 impl Explainer<'_> {
+    /// The ratio of a block.
+    pub(super) fn ratio(&self, order: &Order) -> Option<u32> {
+        matches!(order.place, BookPlace::Block(_)).then(|| ratio(order, self.outcome))
+    }
+
+    /// What a rejected block or an inactive complex order would have earned, grid units of welfare.
+    pub(super) fn missed(&self, order: &Order) -> Option<i128> {
+        let Outcome { blocks_rejected: blocks, complex_rejected: complex, .. } = self.outcome;
+        match &order.place {
+            BookPlace::Block(handle) => {
+                blocks.binary_search_by_key(handle, |it| it.handle).ok().map(|at| blocks[at].surplus)
+            }
+            BookPlace::Complex(handle) => {
+                complex.binary_search_by_key(handle, |it| it.handle).ok().map(|at| complex[at].surplus)
+            }
+            BookPlace::Curves(_) | BookPlace::None => None,
+        }
+    }
+
     /// What an order got in each of its periods, and why.
     pub(super) fn fills(&self, order: &Order) -> Vec<PeriodFill> {
         let mut fills = Vec::new();
-        each_trade(order, self.outcome, |entry, trade| {
+        each_trade(order, self, |entry, trade| {
             let cell = usize::from(trade.period) * self.areas + usize::from(order.area);
             let price = self.outcome.prices[cell];
             let reason = match order.body().as_ref() {

@@ -20,7 +20,7 @@ use crate::ids::{MemberId, PortfolioId};
 use crate::limits;
 use crate::outcome::Outcome;
 use crate::rules::LateCapacity;
-use crate::verify;
+use crate::verify::{self, Verification};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -35,21 +35,22 @@ pub(super) enum Run {
     Begins,
     /// Clearing advances.
     Clears { clearing: Box<Clearing>, done: u64 },
-    /// The verifier is next.
-    Verifies(Box<Outcome>),
+    /// The verifier looks at an outcome.
+    Verifies { outcome: Box<Outcome>, verification: Option<Box<Verification>> },
     /// What will be said is put together.
     Publishes(Box<Publication>),
 }
 
-// A clearing is a function of the book and the work done.
+// A clearing is a function of the book and the work done, and so is a verification with its outcome.
 impl Feed for Run {
     fn feed(&self, hasher: &mut Hasher) {
         match self {
             Self::Begins => hasher.word(0),
             Self::Clears { clearing: _, done } => (1_u64, *done).feed(hasher),
-            Self::Verifies(outcome) => {
+            Self::Verifies { outcome, verification } => {
                 hasher.word(2);
                 outcome.feed(hasher);
+                verification.as_ref().map(|it| it.done()).feed(hasher);
             }
             Self::Publishes(publication) => {
                 hasher.word(3);
@@ -256,14 +257,14 @@ impl Auction {
                     }
                     Progress::Done => match clearing.into_outcome() {
                         Some(outcome) => {
-                            self.run = Some(Run::Verifies(Box::new(outcome)));
+                            self.run = Some(Run::Verifies { outcome: Box::new(outcome), verification: None });
                             Advance::Continues
                         }
                         None => self.halt(0, String::from("the clearing found no result"), out),
                     },
                 }
             }
-            Run::Verifies(outcome) => self.judge(outcome, out),
+            Run::Verifies { outcome, verification } => self.judge(outcome, verification, units, out),
             Run::Publishes(mut publication) => {
                 let sealed = self.book.as_ref().expect("an auction that clears has its book");
                 if publication.advance(sealed, units) {
@@ -275,17 +276,29 @@ impl Auction {
         }
     }
 
-    /// Lets the verifier look at an outcome; nothing that it refuses goes any further.
-    pub(super) fn judge(&mut self, outcome: Box<Outcome>, out: &mut Out<'_>) -> Advance {
+    /// Lets the verifier go on with an outcome; nothing that it refuses goes any further.
+    fn judge(
+        &mut self,
+        outcome: Box<Outcome>,
+        verification: Option<Box<Verification>>,
+        units: u32,
+        out: &mut Out<'_>,
+    ) -> Advance {
         let sealed = self.book.as_ref().expect("an auction that clears has its book");
-        if let Err(breaks) = verify::verify(sealed.book(), &outcome) {
+        let book = sealed.book();
+        let mut verification = verification.unwrap_or_else(|| Box::new(Verification::start(book, &outcome)));
+        if !verification.advance(book, &outcome, u64::from(units)) {
+            self.run = Some(Run::Verifies { outcome, verification: Some(verification) });
+            return Advance::Continues;
+        }
+        if let Err(breaks) = verification.finish(book, &outcome) {
             let first = breaks.first().map(rule_name).unwrap_or_default();
             return self.halt(u32::try_from(breaks.len()).unwrap_or(u32::MAX), first, out);
         }
         if self.phase == Phase::ClearingUnconstrained {
             self.request_corridor(*outcome, out);
         } else {
-            let publication = Publication::new(&self.info, *outcome, self.provisional.as_deref());
+            let publication = Publication::new(&self.info, *outcome, book, self.provisional.as_deref());
             self.run = Some(Run::Publishes(Box::new(publication)));
         }
         Advance::Continues

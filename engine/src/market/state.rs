@@ -1,7 +1,7 @@
 //! The whole state, and what happens to it by itself: timers, quanta, publication.
 
 use super::orders::Order;
-use super::publication::Publication;
+use super::publication::{Ended, Publication};
 use super::registry::Registry;
 use super::requests::{RequestLog, utc_day};
 use super::session::{Advance, Auction};
@@ -207,8 +207,9 @@ impl State {
         let (prices, bought) = (result.outcome.prices.clone(), result.bought.clone());
         let result = PublishedResult { congestion_minor, ..result };
         out.say(Stream::Market, EventBody::ResultPublished(Arc::new(result)));
-        for (member, order, fills) in ended {
-            out.say(Stream::Member(member), EventBody::OrderEnded { order, auction: id, fills });
+        for Ended { member, order, fills, ratio, missed } in ended {
+            let body = EventBody::OrderEnded { order, auction: id, fills, ratio, missed };
+            out.say(Stream::Member(member), body);
         }
         let (revision, schedule) = (1, Arc::clone(&rows));
         let body = EventBody::SchedulePublished { info: Arc::clone(&info), revision, rows: schedule };
@@ -227,7 +228,8 @@ impl State {
         let sealed = auction.book.as_ref().expect("an auction that clears has its book");
         for order in sealed.orders().iter().filter(|it| it.live) {
             let fills = no_fills(order, sealed.book().frame().price_min);
-            let body = EventBody::OrderEnded { order: order.id, auction: id, fills };
+            let (ratio, missed) = (None, None);
+            let body = EventBody::OrderEnded { order: order.id, auction: id, fills, ratio, missed };
             out.say(Stream::Member(order.member), body);
         }
         auction.close_book(None);

@@ -79,7 +79,7 @@ fn cleared() -> Bench {
     }
     bench.time_us += 3 * 3_600 * 1_000_000;
     bench.apply(Body::Tick);
-    while !matches!(bench.auction().run, Some(Run::Verifies(_))) {
+    while !matches!(bench.auction().run, Some(Run::Verifies { .. })) {
         assert_eq!(bench.auction().phase, Phase::Clearing);
         bench.quantum();
     }
@@ -91,7 +91,9 @@ fn cleared() -> Bench {
 #[track_caller]
 fn check_refused(corrupt: fn(&mut Outcome)) {
     let mut bench = cleared();
-    let Some(Run::Verifies(outcome)) = &mut bench.auction().run else { panic!("about to be verified") };
+    let Some(Run::Verifies { outcome, .. }) = &mut bench.auction().run else {
+        panic!("about to be verified")
+    };
     corrupt(outcome);
     bench.settle();
     assert_eq!(bench.auction().phase, Phase::Halted);
@@ -158,7 +160,8 @@ fn the_digest_sees_a_change_of_any_part_of_the_state() {
             it.state.auctions.remove(&DAM);
         }),
         ("outcome", |it| {
-            let Some(Run::Verifies(outcome)) = &mut it.state.auctions.get_mut(&DAM).unwrap().run else {
+            let Some(Run::Verifies { outcome, .. }) = &mut it.state.auctions.get_mut(&DAM).unwrap().run
+            else {
                 panic!("about to be verified")
             };
             outcome.curves[0].sold += 1;

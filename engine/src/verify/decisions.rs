@@ -2,12 +2,13 @@
 
 use super::network::Traded;
 use super::stand;
-use super::{Break, Order, price_at};
+use super::{Break, Order, POINTS_PER_UNIT, price_at};
 use crate::auction::{BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, ComplexPeriod, Side};
 use crate::book::AuctionBook;
 use crate::limits::RATIO_UNIT;
 use crate::outcome::{Outcome, Rejected, Rejection};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec;
 use alloc::vec::Vec;
 
 /// One period of an active complex order.
@@ -22,15 +23,61 @@ pub(super) struct ComplexPart {
 impl ComplexPart {
     /// Least and greatest lots that the order may trade at `price`.
     pub(super) fn range(&self, price: i64) -> (i64, i64) {
-        let (stand, _) = stand::step(&self.curve.points, self.side, price);
+        let (beyond, most) = stand::range(&self.curve.points, self.side, price);
         let least = self.curve.quantity_min;
-        (least.max(stand.beyond), least.max(stand.beyond + stand.tied))
+        (least.max(beyond), least.max(most))
     }
+}
+
+/// What accepted families and active complex orders earn at some prices, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Surpluses {
+    next_block: usize,
+    next_complex: usize,
+    /// Of every accepted block with its accepted descendants, once all blocks are in; price ticks ×
+    /// lots.
+    families: BTreeMap<BlockHandle, i128>,
+    /// Accepted children of each accepted block.
+    children: BTreeMap<BlockHandle, usize>,
+    /// Of every active complex order beyond its fixed term; grid units of welfare.
+    complex: Vec<(ComplexHandle, i128)>,
+}
+
+/// What is said about rejected blocks, while it is looked at.
+#[derive(Debug)]
+struct Rejections {
+    told: BTreeMap<BlockHandle, Rejected<BlockHandle>>,
+    /// Sum of the accepted ratios of each group.
+    groups: BTreeMap<u32, u64>,
+    parents: BTreeSet<BlockHandle>,
+    next: u32,
+}
+
+/// What is looked at next.
+#[derive(Debug, Default)]
+enum Stage {
+    #[default]
+    Start,
+    Accept {
+        next: usize,
+    },
+    Families(Surpluses),
+    Activate {
+        next: usize,
+    },
+    Complex(Surpluses),
+    RejectedBlocks(Rejections),
+    RejectedComplex {
+        told: BTreeMap<ComplexHandle, Rejected<ComplexHandle>>,
+        next: u32,
+    },
+    Done,
 }
 
 /// What the decisions of a result trade, cost and say.
 #[derive(Debug, Default)]
 pub(super) struct Decisions {
+    next: Stage,
     /// Welfare of accepted blocks and active complex orders in price ticks × lots, fixed terms apart.
     pub(super) value: i128,
     /// Fixed terms of active complex orders, grid units of welfare.
@@ -40,31 +87,70 @@ pub(super) struct Decisions {
     pub(super) paradoxically_rejected: Vec<(BlockHandle, i128)>,
     /// Ratio of every accepted block.
     ratios: BTreeMap<BlockHandle, u32>,
-    /// By (period, area).
-    traded: BTreeMap<(u16, u16), Traded>,
+    /// Index `period * areas + area`; empty if nothing is accepted.
+    traded: Vec<Traded>,
     complex: BTreeMap<(u16, u16), Vec<ComplexPart>>,
     active: BTreeSet<ComplexHandle>,
 }
 
 impl Decisions {
-    pub(super) fn check(book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) -> Self {
-        let mut decisions = Self::default();
-        decisions.accept_blocks(book, outcome, breaks);
-        decisions.check_ratios(book, breaks);
-        for (block, surplus) in decisions.families(book, &outcome.prices) {
-            if surplus < 0 {
-                breaks.push(Break::ParadoxicallyAccepted { block, surplus });
+    /// Checks the next part; returns whether all is checked.
+    pub(super) fn step(&mut self, book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) -> bool {
+        self.next = match core::mem::take(&mut self.next) {
+            Stage::Start => {
+                if !outcome.blocks.is_empty() || !outcome.complex.is_empty() {
+                    self.traded = vec![Traded::default(); outcome.prices.len()];
+                }
+                Stage::Accept { next: 0 }
             }
-        }
-        decisions.activate(book, outcome, breaks);
-        for (order, surplus) in decisions.complex_surpluses(book, outcome, &outcome.prices) {
-            if surplus < 0 {
-                breaks.push(Break::ActiveAtALoss { order, surplus });
+            Stage::Accept { next } => match self.accept_blocks(book, outcome, next, breaks) {
+                Some(next) => Stage::Accept { next },
+                None => {
+                    self.check_ratios(book, breaks);
+                    Stage::Families(Surpluses::default())
+                }
+            },
+            Stage::Families(mut surpluses) => {
+                if self.add_families(&mut surpluses, book, outcome, &outcome.prices) {
+                    for (&block, &surplus) in surpluses.families.iter().filter(|it| *it.1 < 0) {
+                        breaks.push(Break::ParadoxicallyAccepted { block, surplus });
+                    }
+                    Stage::Activate { next: 0 }
+                } else {
+                    Stage::Families(surpluses)
+                }
             }
-        }
-        decisions.check_rejected_blocks(book, outcome, breaks);
-        decisions.check_rejected_complex(book, outcome, breaks);
-        decisions
+            Stage::Activate { next } => match self.activate(book, outcome, next, breaks) {
+                Some(next) => Stage::Activate { next },
+                None => Stage::Complex(Surpluses::default()),
+            },
+            Stage::Complex(mut surpluses) => {
+                if self.add_complex(&mut surpluses, book, outcome, &outcome.prices) {
+                    for &(order, surplus) in surpluses.complex.iter().filter(|it| it.1 < 0) {
+                        breaks.push(Break::ActiveAtALoss { order, surplus });
+                    }
+                    Stage::RejectedBlocks(self.rejections(book, outcome, breaks))
+                } else {
+                    Stage::Complex(surpluses)
+                }
+            }
+            Stage::RejectedBlocks(mut rejections) => {
+                if self.check_rejected_blocks(&mut rejections, book, outcome, breaks) {
+                    let told = by_handle(&outcome.complex_rejected, Order::Complex, breaks);
+                    Stage::RejectedComplex { told, next: 0 }
+                } else {
+                    Stage::RejectedBlocks(rejections)
+                }
+            }
+            Stage::RejectedComplex { told, next } => {
+                match self.check_rejected_complex(&told, next, book, outcome, breaks) {
+                    Some(next) => Stage::RejectedComplex { told, next },
+                    None => Stage::Done,
+                }
+            }
+            Stage::Done => Stage::Done,
+        };
+        matches!(self.next, Stage::Done)
     }
 
     /// Whether any block or complex order is accepted.
@@ -72,12 +158,10 @@ impl Decisions {
         !self.ratios.is_empty() || !self.active.is_empty()
     }
 
-    /// What blocks and complex orders trade in an area and period: bought less sold, and each.
-    pub(super) fn traded(&self, period: u16, area: u16) -> (i128, Traded) {
-        if self.traded.is_empty() {
-            return (0, Traded::default());
-        }
-        let traded = self.traded.get(&(period, area)).copied().unwrap_or_default();
+    /// What blocks and complex orders trade in an area and period (`period * areas + area`): bought
+    /// less sold, and each.
+    pub(super) fn traded(&self, cell: usize) -> (i128, Traded) {
+        let traded = self.traded.get(cell).copied().unwrap_or_default();
         (traded.bought - traded.sold, traded)
     }
 
@@ -86,14 +170,23 @@ impl Decisions {
         self.complex.get(&(period, area)).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether every accepted family and every active complex order is whole at `prices`.
-    pub(super) fn all_whole_at(&self, book: &AuctionBook, outcome: &Outcome, prices: &[i64]) -> bool {
-        self.families(book, prices).values().all(|it| *it >= 0)
-            && self.complex_surpluses(book, outcome, prices).iter().all(|it| it.1 >= 0)
+    /// Adds up what the next families and complex orders earn at `prices`; returns whether all are in.
+    pub(super) fn add_surpluses(
+        &self,
+        surpluses: &mut Surpluses,
+        book: &AuctionBook,
+        outcome: &Outcome,
+        prices: &[i64],
+    ) -> bool {
+        if surpluses.next_block < outcome.blocks.len() {
+            self.add_families(surpluses, book, outcome, prices);
+            return false;
+        }
+        self.add_complex(surpluses, book, outcome, prices)
     }
 
-    fn trade(&mut self, side: Side, period: u16, area: u16, lots: i64) {
-        let traded = self.traded.entry((period, area)).or_default();
+    fn trade(&mut self, cell: usize, side: Side, lots: i64) {
+        let traded = &mut self.traded[cell];
         match side {
             Side::Buy => {
                 traded.bought += i128::from(lots);
@@ -103,16 +196,21 @@ impl Decisions {
         }
     }
 
-    fn accept_blocks(&mut self, book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) {
-        let mut before = None;
-        for &(block, ratio) in &outcome.blocks {
+    /// Accepts blocks from one on; returns where to go on.
+    fn accept_blocks(
+        &mut self,
+        book: &AuctionBook,
+        outcome: &Outcome,
+        mut next: usize,
+        breaks: &mut Vec<Break>,
+    ) -> Option<usize> {
+        let areas = book.frame().areas.len();
+        let mut left = POINTS_PER_UNIT;
+        while let Some(&(block, ratio)) = outcome.blocks.get(next) {
+            let before = next.checked_sub(1).and_then(|it| outcome.blocks.get(it)).map(|it| it.0);
             let in_order = before.is_none_or(|it| it < block);
-            before = Some(block);
-            if !in_order {
-                breaks.push(Break::UnknownOrder { order: Order::Block(block) });
-                continue;
-            }
-            let Some(order) = book.block(block) else {
+            next += 1;
+            let Some(order) = book.block(block).filter(|_| in_order) else {
                 breaks.push(Break::UnknownOrder { order: Order::Block(block) });
                 continue;
             };
@@ -127,9 +225,14 @@ impl Decisions {
                     breaks.push(Break::EmptyPeriod { block, period });
                 }
                 self.value -= i128::from(order.side.sign()) * i128::from(order.price) * i128::from(lots);
-                self.trade(order.side, period, order.area, lots);
+                self.trade(usize::from(period) * areas + usize::from(order.area), order.side, lots);
+            }
+            left = left.saturating_sub(1 + order.quantity.len());
+            if left == 0 {
+                return Some(next);
             }
         }
+        None
     }
 
     fn check_ratios(&self, book: &AuctionBook, breaks: &mut Vec<Break>) {
@@ -157,24 +260,37 @@ impl Decisions {
         self.ratios.get(&block).copied().unwrap_or(0)
     }
 
-    /// Surplus of every accepted block with its accepted descendants at `prices`; price ticks × lots.
-    fn families(&self, book: &AuctionBook, prices: &[i64]) -> BTreeMap<BlockHandle, i128> {
-        let mut surplus = BTreeMap::new();
-        let mut children: BTreeMap<BlockHandle, usize> = BTreeMap::new();
-        for (&block, &ratio) in &self.ratios {
-            let Some(order) = book.block(block) else { continue };
-            surplus.insert(block, block_surplus(book, prices, order, ratio));
-            if let Some(parent) = order.parent {
+    /// Adds what the next accepted blocks earn at `prices`; with the last one, every parent gets what
+    /// its descendants earn. Returns whether all are in.
+    fn add_families(
+        &self,
+        surpluses: &mut Surpluses,
+        book: &AuctionBook,
+        outcome: &Outcome,
+        prices: &[i64],
+    ) -> bool {
+        let Surpluses { next_block, families, children, .. } = surpluses;
+        let mut left = POINTS_PER_UNIT;
+        while let Some((block, _)) = outcome.blocks.get(*next_block) {
+            if left == 0 {
+                return false;
+            }
+            *next_block += 1;
+            let (Some(&ratio), Some(order)) = (self.ratios.get(block), book.block(*block)) else { continue };
+            if families.insert(*block, block_surplus(book, prices, order, ratio)).is_none()
+                && let Some(parent) = order.parent
+            {
                 *children.entry(parent).or_default() += 1;
             }
+            left = left.saturating_sub(1 + order.quantity.len());
         }
         // Leaves hand their sum up; a parent is a leaf once all of its children have.
         let mut leaves: Vec<BlockHandle> =
-            surplus.keys().copied().filter(|it| !children.contains_key(it)).collect();
+            families.keys().copied().filter(|it| !children.contains_key(it)).collect();
         while let Some(leaf) = leaves.pop() {
-            let sum = surplus.get(&leaf).copied().unwrap_or(0);
+            let sum = families.get(&leaf).copied().unwrap_or(0);
             let Some(parent) = book.block(leaf).and_then(|it| it.parent) else { continue };
-            let Some(of_parent) = surplus.get_mut(&parent) else { continue };
+            let Some(of_parent) = families.get_mut(&parent) else { continue };
             *of_parent += sum;
             let Some(left) = children.get_mut(&parent) else { continue };
             *left -= 1;
@@ -182,20 +298,25 @@ impl Decisions {
                 leaves.push(parent);
             }
         }
-        surplus
+        true
     }
 
-    fn activate(&mut self, book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) {
-        let mut before = None;
-        for fill in &outcome.complex {
+    /// Activates complex orders from one on; returns where to go on.
+    fn activate(
+        &mut self,
+        book: &AuctionBook,
+        outcome: &Outcome,
+        mut next: usize,
+        breaks: &mut Vec<Break>,
+    ) -> Option<usize> {
+        let areas = book.frame().areas.len();
+        let mut left = POINTS_PER_UNIT;
+        while let Some(fill) = outcome.complex.get(next) {
             let handle = fill.handle;
+            let before = next.checked_sub(1).and_then(|it| outcome.complex.get(it)).map(|it| it.handle);
             let in_order = before.is_none_or(|it| it < handle);
-            before = Some(handle);
-            if !in_order {
-                breaks.push(Break::UnknownOrder { order: Order::Complex(handle) });
-                continue;
-            }
-            let Some(order) = book.complex(handle) else {
+            next += 1;
+            let Some(order) = book.complex(handle).filter(|_| in_order) else {
                 breaks.push(Break::UnknownOrder { order: Order::Complex(handle) });
                 continue;
             };
@@ -211,87 +332,149 @@ impl Decisions {
             for (curve, &lots) in order.curve.iter().zip(&fill.quantity) {
                 let value = merit_order_value(curve, order.side, lots);
                 self.value -= i128::from(order.side.sign()) * value;
-                self.trade(order.side, curve.period, order.area, lots);
+                self.trade(usize::from(curve.period) * areas + usize::from(order.area), order.side, lots);
                 let part = ComplexPart { handle, side: order.side, lots, curve: curve.clone() };
                 self.complex.entry((curve.period, order.area)).or_default().push(part);
             }
+            left = left.saturating_sub(points_of(order));
+            if left == 0 {
+                return Some(next);
+            }
         }
+        None
     }
 
-    /// What every active complex order earns beyond its fixed term; grid units of welfare.
-    fn complex_surpluses(
+    /// Adds what the next active complex orders earn at `prices`; returns whether all are in.
+    fn add_complex(
         &self,
+        surpluses: &mut Surpluses,
         book: &AuctionBook,
         outcome: &Outcome,
         prices: &[i64],
-    ) -> Vec<(ComplexHandle, i128)> {
+    ) -> bool {
         let scale = i128::from(book.frame().welfare_scale);
-        let surplus_of = |order: &ComplexOrder, quantity: &[i64]| {
+        let mut left = POINTS_PER_UNIT;
+        while let Some(fill) = outcome.complex.get(surpluses.next_complex) {
+            if left == 0 {
+                return false;
+            }
+            surpluses.next_complex += 1;
+            let active = self.active.contains(&fill.handle);
+            let Some(order) = book.complex(fill.handle).filter(|_| active) else { continue };
             let mut surplus = 0;
-            for (curve, &lots) in order.curve.iter().zip(quantity) {
+            for (curve, &lots) in order.curve.iter().zip(&fill.quantity) {
                 let price = price_in(book, prices, curve.period, order.area);
                 let paid = i128::from(price) * i128::from(lots);
                 surplus +=
                     i128::from(order.side.sign()) * (paid - merit_order_value(curve, order.side, lots));
             }
-            surplus * scale - order.fixed
-        };
-        let active = outcome.complex.iter().filter(|it| self.active.contains(&it.handle));
-        active
-            .filter_map(|it| Some((it.handle, surplus_of(book.complex(it.handle)?, &it.quantity))))
-            .collect()
+            surpluses.complex.push((fill.handle, surplus * scale - order.fixed));
+            left = left.saturating_sub(points_of(order));
+        }
+        true
     }
 
-    fn check_rejected_blocks(&mut self, book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) {
-        let rejected = by_handle(&outcome.blocks_rejected, Order::Block, breaks);
+    /// What is said about rejected blocks, and what it is judged by.
+    fn rejections(&self, book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) -> Rejections {
         let mut groups: BTreeMap<u32, u64> = BTreeMap::new();
         for (&block, &ratio) in &self.ratios {
             if let Some(group) = book.block(block).and_then(|it| it.group) {
                 *groups.entry(group).or_default() += u64::from(ratio);
             }
         }
-        let scale = i128::from(book.frame().welfare_scale);
-        let has_children: BTreeSet<BlockHandle> = book.blocks().filter_map(|it| it.2.parent).collect();
-        for (block, _, order) in book.blocks() {
-            let told = rejected.get(&block).copied();
-            let handle = Order::Block(block);
-            if !check_decided(handle, self.ratios.contains_key(&block), told.is_some(), breaks) {
-                continue;
-            }
-            let Some(told) = told else { continue };
-            let is = block_surplus(book, &outcome.prices, order, RATIO_UNIT) * scale;
-            if told.surplus != is {
-                breaks.push(Break::RejectedSurplus { order: handle, told: told.surplus, is });
-            }
-            let parent_rejected = order.parent.is_some_and(|it| !self.ratios.contains_key(&it));
-            let full = |group| groups.get(&group).is_some_and(|it| *it >= u64::from(RATIO_UNIT));
-            let group_full = order.group.is_some_and(full);
-            let possible = match told.reason {
-                Rejection::OutOfTheMoney => is <= 0,
-                Rejection::ParadoxicallyRejected => is > 0 && !parent_rejected && !group_full,
-                Rejection::ParentRejected => is > 0 && parent_rejected,
-                Rejection::GroupTaken => is > 0 && group_full,
-                Rejection::LossOfFamily => {
-                    is > 0 && (order.parent.is_some() || has_children.contains(&block))
-                }
-                Rejection::WorkLimit => is > 0 && outcome.bound > outcome.welfare,
-            };
-            if !possible {
-                breaks.push(Break::RejectedReason { order: handle, told: told.reason });
-            }
-            if is > 0 && !parent_rejected && !group_full {
-                self.paradoxically_rejected.push((block, is));
-            }
-        }
-        for block in rejected.into_keys().filter(|it| book.block(*it).is_none()) {
-            breaks.push(Break::UnknownOrder { order: Order::Block(block) });
+        Rejections {
+            told: by_handle(&outcome.blocks_rejected, Order::Block, breaks),
+            groups,
+            parents: book.blocks().filter_map(|it| it.2.parent).collect(),
+            next: 0,
         }
     }
 
-    fn check_rejected_complex(&self, book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) {
-        let rejected = by_handle(&outcome.complex_rejected, Order::Complex, breaks);
+    /// Checks the next rejected blocks; returns whether all are checked.
+    fn check_rejected_blocks(
+        &mut self,
+        rejections: &mut Rejections,
+        book: &AuctionBook,
+        outcome: &Outcome,
+        breaks: &mut Vec<Break>,
+    ) -> bool {
+        let mut left = POINTS_PER_UNIT;
+        while rejections.next < book.block_handles() {
+            if left == 0 {
+                return false;
+            }
+            let block = BlockHandle(rejections.next);
+            rejections.next += 1;
+            let Some(order) = book.block(block) else { continue };
+            left = left.saturating_sub(1 + order.quantity.len());
+            self.check_rejected_block(block, order, rejections, book, outcome, breaks);
+        }
+        for block in rejections.told.keys().filter(|it| book.block(**it).is_none()) {
+            breaks.push(Break::UnknownOrder { order: Order::Block(*block) });
+        }
+        true
+    }
+
+    fn check_rejected_block(
+        &mut self,
+        block: BlockHandle,
+        order: &BlockOrder,
+        rejections: &Rejections,
+        book: &AuctionBook,
+        outcome: &Outcome,
+        breaks: &mut Vec<Break>,
+    ) {
+        let told = rejections.told.get(&block).copied();
+        let handle = Order::Block(block);
+        if !check_decided(handle, self.ratios.contains_key(&block), told.is_some(), breaks) {
+            return;
+        }
+        let Some(told) = told else { return };
         let scale = i128::from(book.frame().welfare_scale);
-        for (complex, _, order) in book.complex_orders() {
+        let is = block_surplus(book, &outcome.prices, order, RATIO_UNIT) * scale;
+        if told.surplus != is {
+            breaks.push(Break::RejectedSurplus { order: handle, told: told.surplus, is });
+        }
+        let parent_rejected = order.parent.is_some_and(|it| !self.ratios.contains_key(&it));
+        let full = |group| rejections.groups.get(&group).is_some_and(|it| *it >= u64::from(RATIO_UNIT));
+        let group_full = order.group.is_some_and(full);
+        let possible = match told.reason {
+            Rejection::OutOfTheMoney => is <= 0,
+            Rejection::ParadoxicallyRejected => is > 0 && !parent_rejected && !group_full,
+            Rejection::ParentRejected => is > 0 && parent_rejected,
+            Rejection::GroupTaken => is > 0 && group_full,
+            Rejection::LossOfFamily => {
+                is > 0 && (order.parent.is_some() || rejections.parents.contains(&block))
+            }
+            Rejection::WorkLimit => is > 0 && outcome.bound > outcome.welfare,
+        };
+        if !possible {
+            breaks.push(Break::RejectedReason { order: handle, told: told.reason });
+        }
+        if is > 0 && !parent_rejected && !group_full {
+            self.paradoxically_rejected.push((block, is));
+        }
+    }
+
+    /// Checks inactive complex orders from one on; returns where to go on.
+    fn check_rejected_complex(
+        &self,
+        rejected: &BTreeMap<ComplexHandle, Rejected<ComplexHandle>>,
+        mut next: u32,
+        book: &AuctionBook,
+        outcome: &Outcome,
+        breaks: &mut Vec<Break>,
+    ) -> Option<u32> {
+        let scale = i128::from(book.frame().welfare_scale);
+        let mut left = POINTS_PER_UNIT;
+        while next < book.complex_handles() {
+            if left == 0 {
+                return Some(next);
+            }
+            let complex = ComplexHandle(next);
+            next += 1;
+            let Some(order) = book.complex(complex) else { continue };
+            left = left.saturating_sub(points_of(order));
             let told = rejected.get(&complex).copied();
             let handle = Order::Complex(complex);
             if !check_decided(handle, self.active.contains(&complex), told.is_some(), breaks) {
@@ -312,10 +495,23 @@ impl Decisions {
                 breaks.push(Break::RejectedReason { order: handle, told: told.reason });
             }
         }
-        for complex in rejected.into_keys().filter(|it| book.complex(*it).is_none()) {
-            breaks.push(Break::UnknownOrder { order: Order::Complex(complex) });
+        for complex in rejected.keys().filter(|it| book.complex(**it).is_none()) {
+            breaks.push(Break::UnknownOrder { order: Order::Complex(*complex) });
         }
+        None
     }
+}
+
+impl Surpluses {
+    /// Whether nobody loses.
+    pub(super) fn all_whole(&self) -> bool {
+        self.families.values().all(|it| *it >= 0) && self.complex.iter().all(|it| it.1 >= 0)
+    }
+}
+
+/// A complex order's share of a unit of work.
+fn points_of(order: &ComplexOrder) -> usize {
+    order.curve.iter().map(|it| 1 + it.points.len()).sum()
 }
 
 /// No period trades less than nothing or more than all points: what follows relies on it.
@@ -376,8 +572,8 @@ fn merit_order_value(curve: &ComplexPeriod, side: Side, lots: i64) -> i128 {
 fn would_earn(book: &AuctionBook, outcome: &Outcome, order: &ComplexOrder) -> i128 {
     let earned = order.curve.iter().map(|curve| {
         let price = price_at(book, outcome, curve.period, order.area);
-        let (stand, _) = stand::step(&curve.points, order.side, price);
-        let lots = curve.quantity_min.max(stand.beyond + stand.tied);
+        let (_, most) = stand::range(&curve.points, order.side, price);
+        let lots = curve.quantity_min.max(most);
         i128::from(price) * i128::from(lots) - merit_order_value(curve, order.side, lots)
     });
     earned.sum::<i128>() * i128::from(order.side.sign())

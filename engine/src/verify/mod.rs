@@ -11,13 +11,16 @@ mod stand;
 
 pub use breaks::{Break, Order};
 
-use crate::auction::{BlockHandle, CurveHandle, Shape, Side};
-use crate::book::{AuctionBook, Cell};
+use crate::auction::{BlockHandle, ComplexHandle, Shape, Side};
+use crate::book::{AuctionBook, Cell, Ladders, Places, Rung, Span, key};
 use crate::outcome::{Fill, Outcome};
 use alloc::vec::Vec;
-use decisions::Decisions;
+use decisions::{Decisions, Surpluses};
 use network::{Network, Place};
 use stand::{Linear, Near, Stand};
+
+/// Points of curves, or periods of blocks, that one unit of work looks at.
+const POINTS_PER_UNIT: usize = 512;
 
 /// What a result that breaks no rule amounts to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,47 +43,14 @@ pub struct Summary {
 /// Every break found, in a fixed order. Ties of a period are looked at only if nothing else is
 /// broken in it.
 pub fn verify(book: &AuctionBook, outcome: &Outcome) -> Result<Summary, Vec<Break>> {
-    let mut breaks = Vec::new();
-    check_shape(book, outcome, &mut breaks);
-    if breaks.is_empty() {
-        check_price_bounds(book, outcome, &mut breaks);
-    }
-    if !breaks.is_empty() {
-        return Err(breaks);
-    }
-    let decisions = Decisions::check(book, outcome, &mut breaks);
-    let mut judge = Judge {
-        book,
-        outcome,
-        decisions: &decisions,
-        network: Network::new(book.frame()),
-        shares: Vec::new(),
-        midpoints: Vec::new(),
-        fills: 0,
-        value: decisions.value,
-        bought: decisions.bought,
-        breaks,
-    };
-    let frame = book.frame();
-    for period in 0..frame.periods {
-        judge.period(period);
-    }
-    judge.check_fills_of_nobody();
-    let off_midpoint = judge.check_midpoints();
-    let welfare = judge.value * i128::from(frame.welfare_scale) - decisions.fixed;
-    judge.check_welfare(welfare);
-    let Judge { breaks, bought, .. } = judge;
-    if !breaks.is_empty() {
-        return Err(breaks);
-    }
-    let paradoxically_rejected = decisions.paradoxically_rejected;
-    Ok(Summary { bought, welfare, paradoxically_rejected, prices_off_midpoint: off_midpoint })
+    let mut verification = Verification::start(book, outcome);
+    while !verification.advance(book, outcome, u64::MAX) {}
+    verification.finish(book, outcome)
 }
 
-fn check_shape(book: &AuctionBook, outcome: &Outcome, breaks: &mut Vec<Break>) {
+fn check_shape(book: &AuctionBook, outcome: &Outcome, curves: usize, breaks: &mut Vec<Break>) {
     let frame = book.frame();
     let periods = usize::from(frame.periods);
-    let curves = usize::try_from(book.curve_handles()).unwrap_or(usize::MAX);
     for (list, have, want) in [
         ("prices", outcome.prices.len(), periods * frame.areas.len()),
         ("flows", outcome.flows.len(), periods * frame.lines.len()),
@@ -116,62 +86,225 @@ fn price_at(book: &AuctionBook, outcome: &Outcome, period: u16, area: u16) -> i6
     outcome.prices[usize::from(period) * book.frame().areas.len() + usize::from(area)]
 }
 
+/// Whose a part of a tie is: a curve order's, by its position in the cell, or a complex order's.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Curve(u32),
+    Complex(ComplexHandle),
+}
+
 /// One order's part of a tie.
 #[derive(Clone, Copy, Debug)]
-struct Part<'a> {
-    order: Order,
-    id: &'a str,
+struct Part {
+    owner: Owner,
     side: Side,
     accepted: i64,
     offered: i64,
 }
 
-/// A curve order while it is looked at.
-#[derive(Clone, Copy, Debug)]
-struct Trader<'a> {
-    order: Order,
-    id: &'a str,
+/// The area and period at hand.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    cell: &'a Cell,
     period: u16,
 }
 
-/// The check of one result, as far as it has come.
-struct Judge<'a> {
-    book: &'a AuctionBook,
-    outcome: &'a Outcome,
-    decisions: &'a Decisions,
+impl At<'_> {
+    fn order(&self, position: u32) -> Order {
+        Order::Curve(self.cell.handle(position))
+    }
+}
+
+/// What is looked at next.
+#[derive(Debug)]
+enum Stage {
+    Decisions,
+    Cell { period: u16, area: u16 },
+    Network { period: u16 },
+    Midpoints(Surpluses),
+    Done,
+}
+
+/// A check of one result that advances in quanta, so that it never blocks the market.
+///
+/// The book and the outcome of all calls are those of [`Self::start`], unchanged. The same breaks are
+/// found in the same order, however the work is cut.
+#[derive(Debug)]
+pub struct Verification {
+    next: Stage,
+    done: u64,
+    places: Places,
+    decisions: Decisions,
     network: Network,
     /// Parts of the ties of the cell at hand.
-    shares: Vec<Part<'a>>,
+    shares: Vec<Part>,
     /// Mid-point prices, index `period * areas + area`; kept only if decisions may explain others.
     midpoints: Vec<i64>,
-    /// Fills other than nothing that belong to orders of the book.
-    fills: usize,
+    /// Breaks known before the period at hand.
+    broken_before: usize,
     /// Welfare in price ticks × lots, fixed terms apart.
     value: i128,
     bought: i128,
     breaks: Vec<Break>,
 }
 
-impl<'a> Judge<'a> {
-    fn period(&mut self, period: u16) {
-        let broken_before = self.breaks.len();
-        let book = self.book;
-        let frame = book.frame();
-        for (area, _) in (0..).zip(&frame.areas) {
-            let price = price_at(book, self.outcome, period, area);
-            let (balance, own) = self.decisions.traded(period, area);
-            let mut place = Place::new(price, frame.price_min, frame.price_max, balance, own);
-            self.shares.clear();
-            self.cell(period, book.cell(period, area), &mut place);
-            self.complex(period, area, &mut place);
-            self.check_shares(period, &mut place);
-            self.network.set_place(area, place);
+impl Verification {
+    /// Starts. Only lengths and price bounds have been looked at.
+    #[must_use]
+    pub fn start(book: &AuctionBook, outcome: &Outcome) -> Self {
+        let places = book.places();
+        let mut breaks = Vec::new();
+        check_shape(book, outcome, places.count(), &mut breaks);
+        if breaks.is_empty() {
+            check_price_bounds(book, outcome, &mut breaks);
         }
+        Self {
+            next: if breaks.is_empty() { Stage::Decisions } else { Stage::Done },
+            done: 0,
+            places,
+            decisions: Decisions::default(),
+            network: Network::new(book.frame()),
+            shares: Vec::new(),
+            midpoints: Vec::new(),
+            broken_before: 0,
+            value: 0,
+            bought: 0,
+            breaks,
+        }
+    }
+
+    /// Works for about `units` units (at least one step, at most one step too many); returns whether
+    /// all has been looked at.
+    pub fn advance(&mut self, book: &AuctionBook, outcome: &Outcome, units: u64) -> bool {
+        let until = self.done.saturating_add(units);
+        loop {
+            let cost = self.step(book, outcome);
+            self.done += u64::try_from(cost).expect("an index fits a u64");
+            if matches!(self.next, Stage::Done) {
+                return true;
+            }
+            if self.done >= until {
+                return false;
+            }
+        }
+    }
+
+    /// Units of work done.
+    #[must_use]
+    pub const fn done(&self) -> u64 {
+        self.done
+    }
+
+    /// What the check has found; call after [`Self::advance`] has returned true.
+    ///
+    /// # Errors
+    ///
+    /// Every break.
+    ///
+    /// # Panics
+    ///
+    /// If something has not been looked at yet.
+    pub fn finish(self, book: &AuctionBook, outcome: &Outcome) -> Result<Summary, Vec<Break>> {
+        assert!(matches!(self.next, Stage::Done), "a verdict before the end of the check");
+        if !self.breaks.is_empty() {
+            return Err(self.breaks);
+        }
+        let welfare = self.welfare(book);
+        let prices_off_midpoint = self.off_midpoint(outcome);
+        let (bought, decisions) = (self.bought, self.decisions);
+        Ok(Summary {
+            bought,
+            welfare,
+            paradoxically_rejected: decisions.paradoxically_rejected,
+            prices_off_midpoint,
+        })
+    }
+
+    /// Looks at the next part; returns the units of work that it took.
+    fn step(&mut self, book: &AuctionBook, outcome: &Outcome) -> usize {
+        let frame = book.frame();
+        match &mut self.next {
+            Stage::Decisions => {
+                if self.decisions.step(book, outcome, &mut self.breaks) {
+                    (self.value, self.bought) = (self.decisions.value, self.decisions.bought);
+                    self.broken_before = self.breaks.len();
+                    self.next = self.following(book, outcome, 0);
+                }
+                1
+            }
+            Stage::Cell { period, area } => {
+                let (period, area) = (*period, *area);
+                self.place(book, outcome, period, area);
+                let is_last = usize::from(area) + 1 == frame.areas.len();
+                self.next =
+                    if is_last { Stage::Network { period } } else { Stage::Cell { period, area: area + 1 } };
+                1 + book.cell(period, area).points().len() / POINTS_PER_UNIT
+            }
+            Stage::Network { period } => {
+                let period = *period;
+                self.network(book, outcome, period);
+                self.broken_before = self.breaks.len();
+                self.next = self.following(book, outcome, period + 1);
+                1 + frame.areas.len() + frame.lines.len()
+            }
+            Stage::Midpoints(surpluses) => {
+                if self.decisions.add_surpluses(surpluses, book, outcome, &self.midpoints) {
+                    let whole = surpluses.all_whole();
+                    self.next = Stage::Done;
+                    if whole {
+                        self.break_midpoints(book, outcome);
+                    }
+                    self.check_welfare(book, outcome);
+                }
+                1
+            }
+            Stage::Done => 0,
+        }
+    }
+
+    /// What comes once the periods before one have been looked at.
+    fn following(&mut self, book: &AuctionBook, outcome: &Outcome, period: u16) -> Stage {
+        let frame = book.frame();
+        if period < frame.periods && !frame.areas.is_empty() {
+            return Stage::Cell { period, area: 0 };
+        }
+        if self.off_midpoint(outcome) > 0 {
+            return Stage::Midpoints(Surpluses::default());
+        }
+        self.check_welfare(book, outcome);
+        Stage::Done
+    }
+
+    /// Everything that is traded in an area and period.
+    fn place(&mut self, book: &AuctionBook, outcome: &Outcome, period: u16, area: u16) {
+        let frame = book.frame();
+        let price = price_at(book, outcome, period, area);
+        let index = usize::from(period) * frame.areas.len() + usize::from(area);
+        let (balance, own) = self.decisions.traded(index);
+        let mut place = Place::new(price, frame.price_min, frame.price_max, balance, own);
+        self.shares.clear();
+        let at = At { cell: book.cell(period, area), period };
+        let fills = &outcome.curves[self.places.of_cell(index)];
+        match at.cell.ladders() {
+            Ladders::Narrow(rungs) => self.steps(at, rungs, fills, &mut place),
+            Ladders::Wide(rungs) => self.steps(at, rungs, fills, &mut place),
+        }
+        if at.cell.linear_len() > 0 {
+            self.linear(at, (frame.price_min, frame.price_max), fills, &mut place);
+        }
+        self.complex(period, area, &mut place);
+        self.check_shares(book, at, &place);
+        self.network.set_place(area, place);
+    }
+
+    /// The rules between the areas of a period.
+    fn network(&mut self, book: &AuctionBook, outcome: &Outcome, period: u16) {
+        let frame = book.frame();
         let lines = frame.lines.len();
-        let flows = &self.outcome.flows[usize::from(period) * lines..][..lines];
+        let flows = &outcome.flows[usize::from(period) * lines..][..lines];
         self.network.check_flows(frame, period, flows, &mut self.breaks);
         // What follows explains prices and shares by fills and flows: senseless if those are wrong.
-        if self.breaks.len() > broken_before {
+        if self.breaks.len() > self.broken_before {
             return;
         }
         self.network.check_ties(frame, period, &mut self.breaks);
@@ -185,48 +318,66 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Every curve order of an area and period.
-    fn cell(&mut self, period: u16, cell: &'a Cell, place: &mut Place) {
-        let (price_min, price_max) = (self.book.frame().price_min, self.book.frame().price_max);
-        for order in cell.orders() {
-            let slot = usize::try_from(order.handle.0).unwrap_or(usize::MAX);
-            let fill = self.outcome.curves.get(slot).copied().unwrap_or_default();
-            self.fills += usize::from(fill != Fill::default());
-            let trader = Trader { order: Order::Curve(order.handle), id: order.id, period };
-            match order.shape {
+    /// Every step order of an area and period, and the places of orders that were taken out.
+    fn steps<R: Rung>(&mut self, at: At<'_>, rungs: &[R], fills: &[Fill], place: &mut Place) {
+        let keys = [key(Side::Buy, place.price), key(Side::Sell, place.price)];
+        for (position, (span, fill)) in (0..).zip(at.cell.spans().iter().zip(fills)) {
+            match span.shape {
+                _ if span.is_empty() => {
+                    if *fill != Fill::default() {
+                        self.breaks.push(Break::UnknownOrder { order: at.order(position) });
+                    }
+                }
                 Shape::Step(side) => {
-                    let (stand, near) = stand::step(order.points, side, place.price);
-                    let (own, other, other_side) = match side {
-                        Side::Buy => (fill.bought, fill.sold, Side::Sell),
-                        Side::Sell => (fill.sold, fill.bought, Side::Buy),
+                    let (key, own, other, other_side) = match side {
+                        Side::Buy => (keys[0], fill.bought, fill.sold, Side::Sell),
+                        Side::Sell => (keys[1], fill.sold, fill.bought, Side::Buy),
                     };
-                    if self.take(trader, side, stand, own, place) {
+                    let (stand, near) = stand::step(&rungs[span.range()], side, key);
+                    if self.take(at, position, side, stand, own, place) {
                         narrow_by_step(place, side, stand, near, own);
                     }
                     if other != 0 {
-                        self.take(trader, other_side, Stand::default(), other, place);
+                        self.take(at, position, other_side, Stand::default(), other, place);
                     }
                 }
-                Shape::Linear => {
-                    let curve = Linear { points: order.points, price_min, price_max };
-                    let (buy, sell) = curve.stands(place.price);
-                    let (bought, sold) = (fill.bought, fill.sold);
-                    let buys_right = self.take(trader, Side::Buy, buy, bought, place);
-                    let sells_right = self.take(trader, Side::Sell, sell, sold, place);
-                    if buys_right && sells_right {
-                        place.narrow(
-                            |price| curve.demand(price + 1) <= bought && curve.supply(price) >= sold,
-                            |price| curve.demand(price) >= bought && curve.supply(price - 1) <= sold,
-                        );
-                    }
-                }
+                Shape::Linear => {}
+            }
+        }
+    }
+
+    /// Every linear order of an area and period.
+    fn linear(&mut self, at: At<'_>, bounds: (i64, i64), fills: &[Fill], place: &mut Place) {
+        let (price_min, price_max) = bounds;
+        let is_linear = |span: &Span| span.shape == Shape::Linear && !span.is_empty();
+        for (position, (span, fill)) in (0..).zip(at.cell.spans().iter().zip(fills)) {
+            if !is_linear(span) {
+                continue;
+            }
+            let curve = Linear { points: &at.cell.points()[span.range()], price_min, price_max };
+            let (buy, sell) = curve.stands(place.price);
+            let (bought, sold) = (fill.bought, fill.sold);
+            let buys_right = self.take(at, position, Side::Buy, buy, bought, place);
+            let sells_right = self.take(at, position, Side::Sell, sell, sold, place);
+            if buys_right && sells_right {
+                place.narrow(
+                    |price| curve.demand(price + 1) <= bought && curve.supply(price) >= sold,
+                    |price| curve.demand(price) >= bought && curve.supply(price - 1) <= sold,
+                );
             }
         }
     }
 
     /// Books what one side of a curve trades. Returns whether its price allows that.
-    fn take(&mut self, trader: Trader<'a>, side: Side, stand: Stand, lots: i64, place: &mut Place) -> bool {
-        let Trader { order, id, period } = trader;
+    fn take(
+        &mut self,
+        at: At<'_>,
+        position: u32,
+        side: Side,
+        stand: Stand,
+        lots: i64,
+        place: &mut Place,
+    ) -> bool {
         let (least, most) = (stand.beyond, stand.beyond + stand.tied);
         // A trade out of range breaks a rule; its value must only not break the arithmetic.
         let value = stand.value + i128::from(place.price) * i128::from(lots.clamp(least, most) - least);
@@ -239,21 +390,21 @@ impl<'a> Judge<'a> {
             Side::Sell => self.value -= value,
         }
         if lots < least || lots > most {
+            let (order, period) = (at.order(position), at.period);
             self.breaks.push(Break::Quantity { order, period, side, lots, least, most });
             return false;
         }
         if stand.tied > 0 {
             let (accepted, offered) = (lots - least, stand.tied);
             place.tie(side, accepted, offered);
-            self.shares.push(Part { order, id, side, accepted, offered });
+            self.shares.push(Part { owner: Owner::Curve(position), side, accepted, offered });
         }
         true
     }
 
     /// Every active complex order of an area and period.
     fn complex(&mut self, period: u16, area: u16, place: &mut Place) {
-        let decisions = self.decisions;
-        for part in decisions.complex_parts(period, area) {
+        for part in self.decisions.complex_parts(period, area) {
             let order = Order::Complex(part.handle);
             let (least, most) = part.range(place.price);
             let (side, lots) = (part.side, part.lots);
@@ -263,9 +414,8 @@ impl<'a> Judge<'a> {
             }
             place.tie_decided(side, lots - least, most - least);
             if most > least {
-                let id = self.book.complex_id(part.handle).unwrap_or_default();
                 let (accepted, offered) = (lots - least, most - least);
-                self.shares.push(Part { order, id, side, accepted, offered });
+                self.shares.push(Part { owner: Owner::Complex(part.handle), side, accepted, offered });
             }
             match side {
                 Side::Buy => {
@@ -279,7 +429,16 @@ impl<'a> Judge<'a> {
     }
 
     /// Each order of a tie gets its pro-rata share, lots left over by largest remainder, then by id.
-    fn check_shares(&mut self, period: u16, place: &mut Place) {
+    fn check_shares(&mut self, book: &AuctionBook, at: At<'_>, place: &Place) {
+        let period = at.period;
+        let id = |part: &Part| match part.owner {
+            Owner::Curve(position) => at.cell.order(position).id,
+            Owner::Complex(handle) => book.complex_id(handle).unwrap_or_default(),
+        };
+        let order = |part: &Part| match part.owner {
+            Owner::Curve(position) => at.order(position),
+            Owner::Complex(handle) => Order::Complex(handle),
+        };
         for side in [Side::Buy, Side::Sell] {
             let tie = place.tied(side);
             // Nothing or everything accepted leaves nothing to share.
@@ -287,14 +446,14 @@ impl<'a> Judge<'a> {
                 continue;
             }
             let (total, offered) = (wide(tie.accepted), wide(tie.offered));
-            let share = |part: &Part<'a>| {
+            let share = |part: &Part| {
                 let product = total * wide(part.offered);
                 let floor = i64::try_from(product / offered).unwrap_or(i64::MAX);
                 // Ascending order is the order in which lots left over are handed out.
-                (floor, (u128::MAX - product % offered, part.id))
+                (floor, (u128::MAX - product % offered, id(part)))
             };
             let mut last_served = None;
-            let mut first_unserved: Option<((u128, &str), &Part<'a>, i64)> = None;
+            let mut first_unserved: Option<((u128, &str), &Part, i64)> = None;
             for part in self.shares.iter().filter(|it| it.side == side) {
                 let (floor, turn) = share(part);
                 if part.accepted == floor + 1 {
@@ -304,60 +463,54 @@ impl<'a> Judge<'a> {
                         first_unserved = Some((turn, part, floor));
                     }
                 } else {
-                    let (order, lots) = (part.order, part.accepted);
+                    let (order, lots) = (order(part), part.accepted);
                     self.breaks.push(Break::Share { order, period, lots, share: floor });
                 }
             }
             if let (Some(served), Some((unserved, part, floor))) = (last_served, first_unserved)
                 && unserved < served
             {
-                let (order, lots) = (part.order, part.accepted);
+                let (order, lots) = (order(part), part.accepted);
                 self.breaks.push(Break::Share { order, period, lots, share: floor + 1 });
             }
         }
     }
 
-    /// Every fill belongs to an order of the book.
-    fn check_fills_of_nobody(&mut self) {
-        let fills = self.outcome.curves.iter().filter(|it| **it != Fill::default()).count();
-        if fills == self.fills {
-            return;
+    /// How many prices lie off the mid-points; where there are no decisions, each of them has been
+    /// found broken.
+    fn off_midpoint(&self, outcome: &Outcome) -> u32 {
+        if self.midpoints.len() != outcome.prices.len() {
+            return 0;
         }
-        for (handle, fill) in (0..).map(CurveHandle).zip(&self.outcome.curves) {
-            if *fill != Fill::default() && self.book.curve(handle).is_none() {
-                self.breaks.push(Break::UnknownOrder { order: Order::Curve(handle) });
-            }
-        }
+        let off = outcome.prices.iter().zip(&self.midpoints).filter(|(price, mid)| price != mid);
+        u32::try_from(off.count()).unwrap_or(u32::MAX)
     }
 
     /// Where accepted blocks and complex orders are all whole at the mid-points, those are the
-    /// prices. Returns how many prices lie elsewhere.
-    fn check_midpoints(&mut self) -> u32 {
-        let prices = &self.outcome.prices;
-        if self.midpoints.len() != prices.len() {
-            return 0;
-        }
-        let off = (0..).zip(prices.iter().zip(&self.midpoints)).filter(|(_, (price, mid))| price != mid);
-        let count = u32::try_from(off.clone().count()).unwrap_or(u32::MAX);
-        if count > 0 && self.decisions.all_whole_at(self.book, self.outcome, &self.midpoints) {
-            let areas = self.book.frame().areas.len();
-            for (index, (price, midpoint)) in off {
-                let cell = (u16::try_from(index / areas), u16::try_from(index % areas));
-                let (Ok(period), Ok(area)) = cell else { continue };
+    /// prices.
+    fn break_midpoints(&mut self, book: &AuctionBook, outcome: &Outcome) {
+        let areas = book.frame().areas.len();
+        for (index, (price, midpoint)) in (0..).zip(outcome.prices.iter().zip(&self.midpoints)) {
+            let cell = (u16::try_from(index / areas), u16::try_from(index % areas));
+            if let (true, (Ok(period), Ok(area))) = (price != midpoint, cell) {
                 let (price, least, greatest) = (*price, *midpoint, *midpoint);
                 self.breaks.push(Break::MidPoint { area, period, price, least, greatest });
             }
         }
-        count
     }
 
-    fn check_welfare(&mut self, welfare: i128) {
-        let (told, bound) = (self.outcome.welfare, self.outcome.bound);
+    /// Welfare, recomputed; on the welfare grid.
+    fn welfare(&self, book: &AuctionBook) -> i128 {
+        self.value * i128::from(book.frame().welfare_scale) - self.decisions.fixed
+    }
+
+    fn check_welfare(&mut self, book: &AuctionBook, outcome: &Outcome) {
+        let (told, bound, welfare) = (outcome.welfare, outcome.bound, self.welfare(book));
         if told != welfare {
             self.breaks.push(Break::Welfare { told, is: welfare });
         }
         // Curves that stand right at prices that fit the flows have the greatest welfare there is.
-        let proven = self.book.blocks().next().is_none() && self.book.complex_orders().next().is_none();
+        let proven = book.blocks().next().is_none() && book.complex_orders().next().is_none();
         if bound < welfare || (proven && bound != welfare) {
             self.breaks.push(Break::Bound { bound, welfare });
         }

@@ -2,7 +2,9 @@
 //! lot by lot, paradoxically or not.
 
 use crate::tiny::Seed;
-use merit_engine::auction::{BlockOrder, ComplexOrder, ComplexPeriod, CurveOrder, Frame, Point, Shape, Side};
+use merit_engine::auction::{
+    BlockHandle, BlockOrder, ComplexOrder, ComplexPeriod, CurveOrder, Frame, Point, Shape, Side,
+};
 use merit_engine::book::AuctionBook;
 use merit_engine::clearing::{Clearing, Limit, Progress};
 use merit_engine::outcome::{Outcome, Rejection};
@@ -52,8 +54,7 @@ fn blocks(seed: &mut Seed, book: &mut AuctionBook) -> Vec<BlockOrder> {
             price: seed.below(13),
             quantity: periods.into_iter().map(|period| (period, seed.within(1, 5))).collect(),
             ratio_min: [1_000_000, 500_000, 1][seed.index(3)],
-            // The ways below know no families.
-            parent: None,
+            parent: (number > 0 && seed.below(4) == 0).then_some(BlockHandle(0)),
             group: (seed.below(3) == 0).then_some(7),
         };
         book.insert_block(&format!("b{number}"), order.clone());
@@ -88,26 +89,40 @@ struct Way {
     injected: [i64; 2],
     welfare: i128,
     group: i64,
+    /// Ratio of the first block, the one that may have children.
+    first: i64,
 }
 
 fn ways(blocks: &[BlockOrder], complex: &[ComplexOrder]) -> Vec<Way> {
     let mut ways = vec![Way::default()];
-    for block in blocks {
-        let ratios: Vec<i64> = block
+    for (number, block) in blocks.iter().enumerate() {
+        // The least ratio of each quantity, and for a parent also the greatest: it leaves its children
+        // the most room. A ratio that leaves a period without a lot is none.
+        let step = |part: i64, lots: i64| (part * 1_000_000 + lots - 1) / lots;
+        let mut ratios: Vec<i64> = block
             .quantity
             .iter()
-            .flat_map(|&(_, lots)| (1..=lots).map(move |part| (part * 1_000_000 + lots - 1) / lots))
+            .flat_map(|&(_, lots)| {
+                (1..=lots).flat_map(move |part| [step(part, lots), step(part + 1, lots) - 1])
+            })
             .chain([i64::from(block.ratio_min)])
+            .map(|ratio| ratio.min(1_000_000))
             .filter(|&ratio| ratio >= i64::from(block.ratio_min))
             .collect();
+        ratios.sort_unstable();
+        ratios.dedup();
         let mut more = Vec::new();
         for way in &ways {
             for &ratio in &ratios {
                 let mut way = *way;
                 way.group += if block.group.is_some() { ratio } else { 0 };
                 let some_period_without = block.quantity.iter().any(|it| it.1 * ratio < 1_000_000);
-                if way.group > 1_000_000 || some_period_without {
+                let beyond_parent = block.parent.is_some() && ratio > way.first;
+                if way.group > 1_000_000 || some_period_without || beyond_parent {
                     continue;
+                }
+                if number == 0 {
+                    way.first = ratio;
                 }
                 for &(period, lots) in &block.quantity {
                     let accepted = lots * ratio / 1_000_000 * block.side.sign();

@@ -3,6 +3,7 @@
 use crate::tiny::{self, Auction, Seed, Size};
 use crate::{clear, clear_in};
 use merit_engine::auction::{CurveOrder, Point, Shape, Side};
+use merit_engine::book::AuctionBook;
 use merit_engine::outcome::{Fill, Outcome};
 use merit_engine::verify::verify;
 
@@ -41,9 +42,10 @@ fn auctions() -> impl Iterator<Item = (u64, Seed, Auction)> {
 }
 
 /// Fills by order id, for books whose handles differ.
-fn by_id(auction: &Auction, outcome: &Outcome) -> Vec<(String, Fill)> {
+fn by_id(book: &AuctionBook, outcome: &Outcome) -> Vec<(String, Fill)> {
+    let id = |handle| book.curve_id(handle).unwrap().into();
     let mut fills: Vec<(String, Fill)> =
-        auction.orders.iter().map(|(id, _)| id.clone()).zip(outcome.curves.iter().copied()).collect();
+        outcome.fills(book).map(|(handle, fill)| (id(handle), fill)).collect();
     fills.sort_by(|a, b| a.0.cmp(&b.0));
     fills
 }
@@ -67,7 +69,7 @@ fn the_order_of_orders_lines_and_areas_changes_nothing() {
         }
         let (one, two) = (clear(&auction.book()), clear(&other.book()));
         assert_eq!(one.welfare, two.welfare, "auction {number}");
-        assert_eq!(by_id(&auction, &one), by_id(&other, &two), "auction {number}");
+        assert_eq!(by_id(&auction.book(), &one), by_id(&other.book(), &two), "auction {number}");
         let width = areas.len();
         for period in 0..usize::from(auction.frame.periods) {
             for (new, &old) in areas.iter().enumerate() {
@@ -116,9 +118,8 @@ fn orders_that_came_and_went_leave_no_trace() {
         let (never, went) = (clear(&auction.book()), clear(&book));
         assert_eq!((&never.prices, &never.flows), (&went.prices, &went.flows), "auction {number}");
         assert_eq!(never.welfare, went.welfare);
+        assert_eq!(by_id(&auction.book(), &never), by_id(&book, &went), "auction {number}");
         for (slot, handle) in kept.iter().enumerate() {
-            let fill = went.curves[usize::try_from(handle.0).unwrap()];
-            assert_eq!(never.curves[slot], fill, "auction {number}");
             assert_eq!(book.curve_id(*handle), Some(auction.orders[slot].0.as_str()));
         }
         let all: i64 = went.curves.iter().map(|it| it.bought + it.sold).sum();

@@ -6,6 +6,7 @@ use merit_engine::auction::{Shape, Side};
 use merit_engine::command::OrderBody;
 use merit_engine::event::{Account, Event, EventBody, Phase, PublishedResult, Reason, ScheduleRow, Stream};
 use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId};
+use merit_engine::outcome::Rejection;
 use merit_engine::rules::MarketRules;
 use merit_engine::settlement::Cause;
 use std::collections::BTreeMap;
@@ -129,7 +130,10 @@ impl Model {
                 assert!(event.time_us < self.auctions[&known.auction].gate_us);
                 known.cancelled = true;
             }
-            EventBody::OrderEnded { order, auction, fills } => self.hear_end(*order, *auction, fills),
+            EventBody::OrderEnded { order, auction, fills, ratio, missed } => {
+                self.hear_end(*order, *auction, fills);
+                self.check_decision(*order, fills, *ratio, *missed);
+            }
             EventBody::ResultPublished(result) => {
                 let tally = self.auctions.get_mut(&result.info.auction).unwrap();
                 assert!(tally.result.replace(Arc::clone(result)).is_none(), "published once");
@@ -267,6 +271,33 @@ impl Model {
             *sum = (sum.0 + fill.bought, sum.1 + fill.sold);
             self.congested += u64::from(fill.reason == Reason::Congestion);
             self.trades += u64::from(fill.bought + fill.sold > 0);
+        }
+    }
+
+    /// A block tells its ratio, a rejected block or inactive complex order what it missed.
+    fn check_decision(
+        &self,
+        id: OrderId,
+        fills: &[merit_engine::event::PeriodFill],
+        ratio: Option<u32>,
+        missed: Option<i128>,
+    ) {
+        let decided = fills.iter().any(|it| it.reason != Reason::AuctionCancelled);
+        let rejected = fills.iter().any(|it| matches!(it.reason, Reason::Rejected(_)));
+        let is_block = match self.orders[&id].body.as_ref() {
+            OrderBody::Block { quantity, .. } => {
+                for ((_, lots), fill) in quantity.iter().zip(fills) {
+                    let accepted = i128::from(*lots) * i128::from(ratio.unwrap_or(0)) / 1_000_000;
+                    assert_eq!(i128::from(fill.bought + fill.sold), accepted, "a ratio is of every period");
+                }
+                true
+            }
+            OrderBody::Curve { .. } | OrderBody::Complex { .. } => false,
+        };
+        assert_eq!(ratio.is_some(), is_block && decided);
+        assert_eq!(missed.is_some(), rejected, "{fills:?}");
+        if fills.iter().any(|it| it.reason == Reason::Rejected(Rejection::OutOfTheMoney)) {
+            assert!(missed <= Some(0));
         }
     }
 

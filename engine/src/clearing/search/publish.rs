@@ -215,3 +215,39 @@ impl Decided {
         worth(self, &path, top) < 0
     }
 }
+
+#[cfg(feature = "broken-search")]
+impl Decided {
+    /// Breaks what is about to be published; false if there is nothing to break in this way.
+    pub(in crate::clearing) fn corrupt(&mut self, fault: crate::clearing::Fault) -> bool {
+        use crate::clearing::Fault;
+        let Self { model, levels, lots, .. } = self;
+        let of = |wanted: bool, pick: usize| {
+            let items: Vec<usize> = (0..levels.len()).filter(|&it| (levels[it] > 0) == wanted).collect();
+            items.get(pick.checked_rem(items.len())?).copied()
+        };
+        let item = match fault {
+            Fault::Accepts(pick) => of(false, pick),
+            Fault::Rejects(pick) | Fault::Ratio(pick) | Fault::Lots(pick) => of(true, pick),
+            Fault::Bound => {
+                self.bound = self.welfare - 1;
+                return true;
+            }
+        };
+        let Some(item) = item else { return false };
+        let (parts, is_block) =
+            (model.items[item].parts.clone(), matches!(model.items[item].order, Order::Block(_)));
+        match fault {
+            Fault::Accepts(_) => {
+                levels[item] = WHOLE;
+                lots[parts.start] += 1;
+            }
+            Fault::Rejects(_) => levels[item] = 0,
+            // Half a ratio is a lot less somewhere, or a period without any.
+            Fault::Ratio(_) if is_block => levels[item] = (levels[item] / 2).max(1),
+            Fault::Lots(_) if !is_block => lots[parts.start] += 1,
+            Fault::Ratio(_) | Fault::Lots(_) | Fault::Bound => return false,
+        }
+        true
+    }
+}

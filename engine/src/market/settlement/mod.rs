@@ -35,21 +35,6 @@ pub(super) struct Position {
     pub(super) sold: i64,
 }
 
-/// Positions by member, portfolio, area and period, one for each.
-pub(super) fn merge(mut all: Vec<Position>) -> Vec<Position> {
-    all.sort_unstable();
-    all.dedup_by(|next, kept| {
-        let key = |it: &Position| (it.member, it.portfolio, it.area, it.period);
-        let same = key(next) == key(kept);
-        if same {
-            kept.bought += next.bought;
-            kept.sold += next.sold;
-        }
-        same
-    });
-    all
-}
-
 /// Net injection per portfolio and area.
 pub(super) fn schedule(periods: u16, positions: &[Position]) -> Vec<ScheduleRow> {
     let mut rows: Vec<ScheduleRow> = Vec::new();

@@ -2,9 +2,11 @@
 
 use super::faults::Paths;
 use super::units::{Scale, time_row, timestamp};
+use crate::files::decimal::Exact;
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::command::OrderBody;
 use merit_engine::event::{Answer, AuctionInfo, Made, PeriodFill, Reason};
+use merit_engine::money::Money;
 use merit_engine::outcome::Rejection;
 use merit_proto::v1;
 
@@ -100,6 +102,15 @@ pub fn result(
         ratio_millionths: None,
         surplus_missed: None,
     }
+}
+
+/// Grid units of welfare as an exact decimal in money of the auction; nothing if it is none.
+#[must_use]
+pub fn money(info: &AuctionInfo, grid_units: i128) -> Option<String> {
+    // `fixed` grid units are one minor unit.
+    let minor = Exact { digits: grid_units, scale: u32::from(info.rules.minor_decimals) };
+    let exact = minor.divided_by(Money::new(&info.rules)?.fixed)?;
+    Some(exact.to_string())
 }
 
 /// How an order ended.

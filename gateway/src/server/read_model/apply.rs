@@ -110,8 +110,11 @@ impl Applying<'_> {
             EventBody::OrderCancelled { order, .. } => {
                 Wire::Member(self.order_cancelled(member_of(event.stream), *order, event)?)
             }
-            EventBody::OrderEnded { order, fills, .. } => {
-                Wire::Member(MemberEvent::Result(self.order_ended(*order, fills, event)))
+            EventBody::OrderEnded { order, fills, ratio, missed, .. } => {
+                let mut result = self.order_ended(*order, fills, event);
+                result.ratio_millionths = *ratio;
+                result.surplus_missed = missed.and_then(|it| self.money_of(*order, it));
+                Wire::Member(MemberEvent::Result(result))
             }
             EventBody::CorridorRequested { .. }
             | EventBody::CapacityAccepted(_)
@@ -326,6 +329,13 @@ impl Applying<'_> {
             }
             None => v1::OrderResult::default(),
         }
+    }
+
+    /// Grid units of welfare as money of the order's auction.
+    fn money_of(&self, order: OrderId, grid_units: i128) -> Option<String> {
+        let entry = self.state.orders.get(&order)?;
+        let auction = self.state.auctions.get(&entry.auction)?;
+        order_out::money(&auction.info, grid_units)
     }
 
     fn dispatch(&mut self, event: &Event) -> Result<DispatchEvent, Doubt> {
