@@ -4,8 +4,10 @@ use super::clearing::{self, Cleared};
 use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
 use crate::files::result_file::{block_lots, status_name};
+use crate::files::decimal::parse;
 use crate::files::{Auction, write_result};
 use merit_engine::auction::{Line, Side};
+use merit_engine::clearing::Limit;
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,13 @@ pub(super) struct Clear {
     /// How to print; `json` prints the result file itself
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    /// End the search for block and complex decisions after so many units of work, with the best it
+    /// has. Work is counted, not timed: the same limit gives the same result everywhere
+    #[arg(long, value_name = "UNITS")]
+    work_limit: Option<u64>,
+    /// End the search once no result can have more than this money above the best one's welfare
+    #[arg(long, value_name = "MONEY")]
+    gap: Option<String>,
     /// Print nothing
     #[arg(short, long)]
     quiet: bool,
@@ -38,15 +47,35 @@ impl Clear {
         }
     }
 
-    fn one(&self, path: &Path) -> Result<Exit, Failure> {
+    /// Opens a file and clears it as the options say.
+    fn cleared(&self, path: &Path) -> Result<(Auction, Cleared), Failure> {
         let auction = clearing::open(path)?;
-        let cleared = clearing::clear(&auction, !self.quiet)?;
+        let cleared = clearing::clear(&auction, self.limit(&auction)?, !self.quiet)?;
+        Ok((auction, cleared))
+    }
+
+    fn limit(&self, auction: &Auction) -> Result<Limit, Failure> {
+        let mut limit = Limit::default();
+        limit.work = self.work_limit.unwrap_or(limit.work);
+        if let Some(gap) = &self.gap {
+            let refused = |rule| Failure::usage(format_args!("--gap {gap}: {rule}"));
+            let amount = parse(gap).map_err(|_| refused("is not an amount of money"))?;
+            if amount.is_sign_negative() {
+                return Err(refused("must not be negative"));
+            }
+            limit.gap = auction.units.grid_units(amount).ok_or_else(|| refused("needs more than 38 digits"))?;
+        }
+        Ok(limit)
+    }
+
+    fn one(&self, path: &Path) -> Result<Exit, Failure> {
+        let (auction, cleared) = self.cleared(path)?;
         if let Some(out) = &self.out {
-            write(out, &write_result(&auction, &cleared.outcome))?;
+            write(out, &write_result(&auction, &cleared.outcome, &cleared.stats))?;
         }
         if !self.quiet {
             let text = match self.output {
-                Format::Json => write_result(&auction, &cleared.outcome),
+                Format::Json => write_result(&auction, &cleared.outcome, &cleared.stats),
                 Format::Csv => rows(&auction, &cleared).render(Format::Csv),
                 Format::Table => overview(&auction, &cleared),
             };
@@ -82,13 +111,12 @@ impl Clear {
     }
 
     fn one_of_many(&self, path: &Path) -> Result<Vec<Cell>, Failure> {
-        let auction = clearing::open(path)?;
-        let cleared = clearing::clear(&auction, !self.quiet)?;
+        let (auction, cleared) = self.cleared(path)?;
         if let Some(out) = &self.out {
             let name = format!("{}.result.json", stem(path));
-            write(&out.join(name), &write_result(&auction, &cleared.outcome))?;
+            write(&out.join(name), &write_result(&auction, &cleared.outcome, &cleared.stats))?;
         }
-        let seconds = (cleared.clearing + cleared.verifying).as_secs_f64();
+        let seconds = (cleared.stats.clearing + cleared.stats.verifying).as_secs_f64();
         Ok(vec![
             Cell::text(path.display().to_string()),
             Cell::text(status_name(&cleared.outcome)),
@@ -145,7 +173,7 @@ fn volumes(auction: &Auction, cleared: &Cleared) -> Vec<(i64, i64)> {
         let cell = &mut lots[usize::from(period) * areas + usize::from(area)];
         *cell = (cell.0 + bought, cell.1 + sold);
     };
-    for ((_, _, order), fill) in auction.book.curves().zip(&cleared.outcome.curves) {
+    for ((_, _, order), (_, fill)) in auction.book.curves().zip(cleared.outcome.fills(&auction.book)) {
         add(order.period, order.area, fill.bought, fill.sold);
     }
     let mut add_side = |side, period, area, lots| match side {
@@ -252,6 +280,11 @@ fn overview(auction: &Auction, cleared: &Cleared) -> String {
         text += &lines_table(auction, cleared).render(Format::Table);
     }
     let (curves, blocks) = (auction.book.curves().count(), cleared.outcome.blocks.len());
+    let gap = cleared.outcome.bound - cleared.outcome.welfare;
+    let proof = match status_name(&cleared.outcome) {
+        "optimal" => String::from("optimal"),
+        status => format!("{status}: at most {} more was possible", units.money(gap)),
+    };
     let energy = units.energy(cleared.summary.bought).map_or_else(String::new, |it| it.to_string());
     text + &format!(
         "\n{}: {energy} MWh bought, welfare {} {} ({})\n\
@@ -259,10 +292,10 @@ fn overview(auction: &Auction, cleared: &Cleared) -> String {
         units.name,
         units.money(cleared.outcome.welfare),
         units.currency,
-        status_name(&cleared.outcome),
+        proof,
         blocks + cleared.outcome.blocks_rejected.len(),
-        cleared.clearing,
-        cleared.verifying,
+        cleared.stats.clearing,
+        cleared.stats.verifying,
     )
 }
 

@@ -14,7 +14,7 @@ mod tests;
 mod units;
 
 pub use auction_file::{Auction, read_auction};
-pub use result_file::{Claim, ResultFile, read_result, write_result};
+pub use result_file::{Claim, ResultFile, Stats, read_result, write_result};
 pub use units::Units;
 
 use std::fmt;

@@ -12,6 +12,7 @@ use merit_engine::limits;
 use merit_engine::outcome::{ComplexFill, Fill, Outcome, Rejected, Rejection};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 /// The format that this writes and reads.
 pub const RESULT_FORMAT: &str = "merit-result/1";
@@ -45,19 +46,30 @@ pub fn block_lots(lots: i64, ratio: u32) -> i64 {
     i64::try_from(share).expect("a ratio of at most 1 takes no more than the whole")
 }
 
+/// What a clearing took. It stands in the result's line `"stats"`, which takes no part in comparisons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Parts of the block and complex decisions that were looked at.
+    pub nodes: u64,
+    /// From the orders to the outcome.
+    pub clearing: Duration,
+    /// The verifier's part.
+    pub verifying: Duration,
+}
+
 /// The text of the result file of `outcome`.
 ///
 /// # Panics
 ///
 /// If `outcome` is not an outcome of `auction`: lists of other lengths, unknown handles.
 #[must_use]
-pub fn write_result(auction: &Auction, outcome: &Outcome) -> String {
+pub fn write_result(auction: &Auction, outcome: &Outcome, stats: &Stats) -> String {
     let mut out = String::new();
-    write_into(&mut out, auction, outcome).expect("a String takes all text");
+    write_into(&mut out, auction, outcome, stats).expect("a String takes all text");
     out
 }
 
-fn write_into(out: &mut String, auction: &Auction, outcome: &Outcome) -> fmt::Result {
+fn write_into(out: &mut String, auction: &Auction, outcome: &Outcome, stats: &Stats) -> fmt::Result {
     let units = &auction.units;
     writeln!(out, "{{")?;
     writeln!(out, "\"format\":{},", quoted(RESULT_FORMAT))?;
@@ -74,7 +86,10 @@ fn write_into(out: &mut String, auction: &Auction, outcome: &Outcome) -> fmt::Re
     writeln!(out, "\"welfare\":\"{}\",", units.money(outcome.welfare))?;
     writeln!(out, "\"bound\":\"{}\",", units.money(outcome.bound))?;
     writeln!(out, "\"status\":\"{}\",", status_name(outcome))?;
-    writeln!(out, "\"stats\":{{\"work\":{}}}", outcome.work)?;
+    let Stats { nodes, clearing, verifying } = stats;
+    let (clearing, verifying) = (clearing.as_secs_f64(), verifying.as_secs_f64());
+    write!(out, "\"stats\":{{\"work\":{},\"nodes\":{nodes},", outcome.work)?;
+    writeln!(out, "\"clearing_seconds\":{clearing:.6},\"verifying_seconds\":{verifying:.6}}}")?;
     writeln!(out, "}}")
 }
 
@@ -116,8 +131,8 @@ fn write_list(out: &mut String, key: &str, mut entries: Vec<(&str, String)>) -> 
 fn curve_entries<'a>(auction: &'a Auction, outcome: &Outcome) -> Vec<(&'a str, String)> {
     let units = &auction.units;
     let mut entries = Vec::new();
-    for (handle, fill) in (0..).map(CurveHandle).zip(&outcome.curves) {
-        if *fill == Fill::default() {
+    for (handle, fill) in outcome.fills(&auction.book) {
+        if fill == Fill::default() {
             continue;
         }
         let id = auction.book.curve_id(handle).expect("a fill belongs to an order of the book");
@@ -424,23 +439,24 @@ impl<'a> Reader<'a> {
 
     fn curves(&mut self, raw: &[RawFill<'_>]) -> Vec<Fill> {
         let tick = self.auction.units.quantity_tick;
-        let handles = usize::try_from(self.auction.book.curve_handles()).expect("a usize holds 32 bits");
-        let mut fills = vec![Fill::default(); handles];
-        let mut given = vec![false; handles];
+        let book = &self.auction.book;
+        let places = book.places();
+        let mut fills = vec![Fill::default(); places.count()];
+        let mut given = vec![false; places.count()];
         for entry in raw {
             let Some(Order::Curve(handle)) = self.orders.get(entry.id.0.as_ref()).copied() else {
                 self.unknown("curve", &entry.id.0);
                 continue;
             };
-            let position = usize::try_from(handle.0).expect("a usize holds 32 bits");
-            if given[position] {
+            let place = places.of(book, handle).expect("the order is in the book");
+            if given[place] {
                 self.twice("curve", &entry.id.0);
             }
-            given[position] = true;
+            given[place] = true;
             let mut read = |field, number: Option<Number<'_>>| {
                 number.map_or(0, |it| self.ticks(format_args!("curve \"{}\" {field}", entry.id.0), it, tick))
             };
-            fills[position] = Fill { bought: read("bought", entry.bought), sold: read("sold", entry.sold) };
+            fills[place] = Fill { bought: read("bought", entry.bought), sold: read("sold", entry.sold) };
         }
         fills
     }

@@ -1,10 +1,11 @@
 //! One door for bad input: every case with the words that it gets.
 
-use super::{Auction, FileError, PROBLEMS_MAX, read_auction, read_bounded, read_result, write_result};
+use super::{Auction, FileError, PROBLEMS_MAX, Stats, read_auction, read_bounded, read_result, write_result};
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::clearing::{Clearing, Progress};
 use merit_engine::outcome::{Fill, Outcome};
 use merit_engine::verify::verify;
+use std::time::Duration;
 
 const GOOD: &str = r#"{"format":"merit-auction/1","name":"t","currency":"EUR","price_tick":"0.01",
 "order_price_tick":"0.1","price_min":"-500","price_max":"4000","quantity_tick":"0.001",
@@ -325,7 +326,8 @@ fn nothing_trades(auction: &Auction) -> Outcome {
 fn a_result_is_written_canonically_and_read_back() {
     let auction = good();
     let outcome = nothing_trades(&auction);
-    let text = write_result(&auction, &outcome);
+    let (clearing, verifying) = (Duration::from_micros(1_500), Duration::from_micros(20));
+    let text = write_result(&auction, &outcome, &Stats { nodes: 3, clearing, verifying });
     let expected = r#"{
 "format":"merit-result/1",
 "auction":"t",
@@ -348,7 +350,7 @@ fn a_result_is_written_canonically_and_read_back() {
 "welfare":"-1.23456",
 "bound":"0.00007",
 "status":"limit",
-"stats":{"work":9}
+"stats":{"work":9,"nodes":3,"clearing_seconds":0.001500,"verifying_seconds":0.000020}
 }
 "#;
     assert_eq!(text, expected);
@@ -360,7 +362,7 @@ fn a_result_is_written_canonically_and_read_back() {
 #[test]
 fn what_a_result_cannot_say_is_told() {
     let auction = good();
-    let text = write_result(&auction, &nothing_trades(&auction));
+    let text = write_result(&auction, &nothing_trades(&auction), &Stats::default());
     let claims = |what: &str, with: &str| -> Vec<String> {
         assert!(text.contains(what));
         let read = read_result(&text.replacen(what, with, 1), &auction).unwrap();
@@ -397,7 +399,7 @@ fn what_a_result_cannot_say_is_told() {
 #[test]
 fn results_off_their_ticks_or_of_another_length_are_refused() {
     let auction = good();
-    let text = write_result(&auction, &nothing_trades(&auction));
+    let text = write_result(&auction, &nothing_trades(&auction), &Stats::default());
     let error = |what: &str, with: &str| {
         read_result(&text.replacen(what, with, 1), &auction).unwrap_err().to_string()
     };
@@ -473,7 +475,7 @@ fn whatever_is_read_can_be_cleared_verified_written_and_read_back() {
             let words: Vec<String> = breaks.iter().map(|it| it.show(&auction.book).to_string()).collect();
             panic!("seed {seed}: {words:?}");
         }
-        let written = write_result(&auction, &outcome);
+        let written = write_result(&auction, &outcome, &Stats::default());
         let read = read_result(&written, &auction).unwrap();
         assert!(read.claims.is_empty(), "seed {seed}: {:?}", read.claims);
         assert_eq!(Outcome { work: outcome.work, ..read.outcome }, outcome, "seed {seed}");

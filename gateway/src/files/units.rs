@@ -2,6 +2,7 @@
 
 use super::decimal::{Exact, Tick};
 use merit_engine::limits;
+use rust_decimal::Decimal;
 
 /// The longest period: one week.
 pub(super) const PERIOD_MINUTES_MAX: i64 = 10_080;
@@ -53,6 +54,14 @@ impl Units {
     #[must_use]
     pub fn money(&self, grid_units: i128) -> Exact {
         self.grid.times(grid_units).expect("the reader proved that all money of the auction fits")
+    }
+
+    /// The most grid units that are no more than an amount of money; nothing for what does not fit.
+    #[must_use]
+    pub fn grid_units(&self, amount: Decimal) -> Option<i128> {
+        let amount = Exact { digits: amount.mantissa(), scale: amount.scale() };
+        let (number, divisor) = fraction_of(amount, self.grid)?;
+        Some(number.div_euclid(divisor))
     }
 
     /// MWh of so many lots over one period, in canonical form.
