@@ -33,8 +33,8 @@ fn insert(book: &mut AuctionBook, id: &str, area: u16, shape: Shape, points: &[(
     book.insert_curve(id, CurveOrder { area, period: 0, shape, points });
 }
 
-fn fills(outcome: &Outcome) -> Vec<(i64, i64)> {
-    outcome.curves.iter().map(|it| (it.bought, it.sold)).collect()
+fn fills(book: &AuctionBook, outcome: &Outcome) -> Vec<(i64, i64)> {
+    outcome.fills(book).map(|(_, it)| (it.bought, it.sold)).collect()
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn price_between_a_buy_and_a_sell_is_the_mid_point_rounded_up() {
     insert(&mut book, "s", 0, SELL, &[(30, 10)]);
     let outcome = clear(&book);
     assert_eq!(outcome.prices, [36]);
-    assert_eq!(fills(&outcome), [(10, 0), (0, 10)]);
+    assert_eq!(fills(&book, &outcome), [(10, 0), (0, 10)]);
     assert_eq!(outcome.welfare, 110);
 }
 
@@ -81,7 +81,7 @@ fn buyers_alone_drive_the_price_to_where_nobody_buys() {
     insert(&mut book, "b", 0, BUY, &[(40, 10)]);
     let outcome = clear(&book);
     assert_eq!(outcome.prices, [70]);
-    assert_eq!(fills(&outcome), [(0, 0)]);
+    assert_eq!(fills(&book, &outcome), [(0, 0)]);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn scarcity_clears_at_the_cap_and_is_shared_by_volume() {
     let outcome = clear(&book);
     assert_eq!(outcome.prices, [100]);
     // 50 of 101: 29.70, 14.85, 5.44; the two lots left over go to the largest remainders.
-    assert_eq!(fills(&outcome), [(30, 0), (15, 0), (5, 0), (0, 50)]);
+    assert_eq!(fills(&book, &outcome), [(30, 0), (15, 0), (5, 0), (0, 50)]);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn at_the_cap_an_area_serves_itself_before_it_exports() {
     insert(&mut book, "t", 1, SELL, &[(10, 20)]);
     let outcome = clear(&book);
     assert_eq!(outcome.prices, [100, 100]);
-    assert_eq!(fills(&outcome), [(40, 0), (20, 0), (0, 40), (0, 20)]);
+    assert_eq!(fills(&book, &outcome), [(40, 0), (20, 0), (0, 40), (0, 20)]);
     assert_eq!(outcome.flows, [0]);
 }
 
@@ -142,7 +142,7 @@ fn ties_across_areas_are_shared_by_what_is_offered() {
     insert(&mut book, "b", 1, BUY, &[(9, 20)]);
     let outcome = clear(&book);
     assert_eq!(outcome.prices, [5, 5]);
-    assert_eq!(fills(&outcome), [(0, 15), (0, 5), (20, 0)]);
+    assert_eq!(fills(&book, &outcome), [(0, 15), (0, 5), (20, 0)]);
     assert_eq!(outcome.flows, [15]);
 }
 
@@ -154,7 +154,7 @@ fn a_tie_that_nothing_else_settles_goes_to_the_later_area_id() {
     insert(&mut book, "t", 2, SELL, &[(5, 2)]);
     insert(&mut book, "b", 1, BUY, &[(9, 3)]);
     let outcome = clear(&book);
-    assert_eq!(fills(&outcome), [(0, 2), (0, 1), (3, 0)]);
+    assert_eq!(fills(&book, &outcome), [(0, 2), (0, 1), (3, 0)]);
     assert_eq!(outcome.flows, [2, 1]);
 }
 
@@ -170,7 +170,7 @@ fn quantities_and_prices_at_the_limits_do_not_overflow() {
         insert(&mut book, &format!("l{number}"), 1, Shape::Linear, &slope);
     }
     let outcome = clear(&book);
-    let (bought, sold): (Vec<i64>, Vec<i64>) = fills(&outcome).into_iter().unzip();
+    let (bought, sold): (Vec<i64>, Vec<i64>) = fills(&book, &outcome).into_iter().unzip();
     assert_eq!(bought.iter().sum::<i64>(), sold.iter().sum::<i64>());
     assert_eq!(outcome.flows[0] + outcome.flows[1] - outcome.flows[2], LOTS_MAX * 2);
 }

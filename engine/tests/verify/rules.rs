@@ -447,7 +447,7 @@ fn at_the_cap(bought: [i64; 2]) -> Vec<String> {
     outcome.prices[1] = 100;
     outcome.flows = vec![bought[1], 0];
     let buy = |bought| Fill { bought, sold: 0 };
-    outcome.curves = vec![buy(bought[0]), buy(bought[1]), Fill { bought: 0, sold: 4 }];
+    outcome.curves = vec![buy(bought[0]), Fill { bought: 0, sold: 4 }, buy(bought[1])];
     outcome.welfare = 4 * 4 * 100;
     outcome.bound = outcome.welfare;
     broken(&book, &outcome)
