@@ -3,13 +3,14 @@
 use prost::Message as _;
 use std::path::PathBuf;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "merit/v1/common.proto",
     "merit/v1/orders.proto",
     "merit/v1/member.proto",
     "merit/v1/rules.proto",
     "merit/v1/market_data.proto",
     "merit/v1/dispatch.proto",
+    "merit/v1/risk.proto",
     "merit/v1/settlement.proto",
     "merit/v1/operator.proto",
     "merit/v1/replication.proto",

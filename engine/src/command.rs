@@ -5,6 +5,7 @@
 //! rules allow it is decided here, as an answer, never as an error.
 
 use crate::auction::{Point, Shape, Side};
+use crate::calendar::Day;
 use crate::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::rules::MarketRules;
 use crate::settlement::SettlementAction;
@@ -147,6 +148,48 @@ pub enum Action {
         /// Only this portfolio's, if given.
         portfolio: Option<PortfolioId>,
     },
+    /// Operator: notes collateral that a member has deposited.
+    Deposit {
+        /// Whose.
+        member: MemberId,
+        /// How much, minor units.
+        minor: i64,
+    },
+    /// Operator: gives collateral back that nothing needs.
+    Withdraw {
+        /// Whose.
+        member: MemberId,
+        /// How much, minor units.
+        minor: i64,
+    },
+    /// Clearing house or operator: notes that a member has paid what it owed for a delivery day.
+    RecordPayIn {
+        /// Who.
+        member: MemberId,
+        /// For which local delivery day.
+        day: Day,
+    },
+    /// Operator: sets what a portfolio is cleared to trade in an area.
+    SetClearance {
+        /// Which portfolio.
+        portfolio: PortfolioId,
+        /// Code of the area.
+        area: TextId,
+        /// How much.
+        clearance: Clearance,
+    },
+    /// Operator: proposes an exceptional act.
+    ProposeAct {
+        /// What.
+        act: Act,
+        /// Why, for the public notice.
+        reason: String,
+    },
+    /// Operator: approves what another operator proposed; with that it is done.
+    ApproveAct {
+        /// Number of the proposal.
+        proposal: u32,
+    },
     /// Dispatch centre: transfer capacities for an auction.
     SubmitCapacity(Capacity),
     /// Dispatch centre: acknowledges a schedule.
@@ -158,6 +201,50 @@ pub enum Action {
     },
     /// Clearing house: what it asks; see [`SettlementAction`].
     Settle(SettlementAction),
+}
+
+/// What no timetable foresees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A whole auction is cancelled before its result.
+    CancelAuction {
+        /// Which.
+        auction: AuctionId,
+    },
+    /// A gate that has not closed closes later.
+    ExtendGate {
+        /// Which auction's.
+        auction: AuctionId,
+        /// When instead, µs UTC.
+        gate_us: i64,
+    },
+    /// An auction is run again on the same book, after a wrong capacity.
+    Rerun {
+        /// Which.
+        auction: AuctionId,
+    },
+}
+
+impl Act {
+    /// The auction that it is about.
+    #[must_use]
+    pub const fn auction(self) -> AuctionId {
+        match self {
+            Self::CancelAuction { auction } | Self::ExtendGate { auction, .. } | Self::Rerun { auction } => {
+                auction
+            }
+        }
+    }
+}
+
+/// What a portfolio is cleared to trade in one area and delivery period (a load dispatch centre's standing
+/// clearance), millionths of a megawatt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clearance {
+    /// Bought at most; 0: not cleared to buy.
+    pub buy_watts: i64,
+    /// Sold at most; 0: not cleared to sell.
+    pub sell_watts: i64,
 }
 
 /// A new order.

@@ -3,7 +3,8 @@
 //! Each event belongs to exactly one stream and has a gapless number there, given by the engine, so
 //! that a client resumes at any number and finds the same numbering after a failover.
 
-use crate::command::{Capacity, OrderBody, Role};
+use crate::calendar::Day;
+use crate::command::{Act, Capacity, Clearance, OrderBody, Role};
 use crate::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::outcome::{Outcome, Rejection};
 use crate::reject::Refusal;
@@ -69,6 +70,8 @@ pub enum Made {
     Revision(u32),
     /// Something with a number of its own: a hold, a place in a stream.
     Number(u64),
+    /// An act was proposed or done.
+    Proposal(u32),
 }
 
 /// Who may read an event.
@@ -149,6 +152,8 @@ pub struct AuctionInfo {
     pub capacities_us: i64,
     /// Final result due, µs UTC.
     pub publish_us: i64,
+    /// Acknowledgement of the schedule due, µs UTC; nothing: none is waited for.
+    pub acknowledge_us: Option<i64>,
 }
 
 /// A published result.
@@ -156,6 +161,8 @@ pub struct AuctionInfo {
 pub struct PublishedResult {
     /// The auction.
     pub info: Arc<AuctionInfo>,
+    /// From 1; a greater one replaces a smaller one.
+    pub revision: u32,
     /// Prices, flows, fills.
     pub outcome: Outcome,
     /// Capacities used: per line, (forward, backward) lots per period.
@@ -296,11 +303,40 @@ pub enum Alarm {
         /// The rule that the first one breaks, and nothing of any order: the book stays sealed.
         first: String,
     },
+    /// The dispatch centre has not acknowledged a schedule in time.
+    AcknowledgementLate {
+        /// Which auction.
+        auction: AuctionId,
+        /// Which revision.
+        revision: u32,
+    },
+    /// Funds did not cover all orders of a member; those that were not were taken out.
+    FundsShort {
+        /// Which auction.
+        auction: AuctionId,
+        /// Whose.
+        member: MemberId,
+        /// How many orders were taken out.
+        orders: u32,
+    },
     /// The clock was behind the journal; journaled time stood still.
     ClockBehind {
         /// By how much, µs.
         behind_us: i64,
     },
+}
+
+/// Why a member's collateral changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CollateralCause {
+    /// It deposited.
+    Deposit,
+    /// It got something back.
+    Withdrawal,
+    /// It paid what it owed for a day.
+    PayIn(Day),
+    /// A result was published.
+    Result(AuctionId),
 }
 
 /// What is said.
@@ -317,6 +353,32 @@ pub enum EventBody {
         /// When the next step is due, µs UTC; nothing if it is the last.
         next_due_us: Option<i64>,
     },
+    /// Market: the times of an auction changed by an exceptional act.
+    AuctionChanged(Arc<AuctionInfo>),
+    /// Operator: an exceptional act was proposed.
+    ActProposed {
+        /// Number of the proposal.
+        proposal: u32,
+        /// What.
+        act: Act,
+        /// Why.
+        reason: String,
+        /// Who.
+        proposer: UserId,
+    },
+    /// Market (a public notice) and operator: an exceptional act was done.
+    ActDone {
+        /// Number of the proposal.
+        proposal: u32,
+        /// What.
+        act: Act,
+        /// Why.
+        reason: String,
+        /// Who proposed it.
+        proposer: UserId,
+        /// Who approved it.
+        approver: UserId,
+    },
     /// Market: the final result.
     ResultPublished(Arc<PublishedResult>),
     /// Market: rules were set.
@@ -330,7 +392,7 @@ pub enum EventBody {
         /// Name.
         name: String,
     },
-    /// Operator: suspended or not.
+    /// Operator and member: suspended or not.
     MemberSuspended {
         /// Which.
         member: MemberId,
@@ -405,7 +467,8 @@ pub enum EventBody {
         /// User who did it.
         user: UserId,
     },
-    /// Member: how an order ended. Every order that stood at the gate ends exactly once.
+    /// Member: how an order ended. Every order that stood at the gate ends exactly once in each revision of
+    /// the result.
     OrderEnded {
         /// Which.
         order: OrderId,
@@ -419,6 +482,28 @@ pub enum EventBody {
         /// Rejected block or inactive complex order: what it would have earned, wholly accepted, at the
         /// published prices; grid units of welfare. Nothing otherwise.
         missed: Option<i128>,
+    },
+    /// Member: its collateral changed otherwise than by its own orders.
+    CollateralChanged {
+        /// Whose.
+        member: MemberId,
+        /// Why.
+        cause: CollateralCause,
+        /// Deposited, minor units.
+        balance: i64,
+        /// Held for orders, minor units.
+        held: i128,
+        /// Owed for results and not paid, minor units.
+        due: i128,
+    },
+    /// Member: a clearance of one of its portfolios was set.
+    ClearanceSet {
+        /// Which portfolio.
+        portfolio: PortfolioId,
+        /// Code of the area.
+        area: TextId,
+        /// How much.
+        clearance: Clearance,
     },
     /// Dispatch: flows and net positions that the unconstrained result wants.
     CorridorRequested {

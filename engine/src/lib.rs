@@ -34,6 +34,7 @@ pub mod money;
 pub mod outcome;
 pub mod presets;
 pub mod reject;
+pub mod risk;
 pub mod rules;
 pub mod settlement;
 pub mod verify;

@@ -63,6 +63,6 @@ pub const OPEN_MINUTES_MAX: i32 = 2_880;
 /// Days over which purchases are averaged at most.
 pub const MARGIN_DAYS_MAX: u8 = 31;
 /// Largest amount of one deposit and of a member's whole collateral, minor units.
-pub const COLLATERAL_MAX: i64 = 1_000_000_000_000_000_000;
+pub const COLLATERAL_MAX: i64 = 100_000_000_000_000;
 /// Refusals that one dry run lists.
 pub const DRY_RUN_REFUSALS_MAX: usize = 1_000;

@@ -6,7 +6,8 @@
 use crate::calendar::{Day, Summer, Zone};
 use crate::ids::{Market, TextId};
 use crate::rules::{
-    AreaRule, Fees, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension, Timetable,
+    AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
+    Timetable,
 };
 use alloc::format;
 use alloc::vec::Vec;
@@ -85,6 +86,9 @@ fn lines(areas: &[&str], lines: &[(&str, &str, i64, i64)], lots_per_mw: i64) -> 
 ///   delivery, result 45 minutes before (IEGC 2023, Regulation 49(1)). The margins of the real-time
 ///   market come at closure; five minutes are left for them here before the late rule holds.
 /// - Fee 2 paise/kWh of each side, the regulator's cap, and 18 % goods and services tax on it.
+/// - Day-ahead: to buy, a margin of the average daily purchase of the last seven days, and the funds
+///   check between the runs; real-time: the worst case of every order is held. Clearances are off, for
+///   they need a registry of the load dispatch centres; they are one field away.
 #[must_use]
 pub fn indian(effective_from: Day) -> [MarketRules; 2] {
     let dam = MarketRules {
@@ -125,10 +129,16 @@ pub fn indian(effective_from: Day) -> [MarketRules; 2] {
             complex: true,
         },
         fees: Fees { buy_minor_per_mwh: 2_000, sell_minor_per_mwh: 2_000, tax_millionths: 180_000 },
-        risk: RiskRules::NONE,
+        risk: RiskRules {
+            funds: FundsRule::CheckBetweenRuns,
+            margin_days: 7,
+            margin_min_minor: 0,
+            clearance: false,
+        },
         suspension: Suspension::CancelsOrders,
     };
-    let rtm = MarketRules { market: Market::Rtm, timetable: REAL_TIME, ..dam.clone() };
+    let risk = RiskRules { funds: FundsRule::HoldAtEntry, ..dam.risk };
+    let rtm = MarketRules { market: Market::Rtm, timetable: REAL_TIME, risk, ..dam.clone() };
     [dam, rtm]
 }
 
@@ -181,6 +191,7 @@ pub fn european(effective_from: Day) -> [MarketRules; 2] {
             ..indian.limits
         },
         fees: Fees { buy_minor_per_mwh: 4, sell_minor_per_mwh: 4, tax_millionths: 0 },
+        // Clearing houses look after collateral there, not the exchange.
         risk: RiskRules::NONE,
         suspension: Suspension::KeepsOrders,
         ..indian

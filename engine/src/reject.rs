@@ -58,6 +58,14 @@ rejects! {
     UnknownOrder = 123, never, "no such order of this member";
     /// No such schedule revision.
     UnknownSchedule = 124, never, "no such schedule revision";
+    /// The schedule revision is acknowledged already.
+    AlreadyAcknowledged = 125, never, "this schedule revision is acknowledged already";
+    /// No such proposal.
+    UnknownProposal = 126, never, "no such proposal";
+    /// The proposal was carried out, or has lapsed.
+    ProposalClosed = 127, never, "the proposal was carried out or has lapsed";
+    /// The one who proposed cannot approve.
+    SecondPersonNeeded = 128, never, "an operator other than the one who proposed must approve";
     /// The auction does not take orders yet.
     NotOpen = 130, retry, "the auction is not open yet";
     /// The gate has closed.
@@ -74,6 +82,10 @@ rejects! {
     KindChanged = 136, never, "an order keeps its kind: cancel it and enter another";
     /// The market takes no orders of this kind.
     KindNotAllowed = 137, never, "the market takes no orders of this kind";
+    /// The act cannot be done in the auction's phase.
+    WrongPhase = 138, never, "the auction is not in a phase in which this can be done";
+    /// The new gate is not later than the old one, or too late for the result.
+    GateOutOfRange = 139, never, "the new gate must be later than the old one and before the result is due";
     /// No such area in the auction.
     UnknownArea = 140, never, "no such area";
     /// The portfolio may not trade in this area.
@@ -114,12 +126,26 @@ rejects! {
     TooManyOrders = 191, never, "too many live orders of this member";
     /// The book is full.
     BookFull = 192, never, "the auction's book is full";
+    /// The margin to buy in the day-ahead market is not there.
+    MarginShort = 193, retry, "the margin that is needed to buy is not there";
+    /// The portfolio has no clearance for this area and side.
+    NoClearance = 194, retry, "the portfolio has no clearance for this area and side";
+    /// The clearance is exceeded.
+    ClearanceExceeded = 195, retry, "the orders of the portfolio would exceed its clearance";
+    /// The collateral does not cover the worst case.
+    FundsShort = 196, retry, "the collateral does not cover what the order can cost";
     /// A code or name is taken.
     AlreadyExists = 200, never, "the code or name is taken";
     /// A name is empty or too long.
     NameOutOfRange = 201, never, "the name is empty or too long";
     /// A registry is full.
     RegistryFull = 202, never, "no more members, portfolios or users can be registered";
+    /// The collateral is needed.
+    CollateralInUse = 204, retry, "the collateral is needed for orders or results";
+    /// Nothing is known of that day.
+    NothingDue = 205, never, "the member owes nothing for this day";
+    /// Open orders stand that it would invalidate.
+    OrdersStand = 206, retry, "open orders stand that this would invalidate";
     /// Rules contradict themselves or a bound.
     RulesInvalid = 210, never, "the rules contradict themselves or a bound";
     /// The rules' first day has auctions already.
@@ -163,6 +189,16 @@ pub struct Refusal {
     pub reject: Reject,
     /// Where.
     pub place: Place,
+    /// What is missing of it, millionths of the currency or of a megawatt; 0 where nothing is counted.
+    pub missing: i64,
+}
+
+impl Refusal {
+    /// A refusal in which nothing is counted.
+    #[must_use]
+    pub const fn new(reject: Reject, place: Place) -> Self {
+        Self { reject, place, missing: 0 }
+    }
 }
 
 /// The part of a request at fault; with it the gateway builds the path of the field.

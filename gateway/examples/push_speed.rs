@@ -29,6 +29,7 @@ fn info() -> AuctionInfo {
         corridor_us: 0,
         capacities_us: 0,
         publish_us: 0,
+        acknowledge_us: None,
     }
 }
 

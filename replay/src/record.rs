@@ -20,7 +20,7 @@ use bytes::{Codec, Malformed, Take, choices, fields, wrapped};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::calendar::{Day, Summer, Zone};
 use merit_engine::command::{
-    Action, Actor, Body, Capacity, Command, NewOrder, OrderBody, Parent, Request, Role,
+    Act, Action, Actor, Body, Capacity, Clearance, Command, NewOrder, OrderBody, Parent, Request, Role,
 };
 use merit_engine::event::{Answer, Event};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
@@ -85,6 +85,18 @@ kinds! {
     RegisterPortfolio = 19, "register-portfolio";
     /// A user was registered.
     RegisterUser = 20, "register-user";
+    /// Collateral was deposited.
+    Deposit = 21, "deposit";
+    /// Collateral was given back.
+    Withdraw = 22, "withdraw";
+    /// A member paid what it owed for a day.
+    RecordPayIn = 23, "record-pay-in";
+    /// A portfolio's clearance was set.
+    SetClearance = 24, "set-clearance";
+    /// An exceptional act was proposed.
+    ProposeAct = 25, "propose-act";
+    /// An exceptional act was approved.
+    ApproveAct = 26, "approve-act";
     /// An order was entered.
     Submit = 32, "submit";
     /// An order was replaced.
@@ -115,6 +127,12 @@ impl Kind {
                 Action::SetMemberSuspended { .. } => Self::SetMemberSuspended,
                 Action::RegisterPortfolio { .. } => Self::RegisterPortfolio,
                 Action::RegisterUser { .. } => Self::RegisterUser,
+                Action::Deposit { .. } => Self::Deposit,
+                Action::Withdraw { .. } => Self::Withdraw,
+                Action::RecordPayIn { .. } => Self::RecordPayIn,
+                Action::SetClearance { .. } => Self::SetClearance,
+                Action::ProposeAct { .. } => Self::ProposeAct,
+                Action::ApproveAct { .. } => Self::ApproveAct,
                 Action::Submit(_) => Self::Submit,
                 Action::Amend { .. } => Self::Amend,
                 Action::Cancel { .. } => Self::Cancel,
@@ -164,6 +182,18 @@ fn put_action(action: &Action, out: &mut Vec<u8>) {
             member.put(out);
             portfolios.put(out);
         }
+        Action::Deposit { member, minor } | Action::Withdraw { member, minor } => (*member, *minor).put(out),
+        Action::RecordPayIn { member, day } => (*member, *day).put(out),
+        Action::SetClearance { portfolio, area, clearance } => {
+            portfolio.put(out);
+            area.put(out);
+            clearance.put(out);
+        }
+        Action::ProposeAct { act, reason } => {
+            act.put(out);
+            reason.put(out);
+        }
+        Action::ApproveAct { proposal } => proposal.put(out),
         Action::Submit(order) => order.put(out),
         Action::Amend { order, version, body } => {
             order.put(out);
@@ -213,6 +243,12 @@ fn take_body(kind: Kind, from: &mut Take<'_>) -> Result<Body, Malformed> {
         | Kind::SetMemberSuspended
         | Kind::RegisterPortfolio
         | Kind::RegisterUser
+        | Kind::Deposit
+        | Kind::Withdraw
+        | Kind::RecordPayIn
+        | Kind::SetClearance
+        | Kind::ProposeAct
+        | Kind::ApproveAct
         | Kind::Submit
         | Kind::Amend
         | Kind::Cancel
@@ -246,6 +282,16 @@ fn take_action(kind: Kind, from: &mut Take<'_>) -> Result<Action, Malformed> {
             member: Codec::take(from)?,
             portfolios: Codec::take(from)?,
         },
+        Kind::Deposit => Action::Deposit { member: Codec::take(from)?, minor: Codec::take(from)? },
+        Kind::Withdraw => Action::Withdraw { member: Codec::take(from)?, minor: Codec::take(from)? },
+        Kind::RecordPayIn => Action::RecordPayIn { member: Codec::take(from)?, day: Codec::take(from)? },
+        Kind::SetClearance => Action::SetClearance {
+            portfolio: Codec::take(from)?,
+            area: Codec::take(from)?,
+            clearance: Codec::take(from)?,
+        },
+        Kind::ProposeAct => Action::ProposeAct { act: Codec::take(from)?, reason: Codec::take(from)? },
+        Kind::ApproveAct => Action::ApproveAct { proposal: Codec::take(from)? },
         Kind::Submit => Action::Submit(Codec::take(from)?),
         Kind::Amend => {
             Action::Amend { order: Codec::take(from)?, version: Codec::take(from)?, body: Codec::take(from)? }
@@ -278,6 +324,7 @@ fields!(Point { price: i64, quantity: i64 });
 fields!(NewOrder { auction: AuctionId, portfolio: PortfolioId, area: u16, body: OrderBody });
 fields!(ComplexPeriod { period: u16, quantity_min: i64, points: Vec<Point> });
 fields!(Capacity { auction: AuctionId, revision: u32, lines: Vec<(u16, Vec<i64>, Vec<i64>)> });
+fields!(Clearance { buy_watts: i64, sell_watts: i64 });
 fields!(Zone { offset_minutes: i16, summer: Summer });
 fields!(AreaRule { code: TextId });
 fields!(LineRule { id: TextId, from: u16, to: u16, capacity: i64, capacity_back: i64 });
@@ -357,6 +404,27 @@ impl Codec for Actor {
             0 => Ok(Self::System),
             1 => Codec::take(from).map(Self::User),
             tag => Err(Malformed::Tag("actor", tag)),
+        }
+    }
+}
+
+impl Codec for Act {
+    const BYTES_MIN: usize = 1 + AuctionId::BYTES_MIN;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::CancelAuction { auction } => (0u8, *auction).put(out),
+            Self::ExtendGate { auction, gate_us } => (1u8, *auction, *gate_us).put(out),
+            Self::Rerun { auction } => (2u8, *auction).put(out),
+        }
+    }
+
+    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        match u8::take(from)? {
+            0 => Ok(Self::CancelAuction { auction: Codec::take(from)? }),
+            1 => Ok(Self::ExtendGate { auction: Codec::take(from)?, gate_us: Codec::take(from)? }),
+            2 => Ok(Self::Rerun { auction: Codec::take(from)? }),
+            tag => Err(Malformed::Tag("exceptional act", tag)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Feed, Hasher, feed_struct};
 use crate::auction::{BlockHandle, ComplexHandle, ComplexPeriod, Point, Shape, Side};
 use crate::calendar::{Day, Summer, Zone};
-use crate::command::{Action, Actor, Capacity, NewOrder, OrderBody, Parent, Role};
+use crate::command::{Act, Action, Actor, Capacity, Clearance, NewOrder, OrderBody, Parent, Role};
 use crate::event::{Account, AuctionInfo, Made, Phase, ScheduleRow};
 use crate::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::outcome::{ComplexFill, Fill, Outcome, Rejected, Rejection};
@@ -69,7 +69,8 @@ feed_struct! {
     AuctionId { day, market, session }
     NewOrder { auction, portfolio, area, body }
     Capacity { auction, revision, lines }
-    Refusal { reject, place }
+    Refusal { reject, place, missing }
+    Clearance { buy_watts, sell_watts }
     ScheduleRow { portfolio, area, net }
     Fill { bought, sold }
     ComplexFill { handle, quantity }
@@ -78,7 +79,7 @@ feed_struct! {
     }
     AuctionInfo {
         auction, rules, delivery_start_us, periods, first_block, blocks_in_day, open_us, gate_us,
-        corridor_us, capacities_us, publish_us,
+        corridor_us, capacities_us, publish_us, acknowledge_us,
     }
 }
 
@@ -155,6 +156,16 @@ impl Feed for Actor {
     }
 }
 
+impl Feed for Act {
+    fn feed(&self, hasher: &mut Hasher) {
+        match self {
+            Self::CancelAuction { auction } => (0_u64, *auction).feed(hasher),
+            Self::ExtendGate { auction, gate_us } => (1_u64, *auction, *gate_us).feed(hasher),
+            Self::Rerun { auction } => (2_u64, *auction).feed(hasher),
+        }
+    }
+}
+
 impl Feed for Made {
     fn feed(&self, hasher: &mut Hasher) {
         match self {
@@ -166,6 +177,7 @@ impl Feed for Made {
             Self::Cancelled { orders } => (5_u64, *orders).feed(hasher),
             Self::Revision(it) => (6_u64, *it).feed(hasher),
             Self::Number(it) => (7_u64, *it).feed(hasher),
+            Self::Proposal(it) => (8_u64, *it).feed(hasher),
         }
     }
 }
@@ -261,6 +273,19 @@ impl Feed for Action {
                 capacity.feed(hasher);
             }
             Self::AcknowledgeSchedule { auction, revision } => (10_u64, *auction, *revision).feed(hasher),
+            Self::Deposit { member, minor } => (11_u64, *member, *minor).feed(hasher),
+            Self::Withdraw { member, minor } => (12_u64, *member, *minor).feed(hasher),
+            Self::RecordPayIn { member, day } => (13_u64, *member, *day).feed(hasher),
+            Self::ProposeAct { act, reason } => {
+                (15_u64, *act).feed(hasher);
+                reason.as_str().feed(hasher);
+            }
+            Self::ApproveAct { proposal } => (16_u64, *proposal).feed(hasher),
+            Self::SetClearance { portfolio, area, clearance } => {
+                (14_u64, *portfolio).feed(hasher);
+                area.feed(hasher);
+                clearance.feed(hasher);
+            }
             Self::Settle(action) => {
                 hasher.word(20);
                 action.feed(hasher);

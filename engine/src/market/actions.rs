@@ -12,7 +12,7 @@ use crate::event::{Answer, EventBody, Made, Phase, Stream};
 use crate::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::limits;
 use crate::reject::{Place, Refusal, Reject};
-use crate::rules::MarketRules;
+use crate::rules::{MarketRules, Suspension};
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -23,7 +23,7 @@ impl State {
     pub(super) fn request(&mut self, request: &Request, out: &mut Out<'_>) -> Answer {
         let at = (out.seq, out.time_us);
         let Some(scope) = self.registry.scope(request.actor) else {
-            let refusal = Refusal { reject: Reject::UnknownUser, place: Place::Whole };
+            let refusal = Refusal::new(Reject::UnknownUser, Place::Whole);
             return requests::answer(Err(refusal), at.0, at.1, false);
         };
         let content = requests::content(request);
@@ -87,13 +87,24 @@ impl State {
         match action {
             Action::SetRules(rules) => self.check_rules(rules, faults),
             Action::RegisterMember { code, name } => registry.check_member(code, name, faults),
-            Action::SetMemberSuspended { member, suspended: _ } => registry.check_suspended(*member, faults),
+            Action::SetMemberSuspended { member, suspended: _ } => registry.check_known(*member, faults),
+            Action::Deposit { member, minor } => self.check_deposit(*member, *minor, faults),
+            Action::Withdraw { member, minor } => self.check_withdrawal(*member, *minor, faults),
+            Action::RecordPayIn { member, day } => self.check_pay_in(*member, *day, faults),
+            Action::SetClearance { portfolio, area, clearance } => {
+                self.check_set_clearance(*portfolio, area, *clearance, time_us, faults);
+            }
             Action::RegisterPortfolio { member, code, areas } => {
                 registry.check_portfolio(*member, code, areas, faults);
             }
             Action::RegisterUser { .. } => {
                 registry.check_user(&user_of(action).expect("the action registers a user"), faults);
             }
+            Action::ProposeAct { act, reason } => self.check_proposal(*act, reason, time_us, faults),
+            Action::ApproveAct { proposal } => match actor {
+                Actor::User(user) => self.check_approval(*user, *proposal, time_us, faults),
+                Actor::System => {}
+            },
             Action::SubmitCapacity(capacity) => self.check_capacity(capacity, faults),
             Action::AcknowledgeSchedule { auction, revision } => {
                 self.check_acknowledgement(*auction, *revision, faults);
@@ -122,6 +133,10 @@ impl State {
         let one = self.timetable.rules().iter().all(|it| money(it) == money(rules));
         faults.require(one, Reject::RulesInvalid, Place::Field("currency"));
         let free = rules.effective_from >= self.timetable.first_free_day(rules.market);
+        let (market, from) = (rules.market, rules.effective_from);
+        let changed = |it: &&Auction| it.info.auction.market == market && it.info.auction.day >= from;
+        let stand = self.auctions.values().filter(changed).any(Auction::has_open_orders);
+        faults.require(!stand, Reject::OrdersStand, Place::Field("effective_from"));
         faults.require(free, Reject::RulesTooLate, Place::Field("effective_from"));
     }
 
@@ -132,8 +147,11 @@ impl State {
         let halted = matches!(auction.phase, Phase::Halted | Phase::Cancelled);
         faults.require(!halted, Reject::AuctionHalted, Place::Auction);
         faults.require(halted || auction.takes_capacity(), Reject::TooLate, Place::Auction);
-        let known = auction.capacity.as_ref().map_or(0, |it| it.revision);
-        faults.require(capacity.revision > known, Reject::StaleRevision, Place::Field("revision"));
+        faults.require(
+            capacity.revision > auction.capacity_revision,
+            Reject::StaleRevision,
+            Place::Field("revision"),
+        );
         let lines = auction.info.rules.lines.len();
         let periods = usize::from(auction.info.periods);
         let mut named = BTreeSet::new();
@@ -154,6 +172,8 @@ impl State {
             Some(it) => {
                 let known = it.schedule.as_ref().is_some_and(|it| it.revision == revision);
                 faults.require(known, Reject::UnknownSchedule, Place::Field("revision"));
+                let fresh = it.schedule.as_ref().is_none_or(|it| !known || !it.acknowledged);
+                faults.require(fresh, Reject::AlreadyAcknowledged, Place::Field("revision"));
             }
         }
     }
@@ -187,6 +207,12 @@ impl State {
             | Action::SetMemberSuspended { .. }
             | Action::RegisterPortfolio { .. }
             | Action::RegisterUser { .. }
+            | Action::Deposit { .. }
+            | Action::Withdraw { .. }
+            | Action::RecordPayIn { .. }
+            | Action::SetClearance { .. }
+            | Action::ProposeAct { .. }
+            | Action::ApproveAct { .. }
             | Action::SubmitCapacity(_)
             | Action::AcknowledgeSchedule { .. }
             | Action::Settle(_) => {}
@@ -216,6 +242,8 @@ impl State {
             let owner = (member, order.portfolio);
             admission::check_room(&auction.info, book, owner, &order.body, None, faults);
         }
+        self.check_clearance(auction, (order.portfolio, order.area), None, &order.body, faults);
+        self.check_funds(member, auction, None, &order.body, faults);
     }
 
     fn check_amend(
@@ -239,6 +267,8 @@ impl State {
         admission::check_area(&auction.info.rules, portfolio, order.area, faults);
         let (owner, replaces) = ((member, order.portfolio), Some(Replaces { order }));
         admission::check_room(&auction.info, book, owner, body, replaces, faults);
+        self.check_clearance(auction, (order.portfolio, order.area), Some(order), body, faults);
+        self.check_funds(member, auction, Some(order), body, faults);
     }
 
     /// Whether an order is the user's to change, and can be changed now.
@@ -273,7 +303,13 @@ impl State {
             Action::SetRules(rules) => self.set_rules(rules, out),
             Action::RegisterMember { code, name } => self.registry.register_member(code, name, out),
             Action::SetMemberSuspended { member, suspended } => {
-                self.registry.set_suspended(*member, *suspended, out)
+                self.set_suspended(user_id(*actor), *member, *suspended, out)
+            }
+            Action::Deposit { member, minor } => self.change_collateral(*actor, *member, *minor, out),
+            Action::Withdraw { member, minor } => self.change_collateral(*actor, *member, -*minor, out),
+            Action::RecordPayIn { member, day } => self.record_pay_in(*member, *day, out),
+            Action::SetClearance { portfolio, area, clearance } => {
+                self.set_clearance(*portfolio, area, *clearance, out)
             }
             Action::RegisterPortfolio { member, code, areas } => {
                 self.registry.register_portfolio(*member, code, areas, out)
@@ -282,6 +318,8 @@ impl State {
                 let user = user_of(action).expect("the action registers a user");
                 self.registry.register_user(user, out)
             }
+            Action::ProposeAct { act, reason } => self.propose(user_id(*actor), *act, reason, out),
+            Action::ApproveAct { proposal } => self.approve(user_id(*actor), *proposal, out),
             Action::SubmitCapacity(capacity) => {
                 let auction = self.auctions.get_mut(&capacity.auction).expect("checked");
                 auction.take_capacity(Arc::new(capacity.clone()), out);
@@ -294,13 +332,34 @@ impl State {
             Action::Amend { order, version: _, body } => self.amend(user_id(*actor), *order, body, out),
             Action::Cancel { order } => {
                 let (auction, _) = self.orders.find(*order).expect("checked");
-                self.cancel(user_id(*actor), auction, vec![*order], out)
+                self.cancel(self.trader_of(user_id(*actor)), auction, vec![*order], out)
             }
             Action::CancelAll { auction, portfolio } => {
                 let all = self.tradable(user_id(*actor), *auction, *portfolio);
-                self.cancel(user_id(*actor), *auction, all, out)
+                self.cancel(self.trader_of(user_id(*actor)), *auction, all, out)
             }
         }
+    }
+
+    /// Suspends a member or lifts the suspension. Open orders stand or go as the rules of each auction say;
+    /// after a gate nothing moves.
+    fn set_suspended(&mut self, user: UserId, member: MemberId, suspended: bool, out: &mut Out<'_>) -> Made {
+        let made = self.registry.set_suspended(member, suspended, out);
+        if suspended {
+            let goes = |it: &&Auction| {
+                let rule = it.info.rules.suspension == Suspension::CancelsOrders;
+                rule && out.time_us < it.info.gate_us && it.book.is_some()
+            };
+            let auctions: Vec<AuctionId> =
+                self.auctions.values().filter(goes).map(|it| it.info.auction).collect();
+            for auction in auctions {
+                let book =
+                    self.auctions.get(&auction).and_then(|it| it.book.as_ref()).expect("it has its book");
+                let all = book.live_of(member).map(|it| it.id).collect();
+                self.cancel((user, member), auction, all, out);
+            }
+        }
+        made
     }
 
     fn set_rules(&mut self, rules: &MarketRules, out: &mut Out<'_>) -> Made {
@@ -313,11 +372,8 @@ impl State {
 
     fn acknowledge(&mut self, id: AuctionId, revision: u32, out: &mut Out<'_>) -> Made {
         let auction = self.auctions.get_mut(&id).expect("checked");
-        let schedule = auction.schedule.as_mut().expect("checked");
-        if !schedule.acknowledged {
-            schedule.acknowledged = true;
-            out.say(Stream::Dispatch, EventBody::ScheduleAcknowledged { auction: id, revision });
-        }
+        auction.schedule.as_mut().expect("checked").acknowledged = true;
+        out.say(Stream::Dispatch, EventBody::ScheduleAcknowledged { auction: id, revision });
         Made::Revision(revision)
     }
 
@@ -331,12 +387,14 @@ impl State {
         let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
         let code = &self.registry.member(member).expect("members stay").code;
         let id = self.orders.next(member);
+        let more = self.change_of(member, order.auction, None, &order.body);
         let auction = self.auctions.get_mut(&order.auction).expect("checked");
         let book = auction.book.as_mut().expect("an open auction has its book");
         let entry = (user, out.seq, out.time_us);
         let slot = book.insert(id, (member, code), client_order_id, order, entry);
         self.orders.add(member, order.auction, slot);
         accepted_event(auction, slot, out);
+        self.hold_more(member, order.auction, more);
         Made::Order { order: id, version: 1 }
     }
 
@@ -344,10 +402,12 @@ impl State {
         let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
         let code = &self.registry.member(member).expect("members stay").code;
         let (id, slot) = self.orders.find(order).expect("checked");
+        let more = self.change_of(member, id, Some(slot), body);
         let auction = self.auctions.get_mut(&id).expect("checked");
         let book = auction.book.as_mut().expect("an open auction has its book");
         let version = book.amend(slot, code, body, (user, out.seq, out.time_us));
         accepted_event(auction, slot, out);
+        self.hold_more(member, id, more);
         Made::Order { order, version }
     }
 
@@ -360,17 +420,21 @@ impl State {
         wanted.filter(|it| self.registry.trades(user, it.portfolio)).map(|it| it.id).collect()
     }
 
-    /// Cancels live orders of the user's member, sorted, and with a block everything that descends
+    /// A trader and its member.
+    fn trader_of(&self, user: UserId) -> (UserId, MemberId) {
+        (user, self.registry.user(user).and_then(|it| it.member).expect("checked"))
+    }
+
+    /// Cancels live orders of a member, sorted, and with a block everything that descends
     /// from it: a child without its parent could never trade. One answer counts them all.
     fn cancel(
         &mut self,
-        user: UserId,
-        auction: AuctionId,
+        (user, member): (UserId, MemberId),
+        id: AuctionId,
         mut generation: Vec<OrderId>,
         out: &mut Out<'_>,
     ) -> Made {
-        let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
-        let auction = self.auctions.get_mut(&auction).expect("checked");
+        let auction = self.auctions.get_mut(&id).expect("checked");
         let book = auction.book.as_mut().expect("an open auction has its book");
         let mut orders = 0;
         while !generation.is_empty() {
@@ -381,11 +445,14 @@ impl State {
             }
             generation = book.children(member, &generation);
         }
+        if orders > 0 {
+            self.hold_anew(member, id);
+        }
         Made::Cancelled { orders }
     }
 }
 
-const REUSED: Refusal = Refusal { reject: Reject::RequestIdReused, place: Place::RequestId };
+const REUSED: Refusal = Refusal::new(Reject::RequestIdReused, Place::RequestId);
 
 /// Whether orders may come, change or go at an instant: from the opening on, until just before the
 /// gate. Decided by the times of the timetable alone, so a dry run sees the same as the request.

@@ -25,8 +25,21 @@ impl Faults {
 
     /// Reports a fault.
     pub(super) fn add(&mut self, reject: Reject, place: Place) {
-        let refusal = Refusal { reject, place };
-        if self.first.is_none_or(|it| reject < it.reject) {
+        self.note(Refusal::new(reject, place));
+    }
+
+    /// Reports that something counted is missing.
+    pub(super) fn short(&mut self, reject: Reject, place: Place, missing: i64) {
+        self.note(Refusal { reject, place, missing });
+    }
+
+    /// Whether nothing was reported yet.
+    pub(super) const fn none(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn note(&mut self, refusal: Refusal) {
+        if self.first.is_none_or(|it| refusal.reject < it.reject) {
             self.first = Some(refusal);
         }
         if let Some(all) = self.all.as_mut().filter(|it| it.len() < DRY_RUN_REFUSALS_MAX) {

@@ -9,9 +9,12 @@
 //! engine holds the books and is for tests only: nothing may log it.
 
 mod actions;
+mod acts;
 mod admission;
+mod clearance;
 mod curves;
 mod faults;
+mod funds;
 mod orders;
 mod publication;
 mod registry;
@@ -25,7 +28,7 @@ mod streams;
 mod tests;
 mod timetable;
 
-use crate::command::{Body, Command, Request};
+use crate::command::{Body, Clearance, Command, Request};
 use crate::digest::{Feed, Hasher};
 use crate::event::{Account, Answer, AuctionInfo, Event, EventBody, Phase, ScheduleRow, Stream};
 use crate::ids::{AuctionId, Market, MemberId, PortfolioId, UserId};
@@ -179,7 +182,7 @@ impl Engine {
     /// a sealed book.
     pub fn counts(&self) -> impl Iterator<Item = AuctionCount> {
         self.state.auctions.iter().map(|(auction, it)| {
-            let book = it.book.as_ref();
+            let book = it.book.as_ref().filter(|_| !it.ended());
             let members = book.map_or(0, |it| it.members_live());
             AuctionCount {
                 auction: *auction,
@@ -253,6 +256,34 @@ impl Engine {
     #[must_use]
     pub fn user_with(&self, fingerprint: &[u8; 32]) -> Option<UserId> {
         self.state.registry.user_with(fingerprint)
+    }
+
+    /// The collateral account of a member.
+    #[must_use]
+    pub fn collateral(&self, member: MemberId) -> &crate::risk::accounts::Account {
+        self.state.accounts.of(member)
+    }
+
+    /// The margin that a member needs to buy day-ahead for a delivery day, minor units; nothing where the
+    /// rules ask for none.
+    #[must_use]
+    pub fn margin(&self, member: MemberId, day: crate::calendar::Day) -> Option<i128> {
+        let rules = self.rules_on(Market::Dam, day)?;
+        let asked = rules.risk.funds == crate::rules::FundsRule::CheckBetweenRuns;
+        asked.then(|| funds::margin(self.state.accounts.of(member), day, &rules.risk))
+    }
+
+    /// Every clearance: portfolio, area code, how much.
+    pub fn clearances(&self) -> impl Iterator<Item = (PortfolioId, &crate::ids::TextId, Clearance)> {
+        self.state.clearances.all()
+    }
+
+    /// What a member's live orders in an auction can cost at worst, computed from the orders alone, minor
+    /// units. For tests and reports: walks the orders.
+    #[must_use]
+    pub fn worst_case(&self, member: MemberId, auction: AuctionId) -> Option<i128> {
+        let book = self.state.auctions.get(&auction)?.book.as_ref()?;
+        Some(funds::worst_of(book.grid(), book.live_of(member)))
     }
 
     /// Balance of every account in minor units; they sum to zero. All markets share one currency.

@@ -4,6 +4,7 @@
 //! complex orders enter it when the gate has closed, parents before children. Nothing here is
 //! readable by anyone but the member that entered it.
 
+use super::clearance::Usage;
 use crate::auction::{BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, Frame, Line};
 use crate::book::AuctionBook;
 use crate::command::{NewOrder, OrderBody, Parent};
@@ -12,6 +13,7 @@ use crate::event::AuctionInfo;
 use crate::ids::{MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::limits;
 use crate::money::Money;
+use crate::risk::Grid;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -122,6 +124,10 @@ pub(super) struct SealedBook {
     orders_live: u32,
     book: AuctionBook,
     money: Money,
+    grid: Grid,
+    /// Kept only where the rules ask for clearances.
+    usage: Option<Usage>,
+    periods: u16,
 }
 
 // The rest are sums and copies of the orders.
@@ -191,6 +197,9 @@ impl SealedBook {
             orders_live: 0,
             book: AuctionBook::new(frame(info, &money)),
             money,
+            grid: Grid::new(&info.rules),
+            usage: info.rules.risk.clearance.then(Usage::default),
+            periods: info.periods,
         }
     }
 
@@ -204,6 +213,43 @@ impl SealedBook {
 
     pub(super) const fn money(&self) -> &Money {
         &self.money
+    }
+
+    /// Prices and fees, for worst cases.
+    pub(super) const fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// What orders take of clearances; only where the rules ask for them.
+    pub(super) const fn usage(&self) -> &Usage {
+        self.usage.as_ref().expect("kept where clearances are asked for")
+    }
+
+    /// Live blocks in exclusive groups of a portfolio in an area, all but one.
+    pub(super) fn grouped_of(
+        &self,
+        place: (PortfolioId, u16),
+        but: Option<OrderId>,
+    ) -> impl Iterator<Item = &Order> {
+        let grouped = move |it: &&Order| {
+            let OrderBody::Block { group: Some(_), .. } = it.body().as_ref() else { return false };
+            (it.portfolio, it.area) == place && Some(it.id) != but
+        };
+        self.members
+            .values()
+            .flat_map(|it| it.blocks.values())
+            .map(|slot| &self.orders[slot_index(*slot)])
+            .filter(grouped)
+    }
+
+    /// Members with a live order.
+    pub(super) fn members_with_orders(&self) -> Vec<MemberId> {
+        self.members.iter().filter(|(_, it)| !it.live.is_empty()).map(|(member, _)| *member).collect()
+    }
+
+    /// A member's live order.
+    pub(super) fn live_order(&self, member: MemberId, id: OrderId) -> Option<&Order> {
+        self.order(*self.members.get(&member)?.live.get(&id)?)
     }
 
     pub(super) fn orders(&self) -> &[Order] {
@@ -294,7 +340,7 @@ impl SealedBook {
         let (user, seq, time_us) = entry;
         let body = Arc::new(self.resolved(member, &order.body));
         let place = self.place(&tie_id(member_code, client_order_id), order.area, &body);
-        self.count(order.portfolio, &body, 1);
+        self.count((order.portfolio, order.area), &body, 1);
         let of_member = self.members.entry(member).or_default();
         of_member.entered += 1;
         of_member.live.insert(id, slot);
@@ -329,8 +375,8 @@ impl SealedBook {
         let old = Arc::clone(order.body());
         let id = tie_id(member_code, &order.client_order_id);
         let body = Arc::new(self.resolved(member, body));
-        self.count(portfolio, &old, -1);
-        self.count(portfolio, &body, 1);
+        self.count((portfolio, area), &old, -1);
+        self.count((portfolio, area), &body, 1);
         let place = self.place(&id, area, &body);
         self.members.entry(member).or_default().entered += 1;
         let order = &mut self.orders[slot_index(slot)];
@@ -347,12 +393,38 @@ impl SealedBook {
         self.displace(slot);
         let order = &mut self.orders[slot_index(slot)];
         order.live = false;
-        let (portfolio, body) = (order.portfolio, Arc::clone(order.body()));
-        self.count(portfolio, &body, -1);
+        let (place, body) = ((order.portfolio, order.area), Arc::clone(order.body()));
+        self.count(place, &body, -1);
+    }
+
+    /// Takes a live order out between two runs: nothing else moves.
+    pub(super) fn withdraw(&mut self, member: MemberId, id: OrderId) {
+        let of_member = self.members.get_mut(&member).expect("a live order is its member's");
+        let slot = of_member.live.remove(&id).expect("an order ends once");
+        of_member.blocks.remove(&id);
+        let order = &mut self.orders[slot_index(slot)];
+        order.live = false;
+        match core::mem::replace(&mut order.place, BookPlace::None) {
+            BookPlace::None => {}
+            BookPlace::Curves(handles) => {
+                for handle in handles {
+                    self.book.remove_curve(handle).expect("the handle is the order's own");
+                }
+            }
+            BookPlace::Block(handle) => drop(self.book.remove_block(handle)),
+            BookPlace::Complex(handle) => drop(self.book.remove_complex(handle)),
+        }
+        let order = &self.orders[slot_index(slot)];
+        let (place, body) = ((order.portfolio, order.area), Arc::clone(order.body()));
+        self.count(place, &body, -1);
     }
 
     /// Keeps the counts: an order comes (`sign` 1) or goes (−1).
-    fn count(&mut self, portfolio: PortfolioId, body: &OrderBody, sign: i8) {
+    fn count(&mut self, place: (PortfolioId, u16), body: &OrderBody, sign: i8) {
+        let portfolio = place.0;
+        if let Some(usage) = &mut self.usage {
+            usage.count(self.periods, place, body, i64::from(sign));
+        }
         let step = |count: &mut u32| {
             *count = count.checked_add_signed(i32::from(sign)).expect("what goes has come");
         };

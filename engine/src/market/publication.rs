@@ -167,7 +167,7 @@ impl Publication {
         u64::try_from(some).expect("lengths fit")
     }
 
-    /// The result (congestion revenue still to be posted), the ends of orders and the positions.
+    /// The result (revision and congestion revenue still to be set), the ends of orders and the positions.
     pub(super) fn finish(
         self,
         info: &Arc<AuctionInfo>,
@@ -180,6 +180,7 @@ impl Publication {
         outcome.curves = fills;
         let result = PublishedResult {
             info: Arc::clone(info),
+            revision: 1,
             outcome,
             capacities,
             bought,

@@ -140,7 +140,14 @@ impl Registry {
             | Action::RegisterMember { .. }
             | Action::RegisterPortfolio { .. }
             | Action::RegisterUser { .. } => role.map_or(!self.bootstrap_over, |it| it == Role::Operator),
-            Action::SetMemberSuspended { .. } => role == Some(Role::Operator),
+            Action::Deposit { .. } | Action::SetClearance { .. } => {
+                role.map_or(!self.bootstrap_over, |it| it == Role::Operator)
+            }
+            Action::SetMemberSuspended { .. }
+            | Action::Withdraw { .. }
+            | Action::ProposeAct { .. }
+            | Action::ApproveAct { .. } => role == Some(Role::Operator),
+            Action::RecordPayIn { .. } => matches!(role, Some(Role::Operator | Role::Settlement)),
             Action::Submit(_) | Action::Amend { .. } | Action::Cancel { .. } | Action::CancelAll { .. } => {
                 role == Some(Role::Trader)
             }
@@ -172,7 +179,7 @@ impl Registry {
         Made::Member(member)
     }
 
-    pub(super) fn check_suspended(&self, member: MemberId, faults: &mut Faults) {
+    pub(super) fn check_known(&self, member: MemberId, faults: &mut Faults) {
         faults.require(self.member(member).is_some(), Reject::UnknownMember, Place::Field("member"));
     }
 
@@ -181,6 +188,7 @@ impl Registry {
         if entry.suspended != suspended {
             entry.suspended = suspended;
             out.say(Stream::Operator, EventBody::MemberSuspended { member, suspended });
+            out.say(Stream::Member(member), EventBody::MemberSuspended { member, suspended });
         }
         Made::Done
     }

@@ -10,7 +10,7 @@
 
 use super::orders::SealedBook;
 use super::publication::Publication;
-use super::settlement::Settled;
+use super::settlement::{Position, Settled};
 use super::streams::Out;
 use crate::clearing::{Clearing, Progress};
 use crate::command::Capacity;
@@ -19,7 +19,7 @@ use crate::event::{Alarm, AuctionInfo, EventBody, Phase, ScheduleRow, Stream};
 use crate::ids::{MemberId, PortfolioId};
 use crate::limits;
 use crate::outcome::Outcome;
-use crate::rules::LateCapacity;
+use crate::rules::{FundsRule, LateCapacity};
 use crate::verify::{self, Verification};
 use alloc::boxed::Box;
 use alloc::format;
@@ -68,6 +68,22 @@ pub(super) struct Schedule {
     pub(super) acknowledged: bool,
 }
 
+/// What a published result traded and at which prices.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) positions: Vec<Position>,
+    pub(super) prices: Vec<i64>,
+}
+
+// The positions follow from the book and the digest of the result.
+impl Feed for Standing {
+    fn feed(&self, hasher: &mut Hasher) {
+        let Self { positions, prices } = self;
+        positions.len().feed(hasher);
+        prices.feed(hasher);
+    }
+}
+
 /// Whose an order of an ended auction was.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Owner {
@@ -84,7 +100,13 @@ pub(super) struct Auction {
     pub(super) capacity: Option<Arc<Capacity>>,
     /// Whether capacities were due and absent.
     capacity_late: bool,
-    /// Until the auction ends.
+    /// Greatest revision of capacities that was ever taken.
+    pub(super) capacity_revision: u32,
+    /// What the published result traded, for as long as it can be voided.
+    pub(super) standing: Option<Standing>,
+    /// Whether the funds check is done.
+    pub(super) funds_checked: bool,
+    /// Until delivery begins, or the auction is cancelled.
     pub(super) book: Option<Box<SealedBook>>,
     pub(super) run: Option<Run>,
     /// Prices of the unconstrained run, `period * areas + area`.
@@ -101,7 +123,7 @@ feed_struct! {
     Schedule { revision, rows, acknowledged }
     Owner { member, portfolio }
     Auction {
-        info, phase, capacity, capacity_late, book, run, provisional, schedule, owners, result,
+        info, phase, capacity, capacity_late, capacity_revision, standing, funds_checked, book, run, provisional, schedule, owners, result,
     }
 }
 
@@ -123,6 +145,9 @@ impl Auction {
             phase: Phase::Scheduled,
             capacity: None,
             capacity_late: false,
+            capacity_revision: 0,
+            standing: None,
+            funds_checked: false,
             run: None,
             provisional: None,
             schedule: None,
@@ -131,9 +156,21 @@ impl Auction {
         }
     }
 
+    /// Whether orders stand in a book that has not come to its end.
+    pub(super) fn has_open_orders(&self) -> bool {
+        !self.ended() && self.book.as_ref().is_some_and(|it| it.orders_live() > 0)
+    }
+
     /// Whether the auction has come to its end.
     pub(super) const fn ended(&self) -> bool {
         matches!(self.phase, Phase::Published | Phase::Halted | Phase::Cancelled)
+    }
+
+    /// Whether the constrained run is about to begin and funds were not checked.
+    pub(super) fn wants_funds_check(&self) -> bool {
+        let asked = self.info.rules.risk.funds == FundsRule::CheckBetweenRuns;
+        let begins = self.phase == Phase::Clearing && matches!(self.run, Some(Run::Begins));
+        asked && begins && !self.funds_checked
     }
 
     /// Whether a new capacity would still be used.
@@ -198,6 +235,7 @@ impl Auction {
     pub(super) fn take_capacity(&mut self, capacity: Arc<Capacity>, out: &mut Out<'_>) {
         assert!(self.takes_capacity());
         out.say(Stream::Dispatch, EventBody::CapacityAccepted(Arc::clone(&capacity)));
+        self.capacity_revision = capacity.revision;
         self.capacity = Some(capacity);
         if self.phase == Phase::AwaitingCapacity {
             self.await_capacity(out);
@@ -223,6 +261,22 @@ impl Auction {
             let auction = self.info.auction;
             out.say(Stream::Operator, EventBody::Alarm(Alarm::ResultLate { auction }));
         }
+    }
+
+    /// The acknowledgement of the schedule is due.
+    pub(super) fn acknowledgement_due(&self, out: &mut Out<'_>) {
+        if let Some(Schedule { revision, acknowledged: false, .. }) = self.schedule {
+            let alarm = Alarm::AcknowledgementLate { auction: self.info.auction, revision };
+            out.say(Stream::Operator, EventBody::Alarm(alarm));
+        }
+    }
+
+    /// Waits for capacities again, whatever came of the ones before.
+    pub(super) fn ask_again(&mut self, out: &mut Out<'_>) {
+        self.run = None;
+        self.capacity = None;
+        self.capacity_late = false;
+        self.enter(Phase::AwaitingCapacity, out);
     }
 
     /// One quantum of work. `seal` is called once, when the first run begins.
@@ -348,16 +402,24 @@ impl Auction {
         }
     }
 
-    /// Forgets the book, keeping what is asked about afterwards.
-    pub(super) fn close_book(&mut self, settled: Option<Settled>) {
-        let sealed = self.book.take().expect("an auction ends once");
+    /// Keeps what a published result left behind.
+    pub(super) fn settle(&mut self, revision: u32, settled: Settled) {
+        let Settled { rows, digest } = settled;
+        self.result = Some(digest);
+        self.schedule = Some(Schedule { revision, rows, acknowledged: false });
+    }
+
+    /// Forgets the book, keeping what is asked about afterwards. From delivery on no act runs an auction
+    /// again; an auction that is still without a result then keeps its book.
+    pub(super) fn forget_book(&mut self) {
+        if !self.ended() {
+            return;
+        }
+        let Some(sealed) = self.book.take() else { return };
         let owner = |it: &super::orders::Order| Owner { member: it.member, portfolio: it.portfolio };
         self.owners = sealed.orders().iter().map(owner).collect();
         self.provisional = None;
-        if let Some(Settled { rows, digest }) = settled {
-            self.result = Some(digest);
-            self.schedule = Some(Schedule { revision: 1, rows, acknowledged: false });
-        }
+        self.standing = None;
     }
 }
 

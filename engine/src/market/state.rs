@@ -1,10 +1,12 @@
 //! The whole state, and what happens to it by itself: timers, quanta, publication.
 
+use super::acts::Proposals;
+use super::clearance::Clearances;
 use super::orders::Order;
 use super::publication::{Ended, Publication};
 use super::registry::Registry;
 use super::requests::{RequestLog, utc_day};
-use super::session::{Advance, Auction};
+use super::session::{Advance, Auction, Standing};
 use super::settlement::{self, Booked, Days, Ledger, Settled};
 use super::streams::Out;
 use super::timetable::{Step, Timer, Timetable};
@@ -13,6 +15,7 @@ use crate::digest::feed_struct;
 use crate::event::{AuctionInfo, EventBody, PeriodFill, Phase, PublishedResult, Reason, Stream};
 use crate::ids::{AuctionId, Market, MemberId, OrderId};
 use crate::limits;
+use crate::risk::accounts::Accounts;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,13 +31,19 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     /// Delivery days in settlement.
     pub(super) days: Days,
+    pub(super) accounts: Accounts,
+    pub(super) clearances: Clearances,
+    pub(super) proposals: Proposals,
     /// Auctions with a run, the most urgent first.
     running: BTreeSet<Urgency>,
     /// UTC day of the last command.
     day: i64,
 }
 
-feed_struct! { State { registry, timetable, auctions, orders, requests, ledger, days, running, day } }
+feed_struct! { State {
+    registry, timetable, auctions, orders, requests, ledger, days, accounts, clearances, proposals,
+    running, day,
+} }
 
 /// A real-time session goes before a day-ahead auction, then the earlier gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,6 +150,7 @@ impl State {
         let oldest = timer.day.plus(-limits::AUCTION_RETENTION_DAYS);
         self.auctions.retain(|id, it| id.market != timer.market || id.day >= oldest || !it.ended());
         self.days.retire(oldest);
+        self.accounts.forget(oldest);
         let auctions = &self.auctions;
         self.orders.forget_while(|auction| !auctions.contains_key(&auction));
     }
@@ -154,8 +164,18 @@ impl State {
             Step::Gate => auction.close_gate(out),
             Step::Capacities => auction.capacities_due(out),
             Step::Publish => auction.result_due(out),
+            Step::Acknowledge => auction.acknowledgement_due(out),
+            Step::Deliver => auction.forget_book(),
         }
         self.note_run(id);
+    }
+
+    /// A result that comes after delivery has begun stands: its book is closed at once.
+    pub(super) fn close_if_delivered(&mut self, id: AuctionId, time_us: i64) {
+        let auction = self.auctions.get_mut(&id).expect("the auction at hand");
+        if auction.info.delivery_start_us <= time_us {
+            auction.forget_book();
+        }
     }
 
     /// Keeps the list of running auctions and idle timers in step with an auction.
@@ -182,13 +202,16 @@ impl State {
 
     /// One quantum of an auction's run; nothing if it has none.
     pub(super) fn quantum(&mut self, id: AuctionId, units: u32, out: &mut Out<'_>) {
+        if self.auctions.get(&id).is_some_and(Auction::wants_funds_check) {
+            self.check_all_funds(id, out);
+        }
         let Some(auction) = self.auctions.get_mut(&id) else { return };
         let registry = &self.registry;
         let code = |member| registry.member(member).expect("members stay").code.clone();
         match auction.quantum(units, |book| book.seal(code), out) {
             Advance::Continues => {}
             Advance::Publish(publication) => self.publish(id, *publication, out),
-            Advance::Halted => self.halt(id, out),
+            Advance::Halted => self.end_without_result(id, Phase::Halted, out),
         }
         self.note_run(id);
     }
@@ -200,48 +223,39 @@ impl State {
         let info = Arc::clone(&auction.info);
         let sealed = auction.book.as_ref().expect("an auction that clears has its book");
         let (result, ended, positions) = publication.finish(&info, auction.capacities());
-        let posted = self.ledger.post(&info, sealed.money(), &positions, &result.outcome.prices);
+        let prices = result.outcome.prices.clone();
+        let posted = self.ledger.post(&info, sealed.money(), &positions, &prices);
         let congestion_minor = posted.sums.congestion;
         let rows = Arc::new(settlement::schedule(info.periods, &positions));
         let digest = result.digest;
-        let (prices, bought) = (result.outcome.prices.clone(), result.bought.clone());
-        let result = PublishedResult { congestion_minor, ..result };
+        let bought = result.bought.clone();
+        let revision = auction.schedule.as_ref().map_or(1, |it| it.revision + 1);
+        let result = PublishedResult { congestion_minor, revision, ..result };
         out.say(Stream::Market, EventBody::ResultPublished(Arc::new(result)));
         for Ended { member, order, fills, ratio, missed } in ended {
             let body = EventBody::OrderEnded { order, auction: id, fills, ratio, missed };
             out.say(Stream::Member(member), body);
         }
-        let (revision, schedule) = (1, Arc::clone(&rows));
+        let schedule = Arc::clone(&rows);
         let body = EventBody::SchedulePublished { info: Arc::clone(&info), revision, rows: schedule };
         out.say(Stream::Dispatch, body);
         let (obligations, entries) = (Arc::new(posted.obligations), Arc::new(posted.entries));
+        let owed = Arc::clone(&obligations);
         self.days.say(EventBody::ObligationsPosted { info: Arc::clone(&info), obligations }, out);
         self.days.say(EventBody::LedgerPosted { auction: Some(id), entries }, out);
-        self.days.book(Booked { info, rows: Arc::clone(&rows), prices, bought, sums: posted.sums, digest });
-        auction.close_book(Some(Settled { rows, digest }));
-        auction.enter(Phase::Published, out);
-    }
-
-    /// Ends an auction without a result.
-    fn halt(&mut self, id: AuctionId, out: &mut Out<'_>) {
-        let auction = self.auctions.get_mut(&id).expect("the auction at hand");
-        let sealed = auction.book.as_ref().expect("an auction that clears has its book");
-        for order in sealed.orders().iter().filter(|it| it.live) {
-            let fills = no_fills(order, sealed.book().frame().price_min);
-            let (ratio, missed) = (None, None);
-            let body = EventBody::OrderEnded { order: order.id, auction: id, fills, ratio, missed };
-            out.say(Stream::Member(order.member), body);
-        }
-        auction.close_book(None);
-        auction.enter(Phase::Halted, out);
+        auction.standing = Some(Standing { positions, prices: prices.clone() });
+        auction.settle(revision, Settled { rows: Arc::clone(&rows), digest });
+        self.days.book(Booked { info, rows, prices, bought, sums: posted.sums, digest });
+        self.book_result(id, &owed, out);
+        self.auctions.get_mut(&id).expect("the auction at hand").enter(Phase::Published, out);
+        self.close_if_delivered(id, out.time_us);
     }
 }
 
 /// The fills of an order in an auction that ended without a result. There is no price; the floor
 /// stands for it.
-fn no_fills(order: &Order, price: i64) -> Vec<PeriodFill> {
-    let fill =
-        |period: u16| PeriodFill { period, price, bought: 0, sold: 0, reason: Reason::AuctionCancelled };
+pub(super) fn no_fills(order: &Order, price: i64, reason: Reason) -> Vec<PeriodFill> {
+    let fill = |period: u16| PeriodFill { period, price, bought: 0, sold: 0, reason };
     match order.body().as_ref() {
         OrderBody::Curve { periods, .. } => periods.iter().map(|(period, _)| fill(*period)).collect(),
         OrderBody::Block { quantity, .. } => quantity.iter().map(|(period, _)| fill(*period)).collect(),

@@ -53,6 +53,7 @@ impl Bench {
 fn cleared() -> Bench {
     let mut rules = crate::presets::indian(DAY.plus(-2))[0].clone();
     rules.timetable.two_runs = false;
+    rules.risk = crate::rules::RiskRules::NONE;
     let mut bench = Bench { engine: Engine::new(), events: Vec::new(), time_us: 0 };
     bench.time_us = rules.zone.day_start_us(DAY.plus(-1));
     bench.ask(Actor::System, Action::SetRules(Box::new(rules)));

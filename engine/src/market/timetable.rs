@@ -42,6 +42,8 @@ pub(super) enum Step {
     Gate,
     Capacities,
     Publish,
+    Acknowledge,
+    Deliver,
 }
 
 impl Timer {
@@ -84,6 +86,8 @@ impl Feed for Step {
             Self::Gate => 2,
             Self::Capacities => 3,
             Self::Publish => 4,
+            Self::Acknowledge => 5,
+            Self::Deliver => 6,
         });
     }
 }
@@ -114,15 +118,23 @@ impl Timetable {
 
     /// Sets the timers of a new auction.
     pub(super) fn set_timers(&mut self, info: &AuctionInfo) {
-        let steps = [
-            (Step::Open, info.open_us),
-            (Step::Gate, info.gate_us),
-            (Step::Capacities, info.capacities_us),
-            (Step::Publish, info.publish_us),
-        ];
-        let AuctionId { day, market, session } = info.auction;
-        for (step, due_us) in steps {
-            self.timers.insert(Timer { due_us, market, day, session, step });
+        for timer in timers_of(info) {
+            self.timers.insert(timer);
+        }
+    }
+
+    /// Takes back every timer of an auction that will never do anything again.
+    pub(super) fn drop_timers(&mut self, info: &AuctionInfo) {
+        for timer in timers_of(info) {
+            self.timers.remove(&timer);
+        }
+    }
+
+    /// Replaces the timers of an auction whose times changed; what is past is not done again.
+    pub(super) fn move_timers(&mut self, old: &AuctionInfo, new: &AuctionInfo, time_us: i64) {
+        self.drop_timers(old);
+        for timer in timers_of(new).filter(|it| it.due_us > time_us) {
+            self.timers.insert(timer);
         }
     }
 
@@ -192,6 +204,23 @@ impl Timetable {
     }
 }
 
+/// Every timer of an auction.
+fn timers_of(info: &AuctionInfo) -> impl Iterator<Item = Timer> {
+    let steps = [
+        (Step::Open, Some(info.open_us)),
+        (Step::Gate, Some(info.gate_us)),
+        (Step::Capacities, Some(info.capacities_us)),
+        (Step::Publish, Some(info.publish_us)),
+        (Step::Acknowledge, info.acknowledge_us),
+        (Step::Deliver, Some(info.delivery_start_us)),
+    ];
+    let AuctionId { day, market, session } = info.auction;
+    let timer = move |(step, due_us): (Step, Option<i64>)| {
+        due_us.map(|due_us| Timer { due_us, market, day, session, step })
+    };
+    steps.into_iter().filter_map(timer)
+}
+
 /// When the auctions of a day are loaded.
 fn load_us(rules: &MarketRules, day: Day) -> i64 {
     let zone = rules.zone;
@@ -234,6 +263,7 @@ fn auction_info(rules: &Arc<MarketRules>, day: Day, session: u16) -> AuctionInfo
         corridor_us: at(it.corridor),
         capacities_us: at(it.capacities),
         publish_us: at(it.publish),
+        acknowledge_us: it.acknowledge.map(at),
     }
 }
 

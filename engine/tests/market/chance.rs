@@ -32,12 +32,12 @@ impl Chance {
         self.below(n) == 0
     }
 
-    fn small(&mut self, bound: u16) -> u16 {
+    pub(crate) fn small(&mut self, bound: u16) -> u16 {
         u16::try_from(self.below(u64::from(bound))).unwrap()
     }
 
     /// Mostly within `range`, now and then absurd.
-    fn number(&mut self, low: i64, high: i64) -> i64 {
+    pub(crate) fn number(&mut self, low: i64, high: i64) -> i64 {
         match self.below(800) {
             0 => i64::MIN,
             1 => i64::MAX,
@@ -93,7 +93,7 @@ impl Chance {
         if self.one_in(3) { Parent::Named(self.id()) } else { Parent::Order(self.order(orders)) }
     }
 
-    fn body(&mut self, orders: &[OrderId]) -> OrderBody {
+    pub(crate) fn body(&mut self, orders: &[OrderId]) -> OrderBody {
         let side = self.pick(&[Side::Buy, Side::Sell]);
         let periods: Vec<u16> = if self.one_in(3) { vec![0, 1] } else { vec![self.small(2)] };
         let periods = if self.one_in(40) { vec![1, 0, 7] } else { periods };

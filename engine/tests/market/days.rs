@@ -79,6 +79,7 @@ fn check_day(rules: [MarketRules; 2], day: Day, auctions: usize) {
         let code = text(&format!("M{member}"));
         driver.made(Actor::System, Action::RegisterMember { code: code.clone(), name: "M".to_owned() });
         let (member, areas) = (MemberId(member), Vec::new());
+        driver.made(Actor::System, Action::Deposit { member, minor: 100_000_000_000_000 });
         driver.made(Actor::System, Action::RegisterPortfolio { member, code, areas });
     }
     for user in 0..=MEMBERS {

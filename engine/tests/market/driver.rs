@@ -314,6 +314,11 @@ fn said(body: &EventBody) -> String {
         | EventBody::PortfolioRegistered { .. }
         | EventBody::UserRegistered { .. }
         | EventBody::EpochStarted { .. }
+        | EventBody::AuctionChanged(_)
+        | EventBody::ActProposed { .. }
+        | EventBody::ActDone { .. }
+        | EventBody::CollateralChanged { .. }
+        | EventBody::ClearanceSet { .. }
         | EventBody::ScheduleAcknowledged { .. }) => format!("{other:?}"),
     }
 }

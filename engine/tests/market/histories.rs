@@ -147,6 +147,12 @@ fn fitting(action: &Action, driver: &Driver, model: &Model) -> Actor {
         }
         Action::SubmitCapacity(_) | Action::AcknowledgeSchedule { .. } => of_role(Role::Dispatch),
         Action::SetRules(_)
+        | Action::Deposit { .. }
+        | Action::Withdraw { .. }
+        | Action::RecordPayIn { .. }
+        | Action::SetClearance { .. }
+        | Action::ProposeAct { .. }
+        | Action::ApproveAct { .. }
         | Action::RegisterMember { .. }
         | Action::SetMemberSuspended { .. }
         | Action::RegisterPortfolio { .. }

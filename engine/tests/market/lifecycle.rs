@@ -308,7 +308,7 @@ fn a_buyer_is_told_congestion_only_if_it_would_surely_have_traded() {
 }
 
 #[test]
-fn a_schedule_is_acknowledged_once_however_often_it_is_said() {
+fn a_schedule_is_acknowledged_once() {
     let (mut driver, cast) = exchange(&[Market::Dam]);
     let acknowledge = |revision| Action::AcknowledgeSchedule { auction: DAM, revision };
     assert_eq!(driver.reject(user(cast.dispatch), acknowledge(1)), Reject::UnknownSchedule);
@@ -316,7 +316,7 @@ fn a_schedule_is_acknowledged_once_however_often_it_is_said() {
     assert_eq!(driver.reject(user(cast.dispatch), acknowledge(2)), Reject::UnknownSchedule);
     driver.events.clear();
     assert_eq!(driver.made(user(cast.dispatch), acknowledge(1)), Made::Revision(1));
-    assert_eq!(driver.made(user(cast.dispatch), acknowledge(1)), Made::Revision(1));
+    assert_eq!(driver.reject(user(cast.dispatch), acknowledge(1)), Reject::AlreadyAcknowledged);
     assert_eq!(driver.events.len(), 1);
 }
 

@@ -1,8 +1,10 @@
 //! The market as a state machine: scenarios as literal events, precedence, calendars, histories.
 #![expect(clippy::unwrap_used, reason = "clippy lets only #[test] functions unwrap, not their helpers")]
 
+mod acts;
 mod calendars;
 mod chance;
+mod collateral;
 mod days;
 mod driver;
 mod fairness;

@@ -124,12 +124,7 @@ impl Model {
                 known.version = *version;
                 known.body = Arc::clone(body);
             }
-            EventBody::OrderCancelled { order, .. } => {
-                let known = self.orders.get_mut(order).unwrap();
-                assert!(!known.cancelled, "cancelled once");
-                assert!(event.time_us < self.auctions[&known.auction].gate_us);
-                known.cancelled = true;
-            }
+            EventBody::OrderCancelled { order, .. } => self.hear_cancelled(*order, event.time_us),
             EventBody::OrderEnded { order, auction, fills, ratio, missed } => {
                 self.hear_end(*order, *auction, fills);
                 self.check_decision(*order, fills, *ratio, *missed);
@@ -147,6 +142,11 @@ impl Model {
             EventBody::LedgerPosted { auction, entries } => self.hear_ledger(*auction, entries),
             EventBody::Settlement(event) => self.money.hear(event),
             EventBody::RulesSet(_)
+            | EventBody::AuctionChanged(_)
+            | EventBody::ActProposed { .. }
+            | EventBody::ActDone { .. }
+            | EventBody::CollateralChanged { .. }
+            | EventBody::ClearanceSet { .. }
             | EventBody::MemberRegistered { .. }
             | EventBody::MemberSuspended { .. }
             | EventBody::PortfolioRegistered { .. }
@@ -160,15 +160,30 @@ impl Model {
         }
     }
 
+    fn hear_cancelled(&mut self, order: OrderId, time_us: i64) {
+        let known = self.orders.get_mut(&order).unwrap();
+        assert!(!known.cancelled, "cancelled once");
+        assert!(time_us < self.auctions[&known.auction].gate_us);
+        known.cancelled = true;
+    }
+
     /// Every kind of event has its stream; nothing of an order is on another than its member's.
     fn check_stream(&self, event: &Event) {
         let member = match &event.body {
             EventBody::AuctionScheduled(_)
             | EventBody::PhaseChanged { .. }
             | EventBody::ResultPublished(_)
+            | EventBody::AuctionChanged(_)
             | EventBody::RulesSet(_) => return assert_eq!(event.stream, Stream::Market),
+            EventBody::ActDone { .. } => {
+                return assert!(matches!(event.stream, Stream::Market | Stream::Operator));
+            }
+            EventBody::MemberSuspended { member, .. } => {
+                let own = event.stream == Stream::Member(*member);
+                return assert!(own || event.stream == Stream::Operator);
+            }
             EventBody::MemberRegistered { .. }
-            | EventBody::MemberSuspended { .. }
+            | EventBody::ActProposed { .. }
             | EventBody::PortfolioRegistered { .. }
             | EventBody::UserRegistered { .. }
             | EventBody::Alarm(_)
@@ -185,7 +200,8 @@ impl Model {
             EventBody::OrderAccepted { order, .. }
             | EventBody::OrderCancelled { order, .. }
             | EventBody::OrderEnded { order, .. } => self.orders.get(order).map(|it| it.member),
-            EventBody::RequestRefused { .. } => None,
+            EventBody::CollateralChanged { member, .. } => Some(*member),
+            EventBody::ClearanceSet { .. } | EventBody::RequestRefused { .. } => None,
         };
         let Stream::Member(of) = event.stream else { panic!("{:?} is a member's own", event.body) };
         assert!(member.is_none_or(|it| it == of), "another member's stream");

@@ -85,6 +85,7 @@ fn register_late(case: &mut Case, name: &str, role: Role) -> UserId {
         | merit_engine::event::Made::Portfolio(_)
         | merit_engine::event::Made::Order { .. }
         | merit_engine::event::Made::Cancelled { .. }
+        | merit_engine::event::Made::Proposal(_)
         | merit_engine::event::Made::Revision(_)
         | merit_engine::event::Made::Number(_)) => panic!("{other:?}"),
     }

@@ -12,6 +12,7 @@ use v1::dispatch_service_client::DispatchServiceClient;
 use v1::market_data_service_client::MarketDataServiceClient;
 use v1::member_service_client::MemberServiceClient;
 use v1::operator_service_client::OperatorServiceClient;
+use v1::risk_service_client::RiskServiceClient;
 use v1::settlement_service_client::SettlementServiceClient;
 
 /// A connection to the exchange as one user. Cheap to clone; clones share connections.
@@ -79,6 +80,12 @@ impl Client {
     #[must_use]
     pub fn operator(&self) -> OperatorServiceClient<Transport> {
         OperatorServiceClient::new(self.link.current().1).max_decoding_message_size(self.link.message_max)
+    }
+
+    /// Collateral and clearances, at the endpoint used now, without repeats.
+    #[must_use]
+    pub fn risk(&self) -> RiskServiceClient<Transport> {
+        RiskServiceClient::new(self.link.current().1).max_decoding_message_size(self.link.message_max)
     }
 
     /// Any other call, repeated over the endpoints until it is answered: reads, and writes that carry a

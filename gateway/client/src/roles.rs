@@ -70,6 +70,10 @@ reads! {
     operator::get_timetable(GetTimetableRequest) -> GetTimetableResponse;
     /// One page of members with their portfolios and users.
     operator::list_members(ListMembersRequest) -> ListMembersResponse;
+    /// The collateral of a member.
+    risk::get_collateral(GetCollateralRequest) -> GetCollateralResponse;
+    /// What portfolios are cleared for.
+    risk::list_clearances(ListClearancesRequest) -> ListClearancesResponse;
     /// Position and digest of the journal.
     operator::get_journal_position(GetJournalPositionRequest) -> GetJournalPositionResponse;
 }
@@ -103,6 +107,14 @@ writes! {
     operator::suspend_member(SuspendMemberRequest) -> SuspendMemberResponse;
     /// Lifts a suspension.
     operator::resume_member(ResumeMemberRequest) -> ResumeMemberResponse;
+    /// Notes collateral that a member has deposited.
+    risk::deposit(DepositRequest) -> DepositResponse;
+    /// Gives collateral back that nothing needs.
+    risk::withdraw(WithdrawRequest) -> WithdrawResponse;
+    /// Notes that a member has paid what it owed for a day.
+    risk::record_pay_in(RecordPayInRequest) -> RecordPayInResponse;
+    /// Sets what a portfolio is cleared to trade in an area.
+    risk::set_clearance(SetClearanceRequest) -> SetClearanceResponse;
     /// Proposes an exceptional act.
     operator::propose_act(ProposeActRequest) -> ProposeActResponse;
     /// Approves an act that another operator proposed.

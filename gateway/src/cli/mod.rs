@@ -2,6 +2,8 @@
 
 mod clearing;
 pub mod output;
+mod reach;
+mod surveillance;
 
 use crate::files::FileError;
 use clap::{Parser, Subcommand};
@@ -33,6 +35,8 @@ macro_rules! verbs {
 
 verbs! {
     demo: Demo,
+    dispatch: DispatchCentre,
+    operator: OperatorDesk,
     pub certs: Certs,
     clear: Clear,
     serve: Serve,

@@ -25,6 +25,7 @@ enum Verb {
     Statement(Statement),
     Hledger(Hledger),
     Erp(Erp),
+    Surveillance(super::surveillance::Surveillance),
 }
 
 /// What every member owes and is owed for a delivery day, or the whole day as one page
@@ -106,6 +107,7 @@ impl Report {
                 Ok(Exit::Ok)
             }
             Verb::Erp(it) => it.run(),
+            Verb::Surveillance(it) => it.run(),
         }
     }
 }

@@ -47,6 +47,9 @@ pub struct MemberEntry {
     /// Its users.
     #[serde(default, rename = "user")]
     pub users: Vec<UserEntry>,
+    /// Collateral that it has deposited, whole minor units of the currency.
+    #[serde(default)]
+    pub collateral_minor: i64,
 }
 
 /// A portfolio.
@@ -81,6 +84,7 @@ pub struct UserEntry {
 #[derive(Clone, Debug, Default)]
 struct Checked {
     members: Vec<(TextId, String)>,
+    collateral: Vec<(TextId, i64)>,
     portfolios: Vec<(TextId, TextId, Vec<TextId>)>,
     users: Vec<CheckedUser>,
 }
@@ -117,11 +121,15 @@ pub async fn run(node: &Node, bootstrap: &Bootstrap) -> Result<(), Vec<String>> 
     let rules = rules(node, bootstrap);
     submit(node, rules.into_iter().map(|it| (format!("rules {}", it.market.name()), set_rules(it)))).await?;
     let new = |code: &TextId| node.model.read(|state, _| state.registry.member_of(code.as_str()).is_none());
+    // A deposit is made with the registration, so a start that finds the member adds nothing.
+    let collateral: Vec<_> = checked.collateral.into_iter().filter(|(code, _)| new(code)).collect();
     let members = checked.members.into_iter().filter(|(code, _)| new(code));
     let members: Vec<_> = members
         .map(|(code, name)| (format!("member {code}"), Action::RegisterMember { code, name }))
         .collect();
     submit(node, members).await?;
+    let deposits: Vec<_> = collateral.into_iter().filter_map(|it| deposit(node, it)).collect();
+    submit(node, deposits).await?;
     let portfolios: Vec<_> = checked.portfolios.into_iter().filter_map(|it| portfolio(node, it)).collect();
     submit(node, portfolios).await?;
     let users: Vec<_> = checked.users.into_iter().filter_map(|it| user(node, it)).collect();
@@ -147,6 +155,13 @@ fn rules(node: &Node, bootstrap: &Bootstrap) -> Vec<MarketRules> {
 
 fn set_rules(rules: MarketRules) -> Action {
     Action::SetRules(Box::new(rules))
+}
+
+fn deposit(node: &Node, (code, minor): (TextId, i64)) -> Option<(String, Action)> {
+    node.model.read(|state, _| {
+        let member = state.registry.member_of(code.as_str())?;
+        Some((format!("collateral of {code}"), Action::Deposit { member, minor }))
+    })
 }
 
 fn portfolio(node: &Node, (owner, code, areas): (TextId, TextId, Vec<TextId>)) -> Option<(String, Action)> {
@@ -240,6 +255,9 @@ impl Reader {
 
     fn member(&mut self, member: MemberEntry) {
         let Some(code) = self.code(&member.code, "member") else { return };
+        if member.collateral_minor != 0 {
+            self.checked.collateral.push((code.clone(), member.collateral_minor));
+        }
         self.checked.members.push((code.clone(), member.name));
         for portfolio in member.portfolios {
             let own = self.code(&portfolio.code, "portfolio");

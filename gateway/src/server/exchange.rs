@@ -114,6 +114,12 @@ fn order_named(action: &Action) -> Option<OrderId> {
         | Action::SetMemberSuspended { .. }
         | Action::RegisterPortfolio { .. }
         | Action::RegisterUser { .. }
+        | Action::Deposit { .. }
+        | Action::Withdraw { .. }
+        | Action::RecordPayIn { .. }
+        | Action::SetClearance { .. }
+        | Action::ProposeAct { .. }
+        | Action::ApproveAct { .. }
         | Action::SubmitCapacity(_)
         | Action::AcknowledgeSchedule { .. }
         | Action::Settle(_) => None,

@@ -139,6 +139,12 @@ fn cost(action: &Action) -> u32 {
         | Action::SetMemberSuspended { .. }
         | Action::RegisterPortfolio { .. }
         | Action::RegisterUser { .. }
+        | Action::Deposit { .. }
+        | Action::Withdraw { .. }
+        | Action::RecordPayIn { .. }
+        | Action::SetClearance { .. }
+        | Action::ProposeAct { .. }
+        | Action::ApproveAct { .. }
         | Action::AcknowledgeSchedule { .. }
         | Action::Settle(_) => 0,
     };

@@ -9,7 +9,9 @@ use super::inbox::Inbox;
 use super::layer::Scope;
 use super::node::Node;
 use super::read_model::{Keeper, ReadModel};
-use super::services::{Dispatch, MarketData, Member, NOT_IMPLEMENTED, Operator, Replication, Settlement};
+use super::services::{
+    Dispatch, MarketData, Member, NOT_IMPLEMENTED, Operator, Replication, Risk, Settlement,
+};
 use super::tls::{self, TlsError};
 use crate::push;
 use crate::push::embedded::Ledger;
@@ -20,6 +22,7 @@ use merit_proto::v1::market_data_service_server::MarketDataServiceServer;
 use merit_proto::v1::member_service_server::MemberServiceServer;
 use merit_proto::v1::operator_service_server::OperatorServiceServer;
 use merit_proto::v1::replication_service_server::ReplicationServiceServer;
+use merit_proto::v1::risk_service_server::RiskServiceServer;
 use merit_proto::v1::settlement_service_server::SettlementServiceServer;
 use merit_replay::core::{Core, Epoch};
 use merit_replay::error::JournalError;
@@ -458,17 +461,19 @@ fn router(node: &Arc<Node>) -> Result<Routes, ServeError> {
             SettlementServiceServer::new(Settlement { node: node() }).max_decoding_message_size(bytes),
         )
         .add_service(OperatorServiceServer::new(Operator { node: node() }).max_decoding_message_size(bytes))
+        .add_service(RiskServiceServer::new(Risk { node: node() }).max_decoding_message_size(bytes))
         .add_service(
             ReplicationServiceServer::new(Replication { node: node() }).max_decoding_message_size(bytes),
         ))
 }
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "merit.v1.MemberService",
     "merit.v1.MarketDataService",
     "merit.v1.DispatchService",
     "merit.v1.SettlementService",
     "merit.v1.OperatorService",
+    "merit.v1.RiskService",
 ];
 
 async fn set_all(health: &HealthReporter, status: ServingStatus) {

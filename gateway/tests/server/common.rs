@@ -17,6 +17,7 @@ pub(crate) const REGISTRY: &str = r#"
 [[member]]
 code = "GEN"
 name = "Coal of the East"
+collateral_minor = 100_000_000_000
 [[member.portfolio]]
 code = "GEN-1"
 [[member.user]]
@@ -29,6 +30,7 @@ role = "auditor"
 [[member]]
 code = "DISCOM"
 name = "City of Lights"
+collateral_minor = 100_000_000_000
 [[member.portfolio]]
 code = "DISCOM-1"
 areas = ["N2", "W2"]

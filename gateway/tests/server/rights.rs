@@ -56,8 +56,51 @@ async fn every_door_is_for_its_role() {
     let stranger = exchange.user("mallory");
     let unknown = (Code::Unauthenticated, Some("UNAUTHENTICATED".to_owned()));
     assert_eq!(code(stranger.member().who_am_i(v1::WhoAmIRequest {}).await), unknown);
-    let later = (Code::Unimplemented, Some("NOT_IMPLEMENTED_YET".to_owned()));
-    assert_eq!(code(olga.operator().approve_act(v1::ApproveActRequest::default()).await), later);
+    let nothing = v1::ApproveActRequest { request_id: "a-1".into(), proposal_id: "act-1".into() };
+    let answer = olga.approve_act(nothing).await.unwrap().answer.unwrap();
+    assert_eq!(answer.refused.unwrap().reason(), Why::UnknownProposal);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn collateral_is_read_by_its_member_and_changed_by_operators() {
+    let exchange = Exchange::new(&[]).await;
+    let (dora, olga, nldc) = (exchange.user("dora"), exchange.user("olga"), exchange.user("nldc"));
+    let denied = (Code::PermissionDenied, Some("ROLE_NOT_PERMITTED".to_owned()));
+    let deposit = |amount_micros: i64, request_id: &str| v1::DepositRequest {
+        request_id: request_id.into(),
+        member: "DISCOM".into(),
+        amount_micros,
+    };
+    assert_eq!(code(dora.risk().deposit(deposit(1_000_000, "d-0")).await), denied);
+    assert_eq!(code(nldc.risk().get_collateral(v1::GetCollateralRequest::default()).await), denied);
+    // A member that asks for another is shown its own.
+    let asked = v1::GetCollateralRequest { member: Some("GEN".into()) };
+    let own = dora.get_collateral(asked).await.unwrap().collateral.unwrap();
+    assert_eq!((own.member.as_str(), own.currency.as_str()), ("DISCOM", "INR"));
+    let before = own.available_micros;
+    for (amount, id) in [(0, "d-1"), (-1_000_000, "d-2"), (1, "d-3"), (i64::MAX - 5_807, "d-4")] {
+        let answer = olga.deposit(deposit(amount, id)).await.unwrap().answer.unwrap();
+        assert_eq!(answer.refused.map(|it| it.reason()), Some(Why::AmountOutOfRange), "{amount}");
+    }
+    let answer = olga.deposit(deposit(12_340_000, "d-5")).await.unwrap().answer.unwrap();
+    assert_eq!(answer.refused, None);
+    assert!(olga.deposit(deposit(12_340_000, "d-5")).await.unwrap().answer.unwrap().replayed);
+    let own = dora.get_collateral(v1::GetCollateralRequest::default()).await.unwrap().collateral.unwrap();
+    assert_eq!(own.available_micros, before + 12_340_000);
+    let withdraw = v1::WithdrawRequest {
+        request_id: "w-1".into(),
+        member: "DISCOM".into(),
+        amount_micros: own.available_micros + 10_000,
+    };
+    let refusal = olga.withdraw(withdraw).await.unwrap().answer.unwrap().refused.unwrap();
+    assert_eq!((refusal.reason(), refusal.missing), (Why::CollateralInUse, Some(10_000)));
+    let clearance =
+        v1::ClearanceEntry { portfolio: "GEN-1".into(), area: "N1".into(), buy_watts: 0, sell_watts: 5 };
+    let set = v1::SetClearanceRequest { request_id: "c-1".into(), clearance: Some(clearance.clone()) };
+    assert_eq!(olga.set_clearance(set).await.unwrap().answer.unwrap().refused, None);
+    let listed = exchange.user("gina").list_clearances(v1::ListClearancesRequest::default()).await.unwrap();
+    assert_eq!(listed.clearances, [clearance]);
+    assert!(dora.list_clearances(v1::ListClearancesRequest::default()).await.unwrap().clearances.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

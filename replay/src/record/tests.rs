@@ -3,7 +3,9 @@
 use super::{Kind, PAYLOAD_VERSION, decode, encode};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::calendar::{Day, Summer, Zone};
-use merit_engine::command::{Action, Actor, Body, Capacity, NewOrder, OrderBody, Parent, Request, Role};
+use merit_engine::command::{
+    Act, Action, Actor, Body, Capacity, Clearance, NewOrder, OrderBody, Parent, Request, Role,
+};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use merit_engine::rules::{
     AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
@@ -141,6 +143,14 @@ fn rules() -> impl Strategy<Value = MarketRules> {
     )
 }
 
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        auction().prop_map(|auction| Act::CancelAuction { auction }),
+        (auction(), any::<i64>()).prop_map(|(auction, gate_us)| Act::ExtendGate { auction, gate_us }),
+        auction().prop_map(|auction| Act::Rerun { auction }),
+    ]
+}
+
 fn operator_action() -> impl Strategy<Value = Action> {
     let role =
         [Role::Trader, Role::Auditor, Role::Dispatch, Role::Settlement, Role::Operator].map(Just).to_vec();
@@ -152,6 +162,18 @@ fn operator_action() -> impl Strategy<Value = Action> {
         (text(), any::<String>()).prop_map(|(code, name)| Action::RegisterMember { code, name }),
         (member, any::<bool>())
             .prop_map(|(member, suspended)| Action::SetMemberSuspended { member, suspended }),
+        (act(), any::<String>()).prop_map(|(act, reason)| Action::ProposeAct { act, reason }),
+        any::<u32>().prop_map(|proposal| Action::ApproveAct { proposal }),
+        (any::<u32>(), any::<i64>())
+            .prop_map(|(member, minor)| Action::Deposit { member: MemberId(member), minor }),
+        (any::<u32>(), any::<i64>())
+            .prop_map(|(member, minor)| Action::Withdraw { member: MemberId(member), minor }),
+        (any::<u32>(), any::<i32>())
+            .prop_map(|(member, day)| Action::RecordPayIn { member: MemberId(member), day: Day(day) }),
+        (any::<u32>(), text(), any::<[i64; 2]>()).prop_map(|(portfolio, area, [buy_watts, sell_watts])| {
+            let clearance = Clearance { buy_watts, sell_watts };
+            Action::SetClearance { portfolio: PortfolioId(portfolio), area, clearance }
+        }),
         (any::<u32>(), text(), vec(text(), 0..4)).prop_map(|(member, code, areas)| {
             Action::RegisterPortfolio { member: MemberId(member), code, areas }
         }),

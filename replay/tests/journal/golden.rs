@@ -6,7 +6,9 @@
 
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::calendar::{Day, Summer, Zone};
-use merit_engine::command::{Action, Actor, Body, Capacity, NewOrder, OrderBody, Parent, Request, Role};
+use merit_engine::command::{
+    Act, Action, Actor, Body, Capacity, Clearance, NewOrder, OrderBody, Parent, Request, Role,
+};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use merit_engine::rules::{
     AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
@@ -127,8 +129,8 @@ fn batches(version: u8) -> Vec<Vec<Body>> {
         portfolios: vec![PortfolioId(3)],
     };
     let lines = vec![(0, vec![50_000, 45_000], vec![40_000, 0])];
-    let system = |id, action| request(Actor::System, id, action);
-    vec![
+    let system = |id: &str, action| request(Actor::System, id, action);
+    let mut batches = vec![
         vec![Body::EpochStarted { node: "delhi-1".to_owned() }],
         vec![
             system("rules-1", Action::SetRules(Box::new(rules(version)))),
@@ -148,7 +150,27 @@ fn batches(version: u8) -> Vec<Vec<Body>> {
             system("c-1", Action::SubmitCapacity(Capacity { auction, revision: 2, lines })),
             system("a-1", Action::AcknowledgeSchedule { auction, revision: 1 }),
         ],
-    ]
+    ];
+    if version > 1 {
+        batches.extend(since_version_2(&system));
+    }
+    batches
+}
+
+/// Kinds that version 1 did not know.
+fn since_version_2(system: &impl Fn(&str, Action) -> Body) -> Vec<Vec<Body>> {
+    let (member, day, portfolio) = (MemberId(0), Day(20_779), PortfolioId(3));
+    let auction = AuctionId { day, market: Market::Rtm, session: 17 };
+    let act = Act::ExtendGate { auction, gate_us: 1_795_305_600_000_000 };
+    let clearance = Clearance { buy_watts: 100_000_000, sell_watts: 0 };
+    vec![vec![
+        system("d-1", Action::Deposit { member, minor: 100_000_000 }),
+        system("w-1", Action::Withdraw { member, minor: 1 }),
+        system("y-1", Action::RecordPayIn { member, day }),
+        system("x-1", Action::ProposeAct { act, reason: "wrong capacity".to_owned() }),
+        system("x-2", Action::ApproveAct { proposal: 1 }),
+        system("n-1", Action::SetClearance { portfolio, area: text("N1"), clearance }),
+    ]]
 }
 
 /// Writes the batches in two epochs with small segments.

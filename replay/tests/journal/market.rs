@@ -52,6 +52,8 @@ fn founding() -> Vec<Body> {
         let (code, name) = (text(&format!("M{number}")), format!("Member {number}"));
         bodies.push(system(&format!("member-{number}"), Action::RegisterMember { code, name }));
         let member = MemberId(number);
+        let deposit = Action::Deposit { member, minor: 1_000_000_000_000 };
+        bodies.push(system(&format!("deposit-{number}"), deposit));
         let (code, areas) = (text(&format!("P{number}")), Vec::new());
         bodies
             .push(system(&format!("portfolio-{number}"), Action::RegisterPortfolio { member, code, areas }));

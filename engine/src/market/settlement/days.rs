@@ -87,6 +87,13 @@ impl Days {
         self.days.entry(auction.day).or_default().auctions.insert(auction, booked);
     }
 
+    /// Forgets what an auction left whose result is void.
+    pub(in crate::market) fn void(&mut self, auction: AuctionId) {
+        if let Some(day) = self.days.get_mut(&auction.day) {
+            day.auctions.remove(&auction);
+        }
+    }
+
     /// Forgets days before one.
     pub(in crate::market) fn retire(&mut self, oldest: Day) {
         self.days.retain(|day, _| *day >= oldest);

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+/// Collateral of each member, millionths of a rupee: 1,000 million Rs cover what any of them can owe for a
+/// day at the price cap.
+const COLLATERAL_MICROS: i64 = 1_000_000_000_000_000;
 /// Registrations and first connections at the same time.
 const AT_ONCE: usize = 32;
 
@@ -252,6 +255,7 @@ enum Registration {
     Member(v1::RegisterMemberRequest),
     Portfolio(v1::RegisterPortfolioRequest),
     User(v1::RegisterUserRequest),
+    Deposit(v1::DepositRequest),
 }
 
 impl Registration {
@@ -278,6 +282,7 @@ impl Registration {
                 };
                 operator.call(send).await?.answer
             }
+            Self::Deposit(request) => operator.deposit(request).await?.answer,
         };
         accepted(answer)
     }
@@ -303,6 +308,7 @@ fn members(crowd: &Crowd) -> Vec<Registration> {
     crowd.members.iter().map(member).collect()
 }
 
+/// And what every member deposits.
 fn portfolios(crowd: &Crowd) -> Vec<Registration> {
     let portfolio = |it: &super::crowd::Portfolio| {
         Registration::Portfolio(v1::RegisterPortfolioRequest {
@@ -312,7 +318,14 @@ fn portfolios(crowd: &Crowd) -> Vec<Registration> {
             areas: vec![AREAS[usize::from(it.area)].to_owned()],
         })
     };
-    crowd.portfolios.iter().map(portfolio).collect()
+    let deposit = |it: &super::crowd::Member| {
+        Registration::Deposit(v1::DepositRequest {
+            request_id: format!("deposit-{}", it.code),
+            member: it.code.clone(),
+            amount_micros: COLLATERAL_MICROS,
+        })
+    };
+    crowd.portfolios.iter().map(portfolio).chain(crowd.members.iter().map(deposit)).collect()
 }
 
 /// The members' users, the dispatch centre's and the clearing house's. The operator is there already:

@@ -50,7 +50,7 @@ impl Stage<'_> {
     /// How many registrations there will be.
     pub(super) fn registrations(&self) -> u64 {
         let crowd = self.crowd;
-        u64::try_from(crowd.members.len() * 2 + crowd.portfolios.len() + 2).unwrap_or(u64::MAX)
+        u64::try_from(crowd.members.len() * 3 + crowd.portfolios.len() + 2).unwrap_or(u64::MAX)
     }
 
     /// Lives the day.

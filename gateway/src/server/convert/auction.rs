@@ -107,8 +107,8 @@ pub fn result(published: &PublishedResult, published_us: i64) -> v1::Result {
     let undecided = undecided.filter(|it| *it == merit_engine::outcome::Rejection::WorkLimit).count();
     v1::Result {
         auction_id: info.auction.to_string(),
-        revision: Some(1),
-        status: v1::PublicationStatus::Final.into(),
+        revision: Some(published.revision),
+        status: final_status(published.revision).into(),
         published_at: Some(timestamp(published_us)),
         areas: area_rows(published),
         flows: flow_rows(published),
@@ -117,6 +117,12 @@ pub fn result(published: &PublishedResult, published_us: i64) -> v1::Result {
         energy_watt_hours: i64::try_from(watt_hours).ok(),
         blocks_undecided: u32::try_from(undecided).ok(),
     }
+}
+
+/// How final a published revision is: a later one corrects the one before.
+#[must_use]
+pub fn final_status(revision: u32) -> v1::PublicationStatus {
+    if revision > 1 { v1::PublicationStatus::Corrected } else { v1::PublicationStatus::Final }
 }
 
 /// The answer for an auction that has no result (yet).
@@ -143,7 +149,7 @@ fn area_rows(published: &PublishedResult) -> Vec<v1::AreaRow> {
             let cell = usize::from(period) * areas + index;
             let (bought, sold) = (at(&published.bought, cell), at(&published.sold, cell));
             rows.push(v1::AreaRow {
-                row: Some(time_row(info, period, 1, v1::PublicationStatus::Final)),
+                row: Some(time_row(info, period, published.revision, final_status(published.revision))),
                 area: area.code.to_string(),
                 price_micros_per_mwh: scale.price(at(&published.outcome.prices, cell)),
                 bought_watts: scale.watts(bought),
@@ -170,7 +176,7 @@ fn flow_rows(published: &PublishedResult) -> Vec<v1::FlowRow> {
                 .map_or((0, 0), |(forward, back)| (at(forward, number), at(back, number)));
             let price = |area: u16| at(&published.outcome.prices, number * areas + usize::from(area));
             rows.push(v1::FlowRow {
-                row: Some(time_row(info, period, 1, v1::PublicationStatus::Final)),
+                row: Some(time_row(info, period, published.revision, final_status(published.revision))),
                 line: line.id.to_string(),
                 flow_watts: scale.watts(flow),
                 capacity_watts: scale.watts(forward),

@@ -1,5 +1,6 @@
 //! Corridor requests, capacities and schedules, as the dispatch centre sees and sends them.
 
+use super::auction::final_status;
 use super::faults::Faults;
 use super::units::{Scale, auction_id, time_row, timestamp, whole};
 use merit_engine::command::{Action, Capacity};
@@ -88,7 +89,7 @@ pub fn schedule(
         for (period, net) in (0_u16..).zip(&it.net) {
             if *net != 0 {
                 listed.push(v1::ScheduleRow {
-                    row: Some(time_row(info, period, revision, v1::PublicationStatus::Final)),
+                    row: Some(time_row(info, period, revision, final_status(revision))),
                     member: member.clone(),
                     portfolio: portfolio.clone(),
                     area: area.clone(),
@@ -104,7 +105,7 @@ pub fn schedule(
     v1::Schedule {
         auction_id: info.auction.to_string(),
         revision,
-        status: v1::PublicationStatus::Final.into(),
+        status: final_status(revision).into(),
         rows: listed,
         acknowledged: false,
     }

@@ -63,6 +63,12 @@ pub fn fields_of(action: &Action) -> (&'static str, &'static str) {
         | Action::SetMemberSuspended { .. }
         | Action::RegisterPortfolio { .. }
         | Action::RegisterUser { .. }
+        | Action::Deposit { .. }
+        | Action::Withdraw { .. }
+        | Action::RecordPayIn { .. }
+        | Action::SetClearance { .. }
+        | Action::ProposeAct { .. }
+        | Action::ApproveAct { .. }
         | Action::SubmitCapacity(_)
         | Action::AcknowledgeSchedule { .. }
         | Action::Settle(_) => ("", ""),

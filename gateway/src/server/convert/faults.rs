@@ -18,6 +18,7 @@ impl Faults {
             field: field.into(),
             retryable: false,
             text: text.into(),
+            missing: None,
         });
     }
 
@@ -102,7 +103,7 @@ impl Paths {
     /// A refusal of the engine about this command.
     #[must_use]
     pub fn refusal(&self, refusal: &Refusal) -> v1::Refusal {
-        refusal_at(refusal.reject, self.place(refusal))
+        counted(refusal_at(refusal.reject, self.place(refusal)), refusal)
     }
 
     fn place(&self, refusal: &Refusal) -> String {
@@ -146,7 +147,12 @@ pub fn request_refusal(refusal: &Refusal, whole: &str) -> v1::Refusal {
         Place::Field(name) => field_name(name).into(),
         Place::Line { index } => format!("capacities[{index}]"),
     };
-    refusal_at(refusal.reject, field)
+    counted(refusal_at(refusal.reject, field), refusal)
+}
+
+/// With what is missing, where something is counted.
+fn counted(shown: v1::Refusal, refusal: &Refusal) -> v1::Refusal {
+    v1::Refusal { missing: (refusal.missing > 0).then_some(refusal.missing), ..shown }
 }
 
 fn refusal_at(reject: Reject, field: String) -> v1::Refusal {
@@ -155,6 +161,7 @@ fn refusal_at(reject: Reject, field: String) -> v1::Refusal {
         field,
         retryable: reject.retryable(),
         text: reject.to_string(),
+        missing: None,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod faults;
 pub mod operator;
 pub mod order_in;
 pub mod order_out;
+pub mod risk;
 pub mod rules;
 pub mod runs;
 pub mod settlement;

@@ -2,7 +2,7 @@
 
 use super::faults::Faults;
 use super::units::role_in;
-use merit_engine::command::{Action, Role};
+use merit_engine::command::{Act, Action, Role};
 use merit_engine::event::Alarm;
 use merit_engine::ids::{MemberId, PortfolioId, TextId};
 use merit_engine::reject::Reject;
@@ -93,6 +93,73 @@ pub fn register_user(
     })
 }
 
+/// Name of a proposal on the wire.
+#[must_use]
+pub fn proposal_name(number: u32) -> String {
+    format!("act-{number}")
+}
+
+/// Reads the name of a proposal.
+#[must_use]
+pub fn proposal_number(name: &str) -> Option<u32> {
+    let number = name.strip_prefix("act-")?.parse().ok()?;
+    (proposal_name(number) == name).then_some(number)
+}
+
+/// An act in words.
+#[must_use]
+pub fn act_in_words(act: Act) -> String {
+    match act {
+        Act::CancelAuction { auction } => format!("auction {auction} is cancelled as a whole"),
+        Act::ExtendGate { auction, gate_us } => {
+            format!("the gate of {auction} closes later, at {}", crate::server::clock::format_utc(gate_us))
+        }
+        Act::Rerun { auction } => {
+            format!(
+                "auction {auction} is run again on the same book, with new capacities; an earlier result is void"
+            )
+        }
+    }
+}
+
+/// Reads a proposal.
+pub fn propose(request: &v1::ProposeActRequest, faults: &mut Faults) -> Option<Action> {
+    use v1::propose_act_request::Act as Asked;
+    let Some(asked) = &request.act else {
+        faults.malformed(RejectReason::MissingField, "act", "this field is needed");
+        return None;
+    };
+    let (name, field) = match asked {
+        Asked::CancelAuction(it) => (&it.auction_id, "cancel_auction.auction_id"),
+        Asked::ExtendGate(it) => (&it.auction_id, "extend_gate.auction_id"),
+        Asked::RerunAuction(it) => (&it.auction_id, "rerun_auction.auction_id"),
+    };
+    let auction = super::units::auction_id(name);
+    if auction.is_none() {
+        faults.reject(Reject::UnknownAuction, field);
+    }
+    let auction = auction?;
+    let act = match asked {
+        Asked::CancelAuction(_) => Act::CancelAuction { auction },
+        Asked::RerunAuction(_) => Act::Rerun { auction },
+        Asked::ExtendGate(it) => {
+            let gate = it.gate_closes_at.as_ref();
+            let gate_us = gate
+                .and_then(|it| it.seconds.checked_mul(1_000_000)?.checked_add(i64::from(it.nanos) / 1_000));
+            let Some(gate_us) = gate_us else {
+                faults.malformed(
+                    RejectReason::MissingField,
+                    "extend_gate.gate_closes_at",
+                    "this field is needed",
+                );
+                return None;
+            };
+            Act::ExtendGate { auction, gate_us }
+        }
+    };
+    Some(Action::ProposeAct { act, reason: request.reason.clone() })
+}
+
 /// An alarm as operators see it.
 #[must_use]
 pub fn alarm(alarm: &Alarm) -> v1::Alarm {
@@ -109,6 +176,14 @@ pub fn alarm(alarm: &Alarm) -> v1::Alarm {
             // not for a screen while the auction is sealed.
             let text = format!("the verifier found {breaks} breaks; the auction is halted and not published");
             (Some(auction), "VERIFIER_REFUSED", text)
+        }
+        Alarm::AcknowledgementLate { auction, revision } => {
+            let text = format!("revision {revision} of the schedule is not acknowledged in time");
+            (Some(auction), "ACKNOWLEDGEMENT_LATE", text)
+        }
+        Alarm::FundsShort { auction, orders, .. } => {
+            let text = format!("funds of a member did not cover {orders} of its orders; they were taken out");
+            (Some(auction), "FUNDS_SHORT", text)
         }
         Alarm::ClockBehind { behind_us } => {
             let text = format!("the clock is {behind_us} µs behind the journal; journaled time stood still");

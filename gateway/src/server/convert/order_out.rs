@@ -221,6 +221,7 @@ fn accepted(made: Made, cancelled: Option<u64>) -> v1::Accepted {
         | Made::Member(_)
         | Made::Portfolio(_)
         | Made::User(_)
+        | Made::Proposal(_)
         | Made::Revision(_)
         | Made::Number(_) => {
             v1::Accepted { order_id: cancelled, version: None, cancelled: cancelled.map(|_| 1) }

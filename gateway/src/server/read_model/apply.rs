@@ -5,8 +5,8 @@ use super::state::{ALARMS_MAX, AuctionEntry, OrderEntry, State};
 use super::store::{Batch, Doubt, Store};
 use super::{Applied, registry};
 use crate::server::convert::event::{self, Wire};
-use crate::server::convert::{Paths, Scale, auction, order_out, settlement, timestamp};
-use merit_engine::command::{Actor, OrderBody, Parent};
+use crate::server::convert::{Paths, Scale, auction, operator, order_out, risk, settlement, timestamp};
+use merit_engine::command::{Act, Actor, OrderBody, Parent};
 use merit_engine::event::{Answer, AuctionInfo, Event, EventBody, PeriodFill, PublishedResult, Stream};
 use merit_engine::ids::{MemberId, OrderId, TextId, UserId};
 use merit_engine::reject::Reject;
@@ -91,7 +91,16 @@ impl Applying<'_> {
             EventBody::AuctionScheduled(_)
             | EventBody::PhaseChanged { .. }
             | EventBody::ResultPublished(_)
+            | EventBody::AuctionChanged(_)
             | EventBody::RulesSet(_) => Wire::Market(self.market(event)?),
+            EventBody::ActProposed { .. } | EventBody::ActDone { .. } => self.exceptional(event)?,
+            EventBody::MemberSuspended { member, suspended } if event.stream != Stream::Operator => {
+                let member = settlement::Names::member(&self.state.registry, *member);
+                Wire::Member(MemberEvent::Standing(v1::MemberStanding { member, suspended: *suspended }))
+            }
+            EventBody::CollateralChanged { .. } | EventBody::ClearanceSet { .. } => {
+                Wire::Member(self.collateral(event)?)
+            }
             EventBody::MemberRegistered { .. }
             | EventBody::MemberSuspended { .. }
             | EventBody::PortfolioRegistered { .. }
@@ -126,6 +135,55 @@ impl Applying<'_> {
         })
     }
 
+    fn collateral(&self, event: &Event) -> Result<MemberEvent, Doubt> {
+        if let EventBody::CollateralChanged { cause, balance, held, due, .. } = &event.body {
+            let scale = self.state.money_scale();
+            return Ok(MemberEvent::Collateral(risk::notice(*cause, *balance, *held, *due, scale)));
+        }
+        if let EventBody::ClearanceSet { portfolio, area, clearance } = &event.body {
+            let portfolio = settlement::Names::portfolio(&self.state.registry, *portfolio);
+            return Ok(MemberEvent::Clearance(risk::clearance(portfolio, area, *clearance)));
+        }
+        Err(Doubt("an event on a stream that is not its own".into()))
+    }
+
+    /// An exceptional act: a notice for everybody, a record for operators.
+    fn exceptional(&self, event: &Event) -> Result<Wire, Doubt> {
+        if let EventBody::ActProposed { proposal, act, reason, proposer } = &event.body {
+            return Ok(Wire::Operator(self.act(*proposal, *act, reason, *proposer, None)));
+        }
+        let EventBody::ActDone { proposal, act, reason, proposer, approver } = &event.body else {
+            return Err(Doubt("an event on a stream that is not its own".into()));
+        };
+        if event.stream == Stream::Operator {
+            return Ok(Wire::Operator(self.act(*proposal, *act, reason, *proposer, Some(*approver))));
+        }
+        let text = format!("{}: {reason}", operator::act_in_words(*act));
+        Ok(Wire::Market(MarketEvent::Notice(v1::Notice {
+            auction_id: Some(act.auction().to_string()),
+            text,
+        })))
+    }
+
+    fn act(
+        &self,
+        proposal: u32,
+        act: Act,
+        reason: &str,
+        proposer: UserId,
+        approver: Option<UserId>,
+    ) -> OperatorEvent {
+        let name = |user| self.state.registry.user_name(user);
+        OperatorEvent::Act(v1::ActRecord {
+            proposal_id: operator::proposal_name(proposal),
+            act: operator::act_in_words(act),
+            auction_id: act.auction().to_string(),
+            reason: reason.to_owned(),
+            proposed_by: name(proposer),
+            approved_by: approver.map(name),
+        })
+    }
+
     fn market(&mut self, event: &Event) -> Result<MarketEvent, Doubt> {
         if let EventBody::AuctionScheduled(info) = &event.body {
             let entry = AuctionEntry {
@@ -140,6 +198,23 @@ impl Applying<'_> {
             let shown = event::auction_out(info, entry.phase, entry.next_due_us);
             self.state.auctions.insert(info.auction, entry);
             return Ok(MarketEvent::Auction(shown));
+        }
+        if let EventBody::AuctionChanged(info) = &event.body {
+            let Some(entry) = self.state.auctions.get_mut(&info.auction) else {
+                return Err(Doubt("an auction that is not known got other times".into()));
+            };
+            entry.info = std::sync::Arc::clone(info);
+            entry.next_due_us = match entry.phase {
+                merit_engine::event::Phase::Scheduled => Some(info.open_us),
+                merit_engine::event::Phase::Open => Some(info.gate_us),
+                merit_engine::event::Phase::ClearingUnconstrained
+                | merit_engine::event::Phase::AwaitingCapacity
+                | merit_engine::event::Phase::Clearing
+                | merit_engine::event::Phase::Published
+                | merit_engine::event::Phase::Halted
+                | merit_engine::event::Phase::Cancelled => entry.next_due_us,
+            };
+            return Ok(MarketEvent::Auction(event::auction_out(info, entry.phase, entry.next_due_us)));
         }
         if let EventBody::PhaseChanged { auction, phase, next_due_us } = &event.body {
             let Some(entry) = self.state.auctions.get_mut(auction) else {
@@ -375,7 +450,10 @@ impl Applying<'_> {
     fn settlement(&mut self, event: &Event) -> Result<SettlementEvent, Doubt> {
         let registry = &self.state.registry;
         if let EventBody::ObligationsPosted { info, obligations } = &event.body {
+            // A reversal voids the result before it: what stood in statements is gone.
+            let void = obligations.iter().any(|it| it.bought < 0 || it.sold < 0);
             for (member, lines) in settlement::statement_lines(info, obligations, registry) {
+                let lines = if void { Vec::new() } else { lines };
                 let part = v1::GetStatementResponse { lines, ..v1::GetStatementResponse::default() };
                 self.batch.put(keys::statement(member, info.auction), part.encode_to_vec());
             }

@@ -2,6 +2,7 @@
 //! streams the bulky ones stand.
 
 use super::registry::Registry;
+use crate::server::convert::Scale;
 use merit_engine::calendar::Day;
 use merit_engine::event::{Account, AuctionInfo, Phase, Stream};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId};
@@ -87,6 +88,12 @@ impl State {
     #[must_use]
     pub fn head(&self, stream: Stream) -> u64 {
         self.heads.get(&stream).copied().unwrap_or(0)
+    }
+
+    /// Millionths of the currency in a minor unit: one for all markets; 1 before any rules are set.
+    #[must_use]
+    pub fn money_scale(&self) -> i64 {
+        self.rules.values().next().map_or(1, |it| Scale::of(it).minor)
     }
 
     /// Rules of a market on a delivery day.

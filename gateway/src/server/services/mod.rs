@@ -9,6 +9,7 @@ mod operator;
 mod orders;
 mod replication;
 mod requests;
+mod risk;
 mod settlement;
 
 pub use dispatch::Dispatch;
@@ -16,15 +17,12 @@ pub use market::MarketData;
 pub use member::Member;
 pub use operator::Operator;
 pub use replication::Replication;
+pub use risk::Risk;
 pub use settlement::Settlement;
 
 /// Methods of the contract whose inside this release does not have.
-pub const NOT_IMPLEMENTED: [&str; 4] = [
-    "merit.v1.OperatorService/ApproveAct",
-    "merit.v1.OperatorService/ProposeAct",
-    "merit.v1.ReplicationService/FollowJournal",
-    "merit.v1.ReplicationService/ReadSnapshot",
-];
+pub const NOT_IMPLEMENTED: [&str; 2] =
+    ["merit.v1.ReplicationService/FollowJournal", "merit.v1.ReplicationService/ReadSnapshot"];
 
 /// Most rows of one page.
 const PAGE_MAX: usize = 1_000;

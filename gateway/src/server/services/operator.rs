@@ -11,8 +11,9 @@ use crate::server::read_model::state::AuctionEntry;
 use crate::server::status;
 use crate::server::streams::{self, All, Streamed};
 use merit_engine::command::{Action, Role};
-use merit_engine::event::{Phase, Stream as Log};
+use merit_engine::event::{Made, Phase, Stream as Log};
 use merit_engine::ids::MemberId;
+use merit_engine::reject::Reject;
 use merit_proto::v1;
 use merit_proto::v1::operator_service_server::OperatorService;
 use merit_replay::frame::Stamp;
@@ -282,16 +283,34 @@ impl OperatorService for Operator {
         &self,
         request: Request<v1::ProposeActRequest>,
     ) -> Result<Response<v1::ProposeActResponse>, Status> {
-        self.caller(&request)?;
-        Err(status::not_implemented("acts of two operators come with a later release"))
+        let caller = self.caller(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let action = operator::propose(&asked, &mut faults);
+        let (answer, made) =
+            requests::execute_made(&self.node, &caller, &asked.request_id, action, faults, "act").await?;
+        let proposal_id = match made {
+            Some(Made::Proposal(number)) => Some(operator::proposal_name(number)),
+            Some(_) | None => None,
+        };
+        Ok(Response::new(v1::ProposeActResponse { answer: Some(answer), proposal_id }))
     }
 
     async fn approve_act(
         &self,
         request: Request<v1::ApproveActRequest>,
     ) -> Result<Response<v1::ApproveActResponse>, Status> {
-        self.caller(&request)?;
-        Err(status::not_implemented("acts of two operators come with a later release"))
+        let caller = self.caller(&request)?;
+        let asked = request.into_inner();
+        let mut faults = Faults::default();
+        let proposal = operator::proposal_number(&asked.proposal_id);
+        if proposal.is_none() {
+            faults.reject(Reject::UnknownProposal, "proposal_id");
+        }
+        let action = proposal.map(|proposal| Action::ApproveAct { proposal });
+        let answer =
+            requests::execute(&self.node, &caller, &asked.request_id, action, faults, "proposal_id").await?;
+        Ok(Response::new(v1::ApproveActResponse { answer: Some(answer) }))
     }
 
     async fn stream_operator_events(

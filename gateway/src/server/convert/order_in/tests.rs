@@ -32,6 +32,7 @@ impl Known {
             corridor_us: start - 2,
             capacities_us: start - 2,
             publish_us: start - 1,
+            acknowledge_us: None,
         };
         Self(Arc::new(info))
     }
