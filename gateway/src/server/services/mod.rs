@@ -22,7 +22,6 @@ pub use settlement::Settlement;
 pub const NOT_IMPLEMENTED: [&str; 4] = [
     "merit.v1.OperatorService/ApproveAct",
     "merit.v1.OperatorService/ProposeAct",
-    "merit.v1.ReplicationService/FollowJournal",
     "merit.v1.ReplicationService/ReadSnapshot",
 ];
 
