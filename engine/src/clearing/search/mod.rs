@@ -38,8 +38,9 @@
 //! # What is open
 //!
 //! - Of equal welfare the first found stays; volume and ids are not compared.
-//! - A step is one walk over all items or one pricing of all periods: below a millisecond for a
-//!   session or a real day, up to 20 ms with 4,000 blocks over 96 periods and 13 areas.
+//! - A step is one walk over all items, one pricing of all periods or one search for supporting
+//!   prices: about a millisecond for a session or a real day, up to 20 ms with 4,000 blocks over 96
+//!   periods and 13 areas, 66 ms at worst on a lumpy one.
 //! - On lumpy days with thousands of blocks the bound is that of the relaxation, which no result may
 //!   come near.
 
