@@ -143,6 +143,9 @@ impl Chance {
     /// An action; `known` auctions are those that stand open now, as far as anybody can see.
     pub(crate) fn action(&mut self, known: &[AuctionId], all: &[AuctionId], orders: &[OrderId]) -> Action {
         let open = if self.one_in(10) { all } else { known };
+        if self.one_in(14) {
+            return self.settlement(all);
+        }
         match self.below(100) {
             0..=54 => Action::Submit(NewOrder {
                 auction: self.auction(open),
@@ -169,7 +172,6 @@ impl Chance {
                 }
                 Action::SubmitCapacity(Capacity { auction, revision: u32::from(self.small(9)), lines })
             }
-            91..=92 if self.one_in(2) => self.settlement(all),
             91..=92 => {
                 Action::AcknowledgeSchedule { auction: self.auction(all), revision: u32::from(self.small(3)) }
             }
@@ -177,7 +179,6 @@ impl Chance {
                 member: MemberId(u32::from(self.small(5))),
                 suspended: self.one_in(8),
             },
-            95 if self.one_in(2) => self.settlement(all),
             95 => Action::RegisterMember { code: self.id(), name: "Late Ltd".to_owned() },
             96 => Action::RegisterPortfolio {
                 member: MemberId(u32::from(self.small(5))),
@@ -206,7 +207,7 @@ impl Chance {
     /// Something that the clearing house asks, good or bad.
     fn settlement(&mut self, all: &[AuctionId]) -> Action {
         let days: Vec<Day> = all.iter().map(|it| it.day).collect();
-        let day = if days.is_empty() { DAY } else { self.pick(&days) };
+        let day = if days.is_empty() || !self.one_in(4) { DAY } else { self.pick(&days) };
         Action::Settle(match self.below(10) {
             0 => SettlementAction::SetDeviation(self.deviation_rules(day)),
             1..=3 => SettlementAction::Meter(Arc::new(self.batch(day))),
@@ -268,7 +269,12 @@ impl Chance {
         let mut rows = Vec::new();
         for portfolio in 0..4 {
             let area = text(self.pick(&["A", "B", "C"]));
-            let net_wh: Vec<i64> = (0..96).map(|_| self.number(-9_000_000, 9_000_000)).collect();
+            // Mostly sane: nothing is learnt from batches that are all refused.
+            let wh = |it: &mut Self| i64::try_from(it.below(18_000_001)).unwrap() - 9_000_000;
+            let mut net_wh: Vec<i64> = (0..96).map(|_| wh(self)).collect();
+            if self.one_in(30) {
+                net_wh[7] = self.number(-9_000_000, 9_000_000);
+            }
             let estimated = if self.one_in(3) { vec![3, 90] } else { Vec::new() };
             rows.push(MeterRow { portfolio: PortfolioId(portfolio), area, net_wh, estimated });
         }
