@@ -1,8 +1,10 @@
 //! Grid access: what a portfolio is cleared to buy and sell in an area, and what its orders take of it.
 //!
-//! A clearance counts megawatts in one delivery period: everything that the portfolio's live orders of an
-//! auction could trade there on one side, of an exclusive group only the largest. In the real-time
-//! market what the day-ahead market has scheduled already is taken off.
+//! A clearance counts megawatts at one instant of delivery, over all markets: everything that the
+//! portfolio's live orders could trade there on one side, of an exclusive group only the largest, and what
+//! is scheduled already. Schedules of both directions are netted, for the grid carries their sum; open
+//! orders are not, for nobody knows whether they trade. An auction that ended without a result counts
+//! nothing; if two operators run it again, its orders stand as they were entered.
 
 use super::faults::Faults;
 use super::orders::{Order, SealedBook};
@@ -13,7 +15,7 @@ use crate::auction::{Shape, Side};
 use crate::calendar::MINUTE_US;
 use crate::command::{Clearance, OrderBody};
 use crate::digest::feed_struct;
-use crate::event::{AuctionInfo, EventBody, Made, Stream};
+use crate::event::{AuctionInfo, EventBody, Made, Phase, Stream};
 use crate::ids::{AuctionId, Market, PortfolioId, TextId};
 use crate::reject::{Place, Reject};
 use alloc::collections::BTreeMap;
@@ -147,6 +149,84 @@ fn lot_watts(info: &AuctionInfo) -> i64 {
     10_i64.pow(6_u32.saturating_sub(u32::from(info.rules.quantity_decimals)))
 }
 
+/// What other auctions make a portfolio trade at an instant at most, watts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Elsewhere {
+    /// Open orders to buy.
+    bought: i128,
+    /// Open orders to sell.
+    sold: i128,
+    /// Scheduled net injection.
+    net: i128,
+}
+
+impl Elsewhere {
+    const fn and(self, other: Self) -> Self {
+        Self { bought: self.bought + other.bought, sold: self.sold + other.sold, net: self.net + other.net }
+    }
+}
+
+/// How an auction binds a portfolio in an area, in its lots.
+enum Bound<'a> {
+    /// Orders stand in a book that is not decided.
+    Orders(Lots),
+    /// It is scheduled: net injection by period.
+    Schedule(&'a [i64]),
+}
+
+/// Another auction with delivery at the same time.
+struct Other<'a> {
+    info: &'a AuctionInfo,
+    bound: Bound<'a>,
+}
+
+impl Other<'_> {
+    fn at(&self, time_us: i64) -> Elsewhere {
+        let period = (time_us - self.info.delivery_start_us).div_euclid(period_us(self.info));
+        let Ok(period) = usize::try_from(period) else { return Elsewhere::default() };
+        let watts = i128::from(lot_watts(self.info));
+        match &self.bound {
+            Bound::Orders(lots) => {
+                let [bought, sold] = lots.get(period).copied().unwrap_or_default();
+                Elsewhere { bought: i128::from(bought) * watts, sold: i128::from(sold) * watts, net: 0 }
+            }
+            Bound::Schedule(net) => {
+                let net = i128::from(net.get(period).copied().unwrap_or(0)) * watts;
+                Elsewhere { net, ..Elsewhere::default() }
+            }
+        }
+    }
+}
+
+/// What an auction commits a portfolio to; nothing if it ended without a result. Open orders count where
+/// their own rules ask for clearances: elsewhere nobody keeps what they could trade.
+fn bound_by(auction: &Auction, place: (PortfolioId, u16)) -> Option<Bound<'_>> {
+    if auction.phase == Phase::Published {
+        let rows = &auction.schedule.as_ref()?.rows;
+        let row = rows.binary_search_by_key(&place, |it| (it.portfolio, it.area)).ok()?;
+        return Some(Bound::Schedule(&rows.get(row)?.net));
+    }
+    let book = auction.book.as_ref().filter(|_| !auction.ended() && auction.info.rules.risk.clearance)?;
+    Some(Bound::Orders(taken(&auction.info, book, place, None, None)))
+}
+
+fn period_us(info: &AuctionInfo) -> i64 {
+    i64::from(info.rules.period_minutes) * MINUTE_US
+}
+
+fn end_us(info: &AuctionInfo) -> i64 {
+    info.delivery_start_us + i64::from(info.periods) * period_us(info)
+}
+
+/// The greatest number that divides both; the first is above 0.
+const fn common_divisor(first: i64, second: i64) -> i64 {
+    let (mut first, mut second) = (first, second.abs());
+    while second != 0 {
+        (first, second) = (second, first % second);
+    }
+    first
+}
+
 impl State {
     /// Whether a portfolio is cleared for what an order can trade. Its content is known to be sound.
     pub(super) fn check_clearance(
@@ -183,36 +263,52 @@ impl State {
     fn over(&self, auction: &Auction, place: (PortfolioId, u16), clearance: Clearance, lots: &Lots) -> i64 {
         let watts = i128::from(lot_watts(&auction.info));
         let mut worst = 0;
-        for (period, [bought, sold]) in (0_u16..).zip(lots) {
-            let net = i128::from(self.scheduled_ahead(&auction.info, place, period));
-            let buys = i128::from(*bought) * watts + (-net).max(0) - i128::from(clearance.buy_watts);
-            let sells = i128::from(*sold) * watts + net.max(0) - i128::from(clearance.sell_watts);
-            worst = worst.max(if *bought > 0 { buys } else { 0 }).max(if *sold > 0 { sells } else { 0 });
+        for ([bought, sold], elsewhere) in lots.iter().zip(self.elsewhere(&auction.info, place)) {
+            for it in elsewhere {
+                let buys = i128::from(*bought) * watts + it.bought + (-it.net).max(0)
+                    - i128::from(clearance.buy_watts);
+                let sells =
+                    i128::from(*sold) * watts + it.sold + it.net.max(0) - i128::from(clearance.sell_watts);
+                worst = worst.max(if *bought > 0 { buys } else { 0 }).max(if *sold > 0 { sells } else { 0 });
+            }
         }
         i64::try_from(worst).unwrap_or(i64::MAX)
     }
 
-    /// Net injection that the day-ahead market has scheduled for a period of a real-time session, watts.
-    fn scheduled_ahead(&self, info: &AuctionInfo, place: (PortfolioId, u16), period: u16) -> i64 {
-        if info.auction.market != Market::Rtm {
-            return 0;
-        }
-        let ahead = AuctionId { day: info.auction.day, market: Market::Dam, session: 1 };
-        let Some(ahead) = self.auctions.get(&ahead) else { return 0 };
-        let Some(schedule) = &ahead.schedule else { return 0 };
-        let code = info.rules.areas.get(usize::from(place.1)).map(|it| &it.code);
-        let area = ahead.info.rules.areas.iter().position(|it| Some(&it.code) == code);
-        let Some(area) = area.and_then(|it| u16::try_from(it).ok()) else { return 0 };
-        let Ok(row) = schedule.rows.binary_search_by_key(&(place.0, area), |it| (it.portfolio, it.area))
-        else {
-            return 0;
+    /// What other auctions make of the delivery periods of this one, each period in slices in which none of
+    /// them changes its own.
+    fn elsewhere(&self, info: &AuctionInfo, place: (PortfolioId, u16)) -> Vec<Vec<Elsewhere>> {
+        let others = self.overlapping(info, place);
+        let length = period_us(info);
+        let slice = others.iter().fold(length, |slice, it| {
+            let apart = it.info.delivery_start_us - info.delivery_start_us;
+            common_divisor(common_divisor(slice, period_us(it.info)), apart)
+        });
+        let slices = length / slice;
+        let at = |period: u16, number: i64| {
+            let time_us = info.delivery_start_us + i64::from(period) * length + number * slice;
+            others.iter().fold(Elsewhere::default(), |sum, it| sum.and(it.at(time_us)))
         };
-        let minutes = i64::from(info.rules.period_minutes);
-        let start = info.delivery_start_us + i64::from(period) * minutes * MINUTE_US;
-        let length = i64::from(ahead.info.rules.period_minutes) * MINUTE_US;
-        let index = usize::try_from((start - ahead.info.delivery_start_us) / length).ok();
-        let lots = index.and_then(|it| schedule.rows[row].net.get(it)).copied().unwrap_or(0);
-        lots.saturating_mul(lot_watts(&ahead.info))
+        (0..info.periods).map(|period| (0..slices).map(|number| at(period, number)).collect()).collect()
+    }
+
+    /// Auctions of either market that deliver while this one does and bind the portfolio in the area.
+    fn overlapping(&self, info: &AuctionInfo, place: (PortfolioId, u16)) -> Vec<Other<'_>> {
+        let Some(area) = info.rules.areas.get(usize::from(place.1)) else { return Vec::new() };
+        // The markets' local days may begin at different instants.
+        let first = AuctionId { day: info.auction.day.plus(-1), market: Market::Dam, session: 0 };
+        let last = AuctionId { day: info.auction.day.plus(1), market: Market::Rtm, session: u16::MAX };
+        let beside =
+            |it: &AuctionInfo| it.delivery_start_us < end_us(info) && info.delivery_start_us < end_us(it);
+        let mut others = Vec::new();
+        for (id, it) in self.auctions.range(first..=last) {
+            let index = it.info.rules.area(area.code.as_str());
+            let (Some(index), true) = (index, *id != info.auction && beside(&it.info)) else { continue };
+            if let Some(bound) = bound_by(it, (place.0, index)) {
+                others.push(Other { info: &it.info, bound });
+            }
+        }
+        others
     }
 
     pub(super) fn check_set_clearance(

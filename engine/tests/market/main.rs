@@ -4,6 +4,7 @@
 mod acts;
 mod calendars;
 mod chance;
+mod clearances;
 mod collateral;
 mod days;
 mod driver;
