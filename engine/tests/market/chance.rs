@@ -2,8 +2,8 @@
 
 use crate::driver::{DAY, points, text};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
-use merit_engine::calendar::Day;
-use merit_engine::command::{Action, Actor, Capacity, NewOrder, OrderBody, Parent, Role};
+use merit_engine::calendar::{Day, MINUTE_US};
+use merit_engine::command::{Act, Action, Actor, Capacity, NewOrder, OrderBody, Parent, Role};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 
 use merit_engine::settlement::{
@@ -11,6 +11,15 @@ use merit_engine::settlement::{
     Rate, RunRequest, RunStatus, Scheme, SettlementAction,
 };
 use std::sync::Arc;
+
+/// What exceptional acts may be about.
+pub(crate) struct Acts {
+    /// How many were proposed so far.
+    pub(crate) proposed: u32,
+    pub(crate) time_us: i64,
+    /// Auctions with a result whose delivery is ahead.
+    pub(crate) ripe: Vec<AuctionId>,
+}
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 pub(crate) struct Chance(pub(crate) u64);
@@ -141,7 +150,16 @@ impl Chance {
     }
 
     /// An action; `known` auctions are those that stand open now, as far as anybody can see.
-    pub(crate) fn action(&mut self, known: &[AuctionId], all: &[AuctionId], orders: &[OrderId]) -> Action {
+    pub(crate) fn action(
+        &mut self,
+        known: &[AuctionId],
+        all: &[AuctionId],
+        orders: &[OrderId],
+        acts: &Acts,
+    ) -> Action {
+        if self.one_in(20) {
+            return self.exceptional(known, all, acts);
+        }
         let open = if self.one_in(10) { all } else { known };
         if self.one_in(14) {
             return self.settlement(all);
@@ -202,6 +220,24 @@ impl Chance {
                 Action::SetRules(Box::new(rules))
             }
         }
+    }
+
+    /// What no timetable foresees, proposed or approved.
+    fn exceptional(&mut self, known: &[AuctionId], all: &[AuctionId], acts: &Acts) -> Action {
+        if acts.proposed > 0 && self.one_in(2) {
+            let back = if self.one_in(20) { self.small(4) } else { 0 };
+            return Action::ApproveAct { proposal: acts.proposed.saturating_sub(u32::from(back)) };
+        }
+        let act = match self.below(8) {
+            0 => Act::CancelAuction { auction: self.auction(all) },
+            1..=4 => Act::ExtendGate {
+                auction: self.auction(known),
+                gate_us: acts.time_us + i64::from(self.small(120)) * MINUTE_US,
+            },
+            _ => Act::Rerun { auction: self.auction(&acts.ripe) },
+        };
+        let reason = if self.one_in(9) { String::new() } else { "a wrong capacity".to_owned() };
+        Action::ProposeAct { act, reason }
     }
 
     /// Something that the clearing house asks, good or bad.

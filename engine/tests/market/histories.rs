@@ -1,6 +1,6 @@
 //! Laws over random histories: thousands of requests, good, spoilt and absurd, from printed seeds.
 
-use crate::chance::Chance;
+use crate::chance::{Acts, Chance};
 use crate::driver::{DAY, Driver, eve, portfolio, registration, small_rules, text};
 use crate::model::Model;
 use merit_engine::calendar::MINUTE_US;
@@ -43,6 +43,7 @@ fn exchange() -> Driver {
     for role in [Role::Dispatch, Role::Settlement, Role::Operator] {
         driver.made(Actor::System, registration(&format!("{role:?}"), role, None));
     }
+    driver.made(Actor::System, registration("second", Role::Operator, None));
     driver
 }
 
@@ -106,7 +107,12 @@ fn ask(driver: &mut Driver, chance: &mut Chance, model: &Model) {
     let is_open =
         |it: &merit_engine::market::AuctionView<'_>| (it.info.open_us..it.info.gate_us).contains(&time_us);
     let open: Vec<AuctionId> = driver.engine.auctions().filter(is_open).map(|it| it.info.auction).collect();
-    let action = chance.action(&open, &all, model.orders());
+    let ahead = |it: &merit_engine::market::AuctionView<'_>| {
+        it.phase == Phase::Published && it.info.delivery_start_us > time_us + 60 * MINUTE_US
+    };
+    let ripe = driver.engine.auctions().filter(ahead).map(|it| it.info.auction).collect();
+    let acts = Acts { proposed: model.proposals, time_us, ripe };
+    let action = chance.action(&open, &all, model.orders(), &acts);
     let request_id = chance.id();
     let actor = if chance.one_in(8) { chance.actor() } else { fitting(&action, driver, model) };
     let request = Request { actor, request_id, action };
@@ -152,11 +158,12 @@ fn fitting(action: &Action, driver: &Driver, model: &Model) -> Actor {
         | Action::RecordPayIn { .. }
         | Action::SetClearance { .. }
         | Action::ProposeAct { .. }
-        | Action::ApproveAct { .. }
         | Action::RegisterMember { .. }
         | Action::SetMemberSuspended { .. }
         | Action::RegisterPortfolio { .. }
         | Action::RegisterUser { .. } => of_role(Role::Operator),
+        // Who approves is not who proposed.
+        Action::ApproveAct { .. } => driver.engine.users().iter().rposition(|it| it.role == Role::Operator),
         Action::Settle(_) => of_role(Role::Settlement),
     };
     let number = found.unwrap_or(0);
@@ -201,6 +208,7 @@ fn check_accepted(request: &Request, made: Made, model: &Model, driver: &Driver,
 fn laws_hold_over_random_histories() {
     let (mut published, mut trades, mut congested, mut halted) = (0, 0, 0, 0);
     let (mut runs, mut reversals, mut holds) = (0, 0, 0);
+    let (mut cancelled, mut extended, mut voided) = (0, 0, 0);
     for seed in 0..16 {
         println!("seed {seed}");
         let (driver, model) = live(seed, 2_000, 0);
@@ -211,6 +219,9 @@ fn laws_hold_over_random_histories() {
         runs += model.money.runs;
         reversals += model.money.reversals;
         holds += model.money.holds;
+        cancelled += model.cancelled;
+        extended += model.extended;
+        voided += model.voided;
         for (stream, head) in driver.engine.stream_heads() {
             let last = driver.events.iter().rev().find(|it| it.stream == stream).unwrap();
             assert_eq!(last.stream_seq, head);
@@ -224,6 +235,8 @@ fn laws_hold_over_random_histories() {
     assert!(published > 1_000 && trades > 2_000 && congested > 100, "the histories must trade");
     println!("{runs} settlement runs, {reversals} reversals, {holds} holds");
     assert!(runs > 100 && reversals > 10 && holds > 5, "the histories must settle");
+    println!("{cancelled} auctions cancelled, {extended} gates extended, {voided} results void");
+    assert!(cancelled > 10 && extended > 10 && voided > 20, "the histories must have exceptional acts");
     assert_eq!(halted, 0, "the verifier refuses no honest result");
 }
 

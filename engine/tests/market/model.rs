@@ -3,7 +3,7 @@
 
 use crate::money::Money;
 use merit_engine::auction::{Shape, Side};
-use merit_engine::command::OrderBody;
+use merit_engine::command::{Act, OrderBody};
 use merit_engine::event::{Account, Event, EventBody, Phase, PublishedResult, Reason, ScheduleRow, Stream};
 use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId};
 use merit_engine::outcome::Rejection;
@@ -35,9 +35,27 @@ struct Tally {
     scheduled: bool,
     obligations: bool,
     ledger: bool,
+    /// (portfolio, area, period) → bought, sold, value, fee, tax, from the obligations.
+    owed: BTreeMap<(PortfolioId, u16, u16), [i64; 5]>,
     value_minor: i64,
     fee_minor: i64,
     tax_minor: i64,
+    /// What the ledger holds because of this auction.
+    posted: BTreeMap<Account, i64>,
+    /// Revision of the last result.
+    revision: u32,
+    /// What a rerun has still to take back.
+    voided: Option<Voided>,
+    /// A rerun was decided and the auction has not gone back to its capacities yet.
+    again: bool,
+}
+
+/// A result that is void: the obligations and the entries that take it back are still to come.
+#[derive(Debug)]
+struct Voided {
+    result: Arc<PublishedResult>,
+    /// What each position traded and owed.
+    owed: BTreeMap<(PortfolioId, u16, u16), [i64; 5]>,
 }
 
 /// Everything that was said.
@@ -50,11 +68,15 @@ pub(crate) struct Model {
     balances: BTreeMap<Account, i128>,
     obligations: u64,
     entries: u64,
+    pub(crate) proposals: u32,
     pub(crate) money: Money,
     pub(crate) published: u32,
     pub(crate) halted: u32,
     pub(crate) trades: u64,
     pub(crate) congested: u64,
+    pub(crate) cancelled: u32,
+    pub(crate) extended: u32,
+    pub(crate) voided: u32,
 }
 
 impl Model {
@@ -105,24 +127,7 @@ impl Model {
             }
             EventBody::PhaseChanged { auction, phase, .. } => self.hear_phase(*auction, *phase),
             EventBody::OrderAccepted { order, version, auction, portfolio, area, body, .. } => {
-                let Stream::Member(member) = event.stream else { panic!("on a member's stream") };
-                if *version == 1 {
-                    self.entered.push(*order);
-                }
-                let known = self.orders.entry(*order).or_insert_with(|| Order {
-                    member,
-                    portfolio: *portfolio,
-                    auction: *auction,
-                    area: *area,
-                    version: 0,
-                    body: Arc::clone(body),
-                    cancelled: false,
-                    ended: 0,
-                });
-                assert_eq!(*version, known.version + 1);
-                assert!(!known.cancelled && event.time_us < self.auctions[auction].gate_us);
-                known.version = *version;
-                known.body = Arc::clone(body);
+                self.hear_order(event, (*order, *version), (*auction, *portfolio, *area), body);
             }
             EventBody::OrderCancelled { order, .. } => self.hear_cancelled(*order, event.time_us),
             EventBody::OrderEnded { order, auction, fills, ratio, missed } => {
@@ -131,6 +136,8 @@ impl Model {
             }
             EventBody::ResultPublished(result) => {
                 let tally = self.auctions.get_mut(&result.info.auction).unwrap();
+                tally.revision += 1;
+                assert_eq!(result.revision, tally.revision, "revisions are numbered without gaps");
                 assert!(tally.result.replace(Arc::clone(result)).is_none(), "published once");
             }
             EventBody::SchedulePublished { info, rows, .. } => {
@@ -141,10 +148,19 @@ impl Model {
             }
             EventBody::LedgerPosted { auction, entries } => self.hear_ledger(*auction, entries),
             EventBody::Settlement(event) => self.money.hear(event),
+            EventBody::AuctionChanged(info) => self.hear_changed(info, event.time_us),
+            EventBody::ActProposed { proposal, .. } => {
+                self.proposals += 1;
+                assert_eq!(*proposal, self.proposals);
+            }
+            EventBody::ActDone { act, proposer, approver, .. } => {
+                assert_ne!(proposer, approver, "two persons");
+                // Both the market and the operators hear of it.
+                if event.stream == Stream::Market {
+                    self.hear_act(*act);
+                }
+            }
             EventBody::RulesSet(_)
-            | EventBody::AuctionChanged(_)
-            | EventBody::ActProposed { .. }
-            | EventBody::ActDone { .. }
             | EventBody::CollateralChanged { .. }
             | EventBody::ClearanceSet { .. }
             | EventBody::MemberRegistered { .. }
@@ -158,6 +174,84 @@ impl Model {
             | EventBody::CapacityAccepted(_)
             | EventBody::ScheduleAcknowledged { .. } => {}
         }
+    }
+
+    fn hear_order(
+        &mut self,
+        event: &Event,
+        (order, version): (OrderId, u32),
+        (auction, portfolio, area): (AuctionId, PortfolioId, u16),
+        body: &Arc<OrderBody>,
+    ) {
+        let Stream::Member(member) = event.stream else { panic!("on a member's stream") };
+        if version == 1 {
+            self.entered.push(order);
+        }
+        let known = self.orders.entry(order).or_insert_with(|| Order {
+            member,
+            portfolio,
+            auction,
+            area,
+            version: 0,
+            body: Arc::clone(body),
+            cancelled: false,
+            ended: 0,
+        });
+        assert_eq!(version, known.version + 1);
+        assert!(!known.cancelled && event.time_us < self.auctions[&auction].gate_us);
+        known.version = version;
+        known.body = Arc::clone(body);
+    }
+
+    /// Other times: a gate moves only while it is open.
+    fn hear_changed(&mut self, info: &merit_engine::event::AuctionInfo, time_us: i64) {
+        let tally = self.auctions.get_mut(&info.auction).unwrap();
+        let before = std::mem::replace(&mut tally.gate_us, info.gate_us);
+        let open = time_us < before && info.gate_us > before;
+        assert!(open || info.gate_us == before, "nothing reopens a closed book");
+    }
+
+    fn hear_act(&mut self, act: Act) {
+        let id = act.auction();
+        match act {
+            Act::CancelAuction { .. } => self.cancelled += 1,
+            Act::ExtendGate { .. } => self.extended += 1,
+            Act::Rerun { .. } => {
+                let tally = self.auctions.get_mut(&id).unwrap();
+                // The orders stand again; what the void result made anybody owe is still to be taken back.
+                if matches!(tally.phase, Some(Phase::Published | Phase::Halted)) {
+                    self.orders.values_mut().filter(|it| it.auction == id).for_each(|it| it.ended = 0);
+                }
+                let fresh = Tally {
+                    phase: tally.phase,
+                    gate_us: tally.gate_us,
+                    revision: tally.revision,
+                    again: true,
+                    ..Tally::default()
+                };
+                let old = std::mem::replace(tally, fresh);
+                tally.posted = old.posted;
+                if let Some(result) = old.result {
+                    self.voided += 1;
+                    tally.voided = Some(Voided { result, owed: old.owed });
+                }
+            }
+        }
+    }
+
+    /// The obligations that take a void result back: every position with other signs.
+    fn hear_voided(&mut self, auction: AuctionId, obligations: &[merit_engine::event::Obligation]) {
+        let tally = self.auctions.get_mut(&auction).unwrap();
+        let voided = tally.voided.as_mut().unwrap();
+        for it in obligations {
+            self.obligations += 1;
+            assert_eq!(it.id, self.obligations, "obligations are numbered without gaps");
+            self.money.owe(auction.day, it);
+            let back = [-it.bought, -it.sold, -it.value_minor, -it.fee_minor, -it.tax_minor];
+            let owed = voided.owed.remove(&(it.portfolio, it.area, it.period));
+            assert_eq!(owed, Some(back), "what was owed is taken back, once");
+        }
+        assert!(voided.owed.is_empty(), "everything is taken back");
     }
 
     fn hear_cancelled(&mut self, order: OrderId, time_us: i64) {
@@ -210,14 +304,26 @@ impl Model {
     fn hear_phase(&mut self, auction: AuctionId, phase: Phase) {
         let tally = self.auctions.get_mut(&auction).unwrap();
         let before = tally.phase.replace(phase).unwrap();
+        if std::mem::take(&mut tally.again) {
+            assert_eq!(phase, Phase::AwaitingCapacity, "{auction} is run again");
+            assert!(tally.voided.is_none(), "{auction}: the void result is taken back first");
+            return;
+        }
         assert!(before < phase, "{auction}: {before:?} then {phase:?}");
-        if !matches!(phase, Phase::Published | Phase::Halted) {
+        if !matches!(phase, Phase::Published | Phase::Halted | Phase::Cancelled) {
             return;
         }
         for (id, order) in self.orders.iter().filter(|(_, it)| it.auction == auction) {
             assert_eq!(order.ended, u32::from(!order.cancelled), "{id:?} ends exactly once");
         }
         let tally = &self.auctions[&auction];
+        if phase == Phase::Cancelled {
+            assert!(
+                tally.result.is_none() && tally.posted.values().all(|it| *it == 0),
+                "nobody owes anything"
+            );
+            return;
+        }
         let published = phase == Phase::Published;
         assert_eq!(tally.result.is_some(), published);
         assert_eq!((tally.scheduled, tally.obligations, tally.ledger), (published, published, published));
@@ -319,6 +425,9 @@ impl Model {
 
     fn hear_obligations(&mut self, auction: AuctionId, obligations: &[merit_engine::event::Obligation]) {
         let tally = self.auctions.get_mut(&auction).unwrap();
+        if tally.voided.is_some() {
+            return self.hear_voided(auction, obligations);
+        }
         tally.obligations = true;
         let result = tally.result.as_ref().unwrap();
         let rules = &result.info.rules;
@@ -340,6 +449,7 @@ impl Model {
             self.money.owe(auction.day, it);
             let key = (it.portfolio, it.area, it.period);
             assert!(owed.insert(key, (it.bought, it.sold)).is_none(), "one obligation for one position");
+            tally.owed.insert(key, [it.bought, it.sold, it.value_minor, it.fee_minor, it.tax_minor]);
         }
         let mut traded = tally.traded.clone();
         traded.retain(|_, lots| *lots != (0, 0));
@@ -356,7 +466,6 @@ impl Model {
             return;
         };
         let tally = self.auctions.get_mut(&auction).unwrap();
-        tally.ledger = true;
         let (mut members, mut congestion, mut fees, mut rounding, mut tax) = (0, 0, 0, 0, 0);
         for entry in entries {
             self.entries += 1;
@@ -365,6 +474,7 @@ impl Model {
             assert_eq!(entry.postings.iter().map(|it| it.1).sum::<i64>(), 0, "every entry balances");
             for (account, minor) in &entry.postings {
                 *self.balances.entry(*account).or_default() += i128::from(*minor);
+                *tally.posted.entry(*account).or_default() += minor;
                 match account {
                     Account::Member(_) => members += minor,
                     Account::Congestion => congestion += minor,
@@ -377,14 +487,20 @@ impl Model {
                 }
             }
         }
+        let day = self.money.days.entry(auction.day).or_default();
+        day.rounding += rounding;
+        day.congestion += congestion;
+        if let Some(voided) = tally.voided.take() {
+            assert_eq!(congestion, -voided.result.congestion_minor);
+            assert!(tally.posted.values().all(|it| *it == 0), "a void result leaves nothing in the ledger");
+            return;
+        }
+        tally.ledger = true;
         let result = tally.result.as_ref().unwrap();
         assert_eq!(congestion, result.congestion_minor);
         assert_eq!(fees, tally.fee_minor);
         assert_eq!(tax, tally.tax_minor);
         assert_eq!(members, tally.value_minor - tally.fee_minor - tally.tax_minor);
-        let day = self.money.days.entry(auction.day).or_default();
-        day.rounding += rounding;
-        day.congestion += congestion;
         // Buyers paid − sellers received = congestion revenue + rounding, fees apart.
         assert_eq!(-tally.value_minor, congestion + rounding);
         let parts = i64::try_from(tally.traded.len()).unwrap() + i64::from(result.info.periods);
