@@ -9,7 +9,7 @@
 //! fixed seed: the walk is the same on every machine.
 
 use super::accounts::Loss;
-use super::choice::Choice;
+use super::choice::{self, Choice};
 use super::dual::{Answers, Dual};
 use super::exact::Exact;
 use super::local;
@@ -64,6 +64,8 @@ pub(super) struct Anneal {
     locked: usize,
     /// Cycle until which each unit is not kicked again.
     tried: Vec<u32>,
+    /// Orders that are not decided.
+    open: Vec<usize>,
     plausible: Vec<usize>,
     plan: Vec<(usize, i64)>,
     other: Vec<(usize, i64)>,
@@ -101,16 +103,27 @@ impl Anneal {
         let Some(best) = exact.best.clone() else { return };
         let model = scene.model;
         let kicked = guide.from.is_empty();
-        exact.assign(scene, if kicked { &best.levels } else { &guide.from });
-        if !exact.open_accounts(scene, desk) {
-            return;
-        }
         if self.random == 0 {
             self.random = 0x9E37_79B9_7F4A_7C15;
             self.tried.resize(model.units.len(), 0);
         }
         self.cycles += 1;
         desk.walked += 2_048;
+        // Nothing better contradicts the choices: the walk keeps to them from its start.
+        let levels = if kicked { &best.levels } else { &guide.from };
+        for (item, (&level, &choice)) in levels.iter().zip(guide.choices).enumerate() {
+            let level = match choice {
+                Choice::Out => 0,
+                Choice::In(least, most) => level.clamp(least, most),
+                Choice::Free(most) if most >= level => level,
+                Choice::Free(most) if most >= model.items[item].least => most,
+                Choice::Free(_) => 0,
+            };
+            exact.set(scene, item, level);
+        }
+        if !exact.open_accounts(scene, desk) {
+            return;
+        }
         self.locked = usize::MAX;
         if kicked {
             self.kick(scene, exact, guide, answers);
@@ -124,6 +137,8 @@ impl Anneal {
         self.heat = (if kicked { gain / items / 16 } else { gain / items }).max(1);
         self.weight = 16;
         self.charge = gain / items / 16;
+        self.open.clear();
+        self.open.extend((0..model.items.len()).filter(|&item| choice::is_open(guide.choices[item])));
         self.gather(model, exact);
         let size = u64::try_from(self.plausible.len()).unwrap_or(0).max(20);
         self.stage_moves = size / 2;
@@ -175,7 +190,7 @@ impl Anneal {
     fn gather(&mut self, model: &Model, exact: &Exact) {
         self.plausible.clear();
         let room = self.heat.saturating_mul(6).saturating_add(self.loss.sum);
-        for item in 0..model.items.len() {
+        for &item in &self.open {
             let surplus = exact.accounts.surplus[item];
             let family = !model.items[item].children.is_empty() || model.items[item].parent.is_some();
             let potential = if exact.level(item) == 0 { surplus } else { -surplus };

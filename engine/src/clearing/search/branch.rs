@@ -1,6 +1,7 @@
 //! One node of the tree: bound it, fix what cannot pay, try what it suggests, split it.
 
 use super::choice::{self, Choice};
+use super::corner::{Corner, Way};
 use super::dual::Dual;
 use super::exact::Trial;
 use super::model::{Model, WHOLE};
@@ -8,6 +9,9 @@ use super::relax::Scene;
 use super::tree::{Node, Search};
 use crate::book::AuctionBook;
 use alloc::vec::Vec;
+
+/// Work of moves of the corner in one step, parts walked over.
+const TOIL: usize = 60_000;
 
 /// How an item's choices are split.
 struct Split {
@@ -30,6 +34,8 @@ enum Phase {
     First,
     /// The relaxation climbs within its choices, smoothed widely first, then narrowly.
     Climb { narrow: bool, leaps: u32 },
+    /// The corner of the linear programme moves, so many times so far.
+    Corner { moves: usize },
     /// What cannot pay is fixed.
     Fix,
     /// What it suggests is tried, and it is split.
@@ -40,6 +46,10 @@ impl Search {
     /// One step of the next node: the one at hand, the plunge, or the open one with the greatest bound.
     pub(super) fn branch(&mut self, book: &AuctionBook) {
         let Some(visit) = self.visit.take() else {
+            if self.narrowed != self.welfare() {
+                self.narrow_root(book);
+                return;
+            }
             if let Some(node) = self.plunge.take().or_else(|| self.heap.pop()) {
                 self.nodes += 1;
                 self.visit = Some(Visit { node, phase: Phase::First });
@@ -52,13 +62,23 @@ impl Search {
         }
         let next = match phase {
             Phase::First => {
+                if !self.confine(&mut node) {
+                    return;
+                }
                 let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
                 node.bound = node.bound.min(dual.bound(&self.model, &node.choices, &mut self.answers));
                 if self.hopeless(node.bound) || !self.fix(&dual, &mut node) {
                     return;
                 }
-                Phase::Climb { narrow: false, leaps: 0 }
+                match &mut self.corner {
+                    Some(corner) => {
+                        corner.choose(&node.choices);
+                        Phase::Corner { moves: 0 }
+                    }
+                    None => Phase::Climb { narrow: false, leaps: 0 },
+                }
             }
+            Phase::Corner { moves } => self.move_corner(book, &mut node, moves),
             Phase::Climb { narrow, leaps } => self.climb_node(book, &mut node, narrow, leaps),
             Phase::Fix => {
                 let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
@@ -152,6 +172,79 @@ impl Search {
         }
     }
 
+    /// Decides at the root what nothing better than the best contradicts, and starts the linear programme
+    /// of what is left.
+    fn narrow_root(&mut self, book: &AuctionBook) {
+        self.narrowed = self.welfare();
+        let prices = self.bound_prices.clone();
+        let dual = self.root_dual.take();
+        let dual = dual.unwrap_or_else(|| Dual::at(book, &self.grid, &self.model, prices.clone()));
+        let mut node = Node { bound: self.bound, number: 0, choices: self.root.clone(), prices };
+        let open = self.fix(&dual, &mut node);
+        self.root_dual = Some(dual);
+        if !open {
+            self.heap.clear();
+            self.plunge = None;
+            return;
+        }
+        self.root = node.choices;
+        let left = self.root.iter().filter(|&&it| choice::is_open(it)).count();
+        if self.corner.as_ref().is_none_or(|corner| left * 5 < corner.items.len() * 4) {
+            let scene = Scene { book, grid: &self.grid, model: &self.model };
+            let from = self.corner.as_ref().map_or(node.prices, Corner::ticks);
+            self.corner = Corner::new(scene, &self.root, &from).or(self.corner.take());
+        }
+    }
+
+    /// Carries over what is decided at the root; false if the node contradicts it.
+    fn confine(&mut self, node: &mut Node) -> bool {
+        for (choice, root) in node.choices.iter_mut().zip(&self.root) {
+            let (least, most) = (choice.least().max(root.least()), choice.most().min(root.most()));
+            *choice = match (*choice, *root) {
+                (Choice::Free(_), Choice::Free(_)) => Choice::Free(most),
+                (Choice::Out | Choice::Free(_), Choice::Out | Choice::Free(_)) => Choice::Out,
+                (Choice::In(..), Choice::In(..) | Choice::Free(_)) | (Choice::Free(_), Choice::In(..))
+                    if least <= most =>
+                {
+                    Choice::In(least, most)
+                }
+                (Choice::In(..), _) | (_, Choice::In(..)) => return false,
+            };
+        }
+        (0..self.model.units.len()).all(|unit| choice::propagate(&self.model, &mut node.choices, unit))
+    }
+
+    /// Some moves of the corner; what comes after them.
+    fn move_corner(&mut self, book: &AuctionBook, node: &mut Node, moves: usize) -> Phase {
+        let Some(corner) = &mut self.corner else { return Phase::Fix };
+        let most = 400 + 12 * self.model.areas * self.model.periods;
+        let mut made = 0;
+        let mut way = Way::Moved;
+        while way == Way::Moved && moves + made < most && made * corner.toil < TOIL {
+            way = corner.step(&self.grid);
+            made += 1;
+        }
+        self.desk.walked += u64::try_from(made * corner.toil).unwrap_or(0);
+        if way == Way::Moved && moves + made < most {
+            return Phase::Corner { moves: moves + made };
+        }
+        corner.read(&node.choices);
+        let prices = corner.ticks();
+        if way == Way::Stuck {
+            // It starts anew, from where it stands.
+            let scene = Scene { book, grid: &self.grid, model: &self.model };
+            self.corner = Corner::new(scene, &self.root, &prices);
+        }
+        self.sharpen(book, node, prices);
+        if self.nodes == 1 && node.bound < self.bound {
+            self.bound = node.bound;
+            self.bound_prices.clone_from(&node.prices);
+            self.root_dual = None;
+            self.narrowed = None;
+        }
+        Phase::Fix
+    }
+
     /// One step of a leap towards prices that bound a node better; what comes after it.
     fn climb_node(&mut self, book: &AuctionBook, node: &mut Node, narrow: bool, leaps: u32) -> Phase {
         let gap = node.bound - self.exact.best_welfare().unwrap_or(0);
@@ -223,7 +316,7 @@ impl Search {
     fn split(&self, node: &Node, losers: &[usize], levels: &[i64]) -> Option<Split> {
         let model = &self.model;
         let choices = &node.choices;
-        let share = |item: usize| self.relaxation.ratio(item);
+        let share = |item: usize| self.share(item);
         let fractional = (0..choices.len()).filter(|&item| choices[item].is_free()).filter_map(|item| {
             let apart = share(item).min(model.items[item].least.max(share(item)) - share(item));
             let size: i64 = model.parts(item).iter().map(|part| part.lots).sum();
@@ -264,7 +357,7 @@ impl Search {
         let upper = self.model.next_step(item, middle);
         let upper = if upper > most { middle.max(least + 1) } else { upper };
         let (low, high) = (Choice::In(least, upper - 1), Choice::In(upper, most));
-        let (first, second) = if self.relaxation.ratio(item) >= upper { (high, low) } else { (low, high) };
+        let (first, second) = if self.share(item) >= upper { (high, low) } else { (low, high) };
         Some(Split { item, first, second })
     }
 

@@ -35,6 +35,15 @@ impl Choice {
     }
 }
 
+/// True if a choice leaves more than one ratio.
+pub(super) fn is_open(choice: Choice) -> bool {
+    match choice {
+        Choice::Out => false,
+        Choice::Free(_) => true,
+        Choice::In(least, most) => least < most,
+    }
+}
+
 /// Everything is open.
 pub(super) fn open(model: &Model) -> Vec<Choice> {
     model.items.iter().map(|_| Choice::Free(WHOLE)).collect()

@@ -38,6 +38,38 @@ fn share(surplus: i128, ratio: i64) -> i128 {
     units * ratio + (rest * ratio + whole - 1) / whole
 }
 
+/// How much more of a ratio, in millionths and rounded up, until a slope comes to a sum.
+fn cut(sum: i128, slope: i128) -> i64 {
+    if slope == 0 || sum >= slope {
+        return WHOLE;
+    }
+    let ratio = (sum.max(0) * i128::from(WHOLE) + slope - 1) / slope;
+    i64::try_from(ratio).unwrap_or(WHOLE)
+}
+
+/// What slopes come to from their start to a ratio.
+fn climb(slopes: &[(i64, i128)], until: i64) -> i128 {
+    let mut sum = 0;
+    for (at, &(from, slope)) in slopes.iter().enumerate() {
+        let to = slopes.get(at + 1).map_or(until, |it| it.0).min(until);
+        if to > from {
+            sum += share(slope, to - from);
+        }
+    }
+    sum
+}
+
+/// Adds slopes to others, from where the others start.
+fn add(slopes: &mut Vec<(i64, i128)>, more: &[(i64, i128)]) {
+    let start = slopes[0].0;
+    let slope_at =
+        |list: &[(i64, i128)], ratio: i64| list.iter().rev().find(|it| it.0 <= ratio).map_or(0, |it| it.1);
+    let mut ratios: Vec<i64> = slopes.iter().chain(more).map(|it| it.0.max(start)).collect();
+    ratios.sort_unstable();
+    ratios.dedup();
+    *slopes = ratios.into_iter().map(|it| (it, slope_at(slopes, it) + slope_at(more, it))).collect();
+}
+
 impl Dual {
     pub(super) fn at(book: &AuctionBook, grid: &Grid, model: &Model, prices: Vec<i64>) -> Self {
         let mut base = 0;
@@ -98,9 +130,11 @@ impl Dual {
                     scratch.taken[item] = true;
                     sum += if least == most || model.same_lots(item, least, most) {
                         model.surplus_at(item, least, &self.prices) + share(children, most)
-                    } else {
+                    } else if entry.children.is_empty() && !scratch.follows(model, choices, item) {
                         let line = share(earned, most).max(share(earned, least)) + earning.loose;
-                        line.min(earning.top.max(earning.surplus) + share(children, most))
+                        line.min(earning.top.max(earning.surplus))
+                    } else {
+                        scratch.slope(model, choices, item, earning, children)
                     };
                 }
             }
@@ -143,11 +177,67 @@ pub(super) struct Answers {
     taken: Vec<bool>,
     /// (group, worth of its best free root, that root).
     groups: Vec<(usize, i128, usize)>,
+    /// What an accepted item whose ratio is open earns the more, the greater it may be: (from this ratio
+    /// on, slope), for its parent.
+    slopes: Vec<Vec<(i64, i128)>>,
 }
 
 impl Answers {
     pub(super) fn new(model: &Model) -> Self {
-        Self { free: vec![0; model.items.len()], taken: vec![false; model.items.len()], groups: Vec::new() }
+        let items = model.items.len();
+        Self {
+            free: vec![0; items],
+            taken: vec![false; items],
+            groups: Vec::new(),
+            slopes: vec![Vec::new(); items],
+        }
+    }
+
+    /// True if the ratio of an accepted item may not exceed an open one.
+    fn follows(&self, model: &Model, choices: &[Choice], item: usize) -> bool {
+        model.items[item].parent.is_some_and(
+            |parent| matches!(choices[parent], Choice::In(least, most) if !model.same_lots(parent, least, most)),
+        )
+    }
+
+    /// The answer of an accepted item whose ratio is open, with its children, none of which may exceed
+    /// it: what it earns falls off in slopes as its ratio grows. Returns what it earns at its least ratio,
+    /// and as much of the rest as its parent does not decide.
+    fn slope(
+        &mut self,
+        model: &Model,
+        choices: &[Choice],
+        item: usize,
+        earning: Earning,
+        free: i128,
+    ) -> i128 {
+        let (least, most) = (choices[item].least(), choices[item].most());
+        let (surplus, top) = (earning.surplus, earning.top.max(earning.surplus));
+        let line = share(surplus, least) + earning.loose;
+        let mut earned = line.min(top) + share(free, least);
+        // Its own worth: the line up to the most that rounding allows.
+        let mut slopes = if surplus >= 0 {
+            vec![(least, surplus), (cut(top - line, surplus).saturating_add(least), 0)]
+        } else {
+            vec![(least, 0), (cut(line - top, -surplus).saturating_add(least), surplus)]
+        };
+        slopes[0].1 += free;
+        slopes[1].1 += free;
+        for &child in &model.items[item].children {
+            let of_child = core::mem::take(&mut self.slopes[child]);
+            earned += climb(&of_child, least);
+            add(&mut slopes, &of_child);
+        }
+        slopes.retain(|it| it.0 < most);
+        let falls = slopes.iter().position(|it| it.1 <= 0).unwrap_or(slopes.len());
+        let end = slopes.get(falls).map_or(most, |it| it.0);
+        slopes.truncate(falls);
+        slopes.push((end, 0));
+        if self.follows(model, choices, item) {
+            self.slopes[item] = slopes;
+            return earned;
+        }
+        earned + climb(&slopes, most)
     }
 
     /// Only the best free root of a group is taken.

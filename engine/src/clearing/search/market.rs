@@ -174,7 +174,24 @@ impl Grid {
         self.price_min + (self.price_max - self.price_min) / 2
     }
 
-    fn level(&self, cell: usize, price: i64) -> usize {
+    /// True if curves are steps alone, and small enough for fixed-point numbers.
+    pub(super) fn is_plain(&self) -> bool {
+        self.linear.is_empty() && self.lots < 1 << 44 && self.price_max - self.price_min < 1 << 30
+    }
+
+    /// Lots that the step curves of a cell are left with from a level to the next.
+    pub(super) fn lots(&self, level: usize) -> i64 {
+        self.surplus[level]
+    }
+
+    /// The price at which a level of a cell begins; nothing below its first step and above its last.
+    pub(super) fn step(&self, cell: usize, level: usize) -> Option<i64> {
+        let levels = &self.cells[cell].levels;
+        (level > levels.start && level < levels.end).then(|| self.price[level])
+    }
+
+    /// The level of a cell in which a price lies.
+    pub(super) fn level(&self, cell: usize, price: i64) -> usize {
         let entry = &self.cells[cell];
         if price < entry.first {
             return entry.levels.start;

@@ -12,6 +12,9 @@
 //!   by short tables around their prices; around where the climb stands welfare is nearly quadratic
 //!   in the shares, each unit moves to its top on that quadratic in turn, and one pricing of all
 //!   periods tells how much of the way really earned. Tables grow finer until the bound stands.
+//! - [`corner`]: where there are few prices, the relaxation is solved as the linear programme that it is,
+//!   and a node starts at the corner of the one before. Its prices are the best there are, so that they
+//!   decide most items at the root: walks and nodes keep to what is left.
 //! - [`support`]: for given decisions, prices at which everyone is whole, over the whole lattice of
 //!   clearing prices: narrowing, moving, refuting by a weighted sum, halving.
 //! - [`exact`], [`accounts`]: decisions in whole lots, what everyone earns at the mid-point kept up to
@@ -48,6 +51,7 @@ mod accounts;
 mod anneal;
 mod branch;
 mod choice;
+mod corner;
 mod dual;
 mod exact;
 mod local;

@@ -4,6 +4,7 @@ use super::super::Limit;
 use super::anneal::{Anneal, Guide};
 use super::branch::Visit;
 use super::choice::{self, Choice};
+use super::corner::Corner;
 use super::dual::{Answers, Dual};
 use super::exact::{Exact, Trial};
 use super::local::Retries;
@@ -104,11 +105,16 @@ pub(in crate::clearing) struct Search {
     pub(super) plunge: Option<Node>,
     /// The node at hand.
     pub(super) visit: Option<Visit>,
-    root: Vec<Choice>,
+    /// What nothing better than the best contradicts.
+    pub(super) root: Vec<Choice>,
     /// Least bound known at the root.
-    bound: i128,
-    bound_prices: Vec<i64>,
-    root_dual: Option<Dual>,
+    pub(super) bound: i128,
+    pub(super) bound_prices: Vec<i64>,
+    pub(super) root_dual: Option<Dual>,
+    /// The relaxation as a linear programme, where it is small.
+    pub(super) corner: Option<Corner>,
+    /// The best welfare for which the root was narrowed.
+    pub(super) narrowed: Option<i128>,
     /// Work of nodes and of walks.
     branched: u64,
     walked: u64,
@@ -162,6 +168,8 @@ impl Search {
             bound: 0,
             bound_prices: Vec::new(),
             root_dual: None,
+            corner: None,
+            narrowed: None,
             free: 0,
             branched: 0,
             walked: 0,
@@ -309,13 +317,18 @@ impl Search {
         };
     }
 
+    /// The share of an item in the relaxation, millionths.
+    pub(super) fn share(&self, item: usize) -> i64 {
+        self.corner.as_ref().map_or_else(|| self.relaxation.ratio(item), |corner| corner.shares[item])
+    }
+
     /// Decisions nearest to the shares of the relaxation, families and groups respected.
     pub(super) fn rounded(&self, choices: &[Choice], threshold: i64) -> Vec<i64> {
         let model = &self.model;
         let mut levels = alloc::vec![0; model.items.len()];
         for unit in &model.units {
             for &item in unit.iter().rev() {
-                let (entry, share) = (&model.items[item], self.relaxation.ratio(item));
+                let (entry, share) = (&model.items[item], self.share(item));
                 let room = entry.parent.map_or(WHOLE, |parent| levels[parent]).min(choices[item].most());
                 let taken: i64 = entry.group.map_or(0, |group| {
                     model.groups[group].iter().map(|&it| levels[it].max(choices[it].least())).sum()
