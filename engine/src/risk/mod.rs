@@ -73,16 +73,24 @@ impl Grid {
         if grains <= 0 {
             return 0;
         }
-        let (whole, rest) = (grains / self.denominator, grains % self.denominator);
-        let part = rest * self.numerator;
-        let up = part / self.denominator + i128::from(part % self.denominator != 0);
-        whole * self.numerator + up
+        let (whole, rest) = divided(grains, self.denominator);
+        let (up, left) = divided(rest * self.numerator, self.denominator);
+        whole * self.numerator + up + i128::from(left != 0)
     }
 
     /// Whether every lot sold at `price` earns enough over its fee that no rounding turns it into a debt.
     pub(crate) fn earns(&self, price: i64) -> bool {
         let gain = i128::from(price) * self.parts - self.sell_fee;
         gain > 0 && gain * self.numerator >= ROUNDING_MINOR_PER_PERIOD * self.denominator
+    }
+}
+
+/// Quotient and remainder of numbers that are not negative. In 64 bits where they fit, as they do unless
+/// amounts are absurd: four divisions in 128 bits cost more than everything else about an order's hold.
+fn divided(number: i128, by: i128) -> (i128, i128) {
+    match (u64::try_from(number), u64::try_from(by)) {
+        (Ok(number), Ok(by)) => (i128::from(number / by), i128::from(number % by)),
+        (_, _) => (number / by, number % by),
     }
 }
 

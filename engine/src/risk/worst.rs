@@ -150,10 +150,14 @@ fn linear(grid: &Grid, points: &[Point]) -> (i128, bool) {
     };
     // Constant outside: a buyer pays most at the highest price, a seller earns least at the lowest.
     let mut worst = at(grid.price_max, last.quantity.max(0)).max(at(grid.price_min, first.quantity.min(0)));
-    for it in points {
+    // Prices rise and quantities fall: after the first point that sells above its fee nothing costs anything.
+    let costs = |it: &Point| it.quantity > 0 || per_lot(grid, Side::Sell, it.price) > 0;
+    let costly = points.iter().take_while(|it| costs(it)).count();
+    let points_costly = points.get(..(costly + 1).min(points.len())).unwrap_or(points);
+    for it in points_costly {
         worst = worst.max(at(it.price, it.quantity));
     }
-    for pair in points.windows(2) {
+    for pair in points_costly.windows(2) {
         let [from, to] = pair else { continue };
         if from.quantity > 0 {
             worst = worst.max(between(grid, Side::Buy, from, to, worst));
@@ -162,9 +166,11 @@ fn linear(grid: &Grid, points: &[Point]) -> (i128, bool) {
             worst = worst.max(between(grid, Side::Sell, from, to, worst));
         }
     }
-    let sells_from = points.iter().find(|it| it.quantity < 0).map(|it| it.price);
+    let selling = points.partition_point(|it| it.quantity >= 0);
+    let sells_from = points.get(selling).map(|it| it.price);
     // The line may begin to sell anywhere after the last point that does not.
-    let begins = points.iter().rev().find(|it| it.quantity >= 0).map_or(grid.price_min, |it| it.price);
+    let before = selling.checked_sub(1).and_then(|it| points.get(it));
+    let begins = before.map_or(grid.price_min, |it| it.price);
     let sure = first.quantity <= 0 && (sells_from.is_none() || grid.earns(begins));
     (worst.max(0), sure)
 }
@@ -177,16 +183,21 @@ fn between(grid: &Grid, side: Side, from: &Point, to: &Point, worst: i128) -> i1
     if run < 2 || rise == 0 {
         return 0;
     }
-    // Lots on this side at `from`, and how they change along the line.
-    let more = i128::from(rise % run != 0);
-    let (start, slope, price_best) = match side {
-        Side::Buy => (i128::from(from.quantity) + more, rise, to.price),
-        Side::Sell => (more - i128::from(from.quantity), -rise, from.price),
+    // At the better of the two prices and a lot more than at either end it costs more than anywhere between:
+    // most pairs end here, without a division.
+    let (lots_most, price_best) = match side {
+        Side::Buy => (i128::from(from.quantity).max(i128::from(to.quantity)) + 1, to.price),
+        Side::Sell => (1 - i128::from(from.quantity).min(i128::from(to.quantity)), from.price),
     };
-    let most = start.max(start + slope);
-    if most * per_lot(grid, side, price_best) <= worst {
+    if lots_most * per_lot(grid, side, price_best) <= worst {
         return 0;
     }
+    // Lots on this side at `from`, and how they change along the line.
+    let more = i128::from(rise % run != 0);
+    let (start, slope) = match side {
+        Side::Buy => (i128::from(from.quantity) + more, rise),
+        Side::Sell => (more - i128::from(from.quantity), -rise),
+    };
     // lots(p) = start + slope × (p − low) / run, cost(p) = lots(p) × (sign × parts × p + fee): a
     // parabola that opens downwards, greatest where its derivative is zero.
     let (sign, fee) = match side {
