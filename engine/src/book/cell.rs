@@ -1,8 +1,9 @@
 //! The curve orders of one area and period, their points in one piece of memory.
 //!
 //! Whoever fills or verifies an auction reads every order once. What that takes lies close together,
-//! in the order of arrival: where each order's steps are and, packed, the steps in merit order. What
-//! is asked for rarely (handles, ids, points as they were entered) lies apart.
+//! in the order of arrival: where each order's steps are and, in the ladders of the period, packed,
+//! the steps in merit order. What is asked for rarely (handles, ids, points as they were entered) lies
+//! apart.
 
 use super::ladder::Ladders;
 use super::levels::{Arrival, Level, Levels};
@@ -22,26 +23,43 @@ struct Entry {
     id_len: u32,
 }
 
-/// Where the steps of one order stand: in the ladders, of a linear order in the points.
+/// Where the steps of one order stand: in the ladders, of a linear order in the points. In 8 bytes, as
+/// every order's is read by whoever fills or verifies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Span {
     start: u32,
-    /// 0 once the order was taken out.
-    len: u32,
-    /// How the steps are read.
-    pub(crate) shape: Shape,
+    /// Four times the number of steps, and the shape's number; no steps once the order was taken out.
+    len_shape: u32,
 }
 
 impl Span {
-    /// Whether the order was taken out.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.len == 0
+    fn new(start: u32, len: usize, shape: Shape) -> Self {
+        let shape = match shape {
+            Shape::Step(Side::Buy) => 0,
+            Shape::Step(Side::Sell) => 1,
+            Shape::Linear => 2,
+        };
+        Self { start, len_shape: count(len * 4) + shape }
     }
 
-    /// For [`Cell::ladders`], of a linear order for [`Cell::points`].
-    pub(crate) fn range(&self) -> Range<usize> {
+    /// How the steps are read.
+    pub(crate) const fn shape(self) -> Shape {
+        match self.len_shape % 4 {
+            0 => Shape::Step(Side::Buy),
+            1 => Shape::Step(Side::Sell),
+            _ => Shape::Linear,
+        }
+    }
+
+    /// Whether the order was taken out.
+    pub(crate) const fn is_empty(self) -> bool {
+        self.len_shape < 4
+    }
+
+    /// For the ladders of the period, of a linear order for [`Cell::points`].
+    pub(crate) fn range(self) -> Range<usize> {
         let start = index(self.start);
-        start..start + index(self.len)
+        start..start + index(self.len_shape / 4)
     }
 }
 
@@ -64,7 +82,6 @@ pub struct Cell {
     entries: Vec<Entry>,
     /// One for each entry.
     spans: Vec<Span>,
-    ladders: Ladders,
     points: Vec<Point>,
     ids: String,
     /// Points of orders that were taken out and still stand in `points`.
@@ -93,9 +110,9 @@ impl Cell {
         &self.spans
     }
 
-    /// The steps of the step orders.
-    pub(crate) const fn ladders(&self) -> &Ladders {
-        &self.ladders
+    /// Reads one in each line of 64 bytes of the spans.
+    pub(super) fn touch(&self) -> u32 {
+        self.spans.chunks(8).fold(0, |sum: u32, line| sum.wrapping_add(line[0].len_shape))
     }
 
     /// The points of all orders.
@@ -105,7 +122,7 @@ impl Cell {
 
     /// The points of every linear order.
     pub(crate) fn linear(&self) -> impl Iterator<Item = &[Point]> {
-        let linear = self.spans.iter().filter(|it| it.shape == Shape::Linear && !it.is_empty());
+        let linear = self.spans.iter().filter(|it| it.shape() == Shape::Linear && !it.is_empty());
         linear.map(|it| &self.points[it.range()])
     }
 
@@ -139,36 +156,32 @@ impl Cell {
         CellOrder {
             handle: entry.handle,
             id: &self.ids[id],
-            shape: self.spans[index(position)].shape,
+            shape: self.spans[index(position)].shape(),
             points: &self.points[points],
         }
     }
 
-    /// Adds an order and returns its position.
+    /// Adds an order and returns its position; `ladders` are those of the period.
     pub(super) fn insert(
         &mut self,
         handle: CurveHandle,
         id: &str,
-        shape: Shape,
-        points: &[Point],
+        (shape, points): (Shape, &[Point]),
+        ladders: &mut Ladders,
         scratch: &mut Vec<Level>,
     ) -> u32 {
         self.count_in(shape, points, 1, scratch);
-        self.append(handle, id, shape, points)
+        let start = match shape {
+            Shape::Step(side) => ladders.push(side, points),
+            Shape::Linear => count(self.points.len()),
+        };
+        self.append(handle, id, Span::new(start, points.len(), shape), points)
     }
 
-    fn append(&mut self, handle: CurveHandle, id: &str, shape: Shape, points: &[Point]) -> u32 {
+    fn append(&mut self, handle: CurveHandle, id: &str, span: Span, points: &[Point]) -> u32 {
         let position = count(self.entries.len());
         let (points_start, points_len) = (count(self.points.len()), count(points.len()));
-        let start = match shape {
-            Shape::Step(side) => {
-                let start = count(self.ladders.len());
-                self.ladders.push(side, points);
-                start
-            }
-            Shape::Linear => points_start,
-        };
-        self.spans.push(Span { start, len: points_len, shape });
+        self.spans.push(span);
         let (id_start, id_len) = (count(self.ids.len()), count(id.len()));
         self.entries.push(Entry { handle, points_start, points_len, id_start, id_len });
         self.points.extend_from_slice(points);
@@ -182,9 +195,10 @@ impl Cell {
         let entry = self.entries[index(position)];
         let range = index(entry.points_start)..index(entry.points_start) + index(entry.points_len);
         let points: Vec<Point> = self.points[range].to_vec();
-        self.count_in(self.spans[index(position)].shape, &points, -1, scratch);
+        let shape = self.spans[index(position)].shape();
+        self.count_in(shape, &points, -1, scratch);
         self.entries[index(position)].points_len = 0;
-        self.spans[index(position)].len = 0;
+        self.spans[index(position)] = Span::new(0, 0, shape);
         self.points_dead += points.len();
         let sweep = self.points_dead > 64 && self.points_dead * 2 > self.points.len();
         if sweep {
@@ -220,9 +234,24 @@ impl Cell {
     fn sweep(&mut self) {
         let mut swept =
             Self { levels: core::mem::take(&mut self.levels), linear: self.linear, ..Self::default() };
-        for CellOrder { handle, id, shape, points } in self.orders() {
-            swept.append(handle, id, shape, points);
+        for (_, position) in self.positions() {
+            let CellOrder { handle, id, shape, points } = self.order(position);
+            let mut span = self.spans[index(position)];
+            if shape == Shape::Linear {
+                span.start = count(swept.points.len());
+            }
+            swept.append(handle, id, span, points);
         }
         *self = swept;
+    }
+
+    /// Moves the steps of its orders to other ladders; orders that were taken out have none.
+    pub(super) fn move_steps(&mut self, ladders: &mut Ladders) {
+        for (span, entry) in self.spans.iter_mut().zip(&self.entries) {
+            if let (Shape::Step(side), false) = (span.shape(), span.is_empty()) {
+                let start = index(entry.points_start);
+                span.start = ladders.push(side, &self.points[start..start + index(entry.points_len)]);
+            }
+        }
     }
 }

@@ -1,13 +1,23 @@
 //! The merit order of one area and period: lots wanted and offered up to each price.
 //!
 //! Kept current as orders come, so that clearing finds the curves built when the gate closes. Levels
-//! stand in short sorted chunks with running sums. Arrivals wait, unsorted, until there are enough of
-//! them to be worth a pass over the chunks they fall into; whoever reads takes both.
+//! stand in short sorted chunks with running sums, and each chunk knows what stands before it: whoever
+//! asks for a price reads the first prices of the chunks and one chunk. Arrivals wait, unsorted, until
+//! there are enough of them to be worth a pass over the chunks; whoever reads takes both.
+//!
+//! A look-up takes as long as memory takes to answer, so often as one answer is needed to ask for the
+//! next. So what is read together lies together: the starts of all chunks, and all of one chunk.
 
 use alloc::vec::Vec;
+use core::iter::{once, repeat};
+use core::ops::{Add, AddAssign};
 
-/// Levels in a chunk before it is split in two.
-const CHUNK_MAX: usize = 48;
+/// Levels in a chunk at most.
+const CHUNK_MAX: usize = 32;
+/// Levels that a part of a split chunk gets at most, so that it takes some more before the next split.
+const PART_MAX: usize = 24;
+/// Levels whose prices come from memory together, and those between which a chunk is searched first.
+const STRIDE: usize = 8;
 /// Arrivals that wait before they are merged.
 const ARRIVALS_MAX: usize = 32;
 
@@ -22,6 +32,54 @@ pub(crate) struct Arrival {
     pub(crate) sell: i64,
 }
 
+impl Arrival {
+    const fn lots(&self) -> Lots {
+        Lots { all: self.buy + self.sell, sold: self.sell }
+    }
+
+    fn value(&self) -> Value {
+        let price = i128::from(self.price);
+        Value { buy: price * i128::from(self.buy), sell: price * i128::from(self.sell) }
+    }
+}
+
+/// Lots of some levels together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lots {
+    /// Of both sides.
+    pub(crate) all: i64,
+    /// Offered.
+    pub(crate) sold: i64,
+}
+
+impl Add for Lots {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { all: self.all + other.all, sold: self.sold + other.sold }
+    }
+}
+
+impl AddAssign for Lots {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+/// Σ price × lots of some levels together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Value {
+    buy: i128,
+    sell: i128,
+}
+
+impl AddAssign for Value {
+    fn add_assign(&mut self, other: Self) {
+        self.buy += other.buy;
+        self.sell += other.sell;
+    }
+}
+
 /// A price at which somebody bids, with sums over its chunk up to and at it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Level {
@@ -33,151 +91,210 @@ pub(crate) struct Level {
     pub(crate) sold: i64,
 }
 
-/// Some levels next to each other, at least one.
-#[derive(Clone, Debug)]
-pub(crate) struct Chunk {
-    /// The lowest price.
-    pub(crate) first_price: i64,
-    last_price: i64,
-    /// Lots of both sides.
-    pub(crate) lots: i64,
-    /// Lots offered.
-    pub(crate) sold: i64,
-    /// Σ price × lots wanted.
-    buy_value: i128,
-    /// Σ price × lots offered.
-    sell_value: i128,
-    levels: Vec<Level>,
+/// Some levels next to each other.
+#[derive(Clone, Copy, Debug)]
+struct Chunk {
+    /// Cheapest first; beyond the last level the highest number there is.
+    prices: [i64; CHUNK_MAX],
+    /// Lots of both sides in the chunk up to and at each price.
+    all: [i64; CHUNK_MAX],
+    /// Lots offered, likewise.
+    sold: [i64; CHUNK_MAX],
 }
 
 impl Chunk {
-    fn empty() -> Self {
-        Self {
-            first_price: i64::MAX,
-            last_price: i64::MIN,
-            lots: 0,
-            sold: 0,
-            buy_value: 0,
-            sell_value: 0,
-            levels: Vec::new(),
-        }
+    const EMPTY: Self = Self { prices: [i64::MAX; CHUNK_MAX], all: [0; CHUNK_MAX], sold: [0; CHUNK_MAX] };
+
+    /// What stands at each of the first levels by itself.
+    fn single(&self, len: usize) -> impl Iterator<Item = Arrival> {
+        let mut before = Lots::default();
+        self.levels(len).map(move |level| {
+            let sell = level.sold - before.sold;
+            let buy = level.lots - before.all - sell;
+            before = Lots { all: level.lots, sold: level.sold };
+            Arrival { price: level.price, buy, sell }
+        })
     }
 
-    /// The levels, cheapest first.
-    pub(crate) fn levels(&self) -> &[Level] {
-        &self.levels
+    fn levels(&self, len: usize) -> impl Iterator<Item = Level> {
+        let sums = self.all.iter().zip(&self.sold);
+        let levels = self.prices.iter().zip(sums).take(len);
+        levels.map(|(&price, (&lots, &sold))| Level { price, lots, sold })
     }
 
-    /// Σ price × lots of what is wanted above a price less what is offered below it.
-    pub(crate) fn value_beside(&self, price: i64) -> i128 {
-        if self.last_price < price {
-            return -self.sell_value;
-        }
-        if self.first_price > price {
-            return self.buy_value;
-        }
-        let mut value = 0;
-        for arrival in single(&self.levels) {
-            if arrival.price < price {
-                value -= i128::from(arrival.price) * i128::from(arrival.sell);
-            } else if arrival.price > price {
-                value += i128::from(arrival.price) * i128::from(arrival.buy);
-            }
-        }
-        value
+    /// How many prices lie at or below a price.
+    fn rank(&self, price: i64) -> usize {
+        // Counted in two strides, so that no look-up waits for more than one other.
+        let low = |at: usize| usize::from(self.prices[at] <= price);
+        let start = STRIDE * (low(STRIDE - 1) + low(2 * STRIDE - 1) + low(3 * STRIDE - 1));
+        start + self.prices[start..start + STRIDE].iter().map(|&it| usize::from(it <= price)).sum::<usize>()
     }
 
-    /// Merges sorted arrivals in. `scratch` is overwritten.
-    fn merge(&mut self, arrivals: &[Arrival], scratch: &mut Vec<Level>) {
-        scratch.clear();
-        let (mut lots, mut sold, mut falls) = (0, 0, false);
-        let mut before = Level { price: i64::MIN, lots: 0, sold: 0 };
-        let mut arrivals = arrivals.iter().peekable();
-        for &level in &self.levels {
-            while let Some(it) = arrivals.next_if(|it| it.price <= level.price) {
-                lots += it.buy + it.sell;
-                sold += it.sell;
-                falls |= it.buy + it.sell <= 0;
-                if it.price < level.price {
-                    let sum = Level { price: it.price, lots: before.lots + lots, sold: before.sold + sold };
-                    put(scratch, sum);
-                }
-            }
-            scratch.push(Level { price: level.price, lots: level.lots + lots, sold: level.sold + sold });
-            before = level;
-        }
-        for it in arrivals {
-            lots += it.buy + it.sell;
-            sold += it.sell;
-            falls |= it.buy + it.sell <= 0;
-            put(scratch, Level { price: it.price, lots: before.lots + lots, sold: before.sold + sold });
-        }
-        if falls {
-            let mut before = 0;
-            scratch.retain(|level| core::mem::replace(&mut before, level.lots) < level.lots);
-        }
-        core::mem::swap(&mut self.levels, scratch);
-        self.first_price = self.levels.first().map_or(i64::MAX, |level| level.price);
-        self.last_price = self.levels.last().map_or(i64::MIN, |level| level.price);
-        (self.lots, self.sold) = self.levels.last().map_or((0, 0), |level| (level.lots, level.sold));
-    }
-
-    /// Splits the upper half off.
-    fn split(&mut self, scratch: &mut Vec<Level>) -> Self {
-        let all: Vec<Arrival> = single(&self.levels).collect();
-        let (lower, upper) = all.split_at(all.len() / 2);
-        *self = Self::empty();
-        let mut above = Self::empty();
-        for (chunk, arrivals) in [(self, lower), (&mut above, upper)] {
-            chunk.value(arrivals);
-            chunk.merge(arrivals, scratch);
-        }
-        above
-    }
-
-    fn value(&mut self, arrivals: &[Arrival]) {
-        for it in arrivals {
-            self.buy_value += i128::from(it.price) * i128::from(it.buy);
-            self.sell_value += i128::from(it.price) * i128::from(it.sell);
-        }
+    /// Reads one in each line of 64 bytes of what a look-up may need.
+    fn touch(&self) -> i64 {
+        let each = [0, STRIDE, 2 * STRIDE, 3 * STRIDE];
+        each.iter().fold(0, |sum: i64, &at| sum.wrapping_add(self.prices[at]).wrapping_add(self.all[at]))
     }
 }
 
-/// Appends a level, or replaces the last one at the same price.
-fn put(levels: &mut Vec<Level>, level: Level) {
-    match levels.last_mut() {
-        Some(last) if last.price == level.price => *last = level,
-        Some(_) | None => levels.push(level),
-    }
+const _: () = assert!(CHUNK_MAX == 4 * STRIDE);
+
+/// Where a chunk stands.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    slot: u32,
+    len: u32,
 }
 
-/// What stands at each level by itself.
-fn single(levels: &[Level]) -> impl Iterator<Item = Arrival> {
-    let mut before = (0, 0);
-    levels.iter().map(move |level| {
-        let sell = level.sold - before.1;
-        let buy = level.lots - before.0 - sell;
-        before = (level.lots, level.sold);
-        Arrival { price: level.price, buy, sell }
-    })
+/// What stands in the chunks before one, both sides together apart.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    sold: i64,
+    value: Value,
 }
 
 /// Levels by price, none of them empty, and what has arrived since.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Levels {
+    /// The lowest price of each chunk, cheapest first.
+    firsts: Vec<i64>,
+    /// Lots of both sides in the chunks before each.
+    lots_before: Vec<i64>,
+    spots: Vec<Spot>,
+    before: Vec<Before>,
+    /// By slot; no chunk is empty while it is in use.
     chunks: Vec<Chunk>,
+    /// Slots that no chunk uses.
+    free: Vec<u32>,
+    /// Everything in all chunks.
+    total: Lots,
+    value_total: Value,
     arrivals: Vec<Arrival>,
 }
 
-impl Levels {
-    /// The sorted levels, cheapest chunk first.
-    pub(crate) fn chunks(&self) -> &[Chunk] {
-        &self.chunks
-    }
+/// Sums up to a price, and the prices at which they are the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UpTo {
+    /// No more lots of both sides than this stand up to and at the price,
+    pub(crate) most: i64,
+    /// and no fewer.
+    pub(crate) least: i64,
+    /// A price no higher at which that is so, if not all the way down.
+    pub(crate) from: i64,
+    /// The price above up to which that is so, if not all the way up.
+    pub(crate) until: i64,
+}
 
+fn index(value: u32) -> usize {
+    usize::try_from(value).expect("a u32 fits an index on every platform we build for")
+}
+
+fn count(value: usize) -> u32 {
+    u32::try_from(value).expect("limits::POINTS_MAX levels fit a u32")
+}
+
+impl Levels {
     /// What has arrived since and is not in the chunks: at most a few dozen, in no order.
     pub(crate) fn arrivals(&self) -> &[Arrival] {
         &self.arrivals
+    }
+
+    /// Lots in the chunks.
+    pub(crate) const fn total(&self) -> Lots {
+        self.total
+    }
+
+    /// What stands at each level of the chunks by itself, cheapest first.
+    pub(crate) fn single(&self) -> impl Iterator<Item = Arrival> {
+        self.spots.iter().flat_map(|spot| self.chunks[index(spot.slot)].single(index(spot.len)))
+    }
+
+    /// Reads through what every look-up needs first; the sum means nothing.
+    pub(crate) fn touch(&self) -> i64 {
+        let starts = self.firsts.iter().zip(&self.lots_before).zip(&self.spots).step_by(STRIDE);
+        starts.fold(0, |sum: i64, ((first, lots), spot)| {
+            sum.wrapping_add(*first).wrapping_add(*lots).wrapping_add(spot.len.into())
+        })
+    }
+
+    /// Reads through what look-ups in the last of so many chunks may need; the sum means nothing.
+    pub(crate) fn touch_chunk(&self, started: usize) -> i64 {
+        started.checked_sub(1).map_or(0, |at| self.chunks[index(self.spots[at].slot)].touch())
+    }
+
+    /// As [`Self::touch_chunk`] for [`Self::sold_up_to`] and [`Self::value_beside`].
+    pub(crate) fn touch_sold(&self, price: i64) -> i64 {
+        let Some(at) = self.started(price).checked_sub(1) else { return 0 };
+        let chunk = &self.chunks[index(self.spots[at].slot)];
+        let each = [0, STRIDE, 2 * STRIDE, 3 * STRIDE];
+        each.iter().fold(self.before[at].sold, |sum, &at| sum.wrapping_add(chunk.sold[at]))
+    }
+
+    /// How many chunks start at or below a price.
+    pub(crate) fn started(&self, price: i64) -> usize {
+        self.firsts.partition_point(|&it| it <= price)
+    }
+
+    /// Lots in the chunks up to and at a price, to the chunk: read from what lies close together.
+    pub(crate) fn roughly_up_to(&self, price: i64) -> UpTo {
+        self.beside(self.started(price))
+    }
+
+    fn beside(&self, started: usize) -> UpTo {
+        let (least, from) = match started.checked_sub(1) {
+            Some(at) => (self.lots_before[at], self.firsts[at]),
+            None => (0, i64::MIN),
+        };
+        let (most, until) = match self.firsts.get(started) {
+            Some(&next) => (self.lots_before[started], next),
+            None => (self.total.all, i64::MAX),
+        };
+        UpTo { most, least, from, until }
+    }
+
+    /// Lots of both sides in the chunks up to and at a price; as many chunks as told start at or below it.
+    pub(crate) fn up_to(&self, started: usize, price: i64) -> UpTo {
+        let Some(at) = started.checked_sub(1) else { return self.beside(started) };
+        let spot = self.spots[at];
+        let chunk = &self.chunks[index(spot.slot)];
+        let here = chunk.rank(price);
+        let lots = self.lots_before[at] + chunk.all[here - 1];
+        let until = match chunk.prices.get(here) {
+            Some(&next) if here < index(spot.len) => next,
+            Some(_) | None => self.firsts.get(started).copied().unwrap_or(i64::MAX),
+        };
+        UpTo { most: lots, least: lots, from: chunk.prices[here - 1], until }
+    }
+
+    /// Lots offered in the chunks up to and at a price.
+    pub(crate) fn sold_up_to(&self, price: i64) -> i64 {
+        let Some(at) = self.started(price).checked_sub(1) else { return 0 };
+        let chunk = &self.chunks[index(self.spots[at].slot)];
+        self.before[at].sold + chunk.sold[chunk.rank(price) - 1]
+    }
+
+    /// Σ price × lots of what is wanted above a price less what is offered below it.
+    pub(crate) fn value_beside(&self, price: i64) -> i128 {
+        let (mut above, mut below) = (self.value_total.buy, 0);
+        if let Some(at) = self.started(price).checked_sub(1) {
+            above -= self.before[at].value.buy;
+            below += self.before[at].value.sell;
+            let chunk = &self.chunks[index(self.spots[at].slot)];
+            for it in chunk.single(chunk.rank(price)) {
+                above -= it.value().buy;
+                if it.price < price {
+                    below += it.value().sell;
+                }
+            }
+        }
+        for it in &self.arrivals {
+            if it.price > price {
+                above += it.value().buy;
+            } else if it.price < price {
+                below += it.value().sell;
+            }
+        }
+        above - below
     }
 
     /// Adds lots (negative: takes them out) at a price. `scratch` is overwritten.
@@ -189,49 +306,144 @@ impl Levels {
     }
 
     fn merge(&mut self, scratch: &mut Vec<Level>) {
-        self.arrivals.sort_unstable_by_key(|it| it.price);
-        if self.chunks.is_empty() {
-            self.chunks.push(Chunk::empty());
-        }
-        let mut arrivals = self.arrivals.as_slice();
+        let mut arrivals = core::mem::take(&mut self.arrivals);
+        arrivals.sort_unstable_by_key(|it| it.price);
+        let mut left = arrivals.as_slice();
+        let (mut lots, mut value) = (Lots::default(), Value::default());
         let mut at = 0;
-        while !arrivals.is_empty() && at < self.chunks.len() {
-            // Prices between two chunks go to the upper one, those above all to the last.
-            let is_last = at + 1 == self.chunks.len();
-            let chunk = &mut self.chunks[at];
-            let last = chunk.last_price;
-            let here = if is_last { arrivals.len() } else { arrivals.partition_point(|it| it.price <= last) };
-            let (mine, rest) = arrivals.split_at(here);
-            arrivals = rest;
-            at += 1;
-            if mine.is_empty() {
-                continue;
+        while at < self.firsts.len() || !left.is_empty() {
+            // The chunk takes what lies below the next one; the first what lies below itself, too.
+            let here = match self.firsts.get(at + 1) {
+                Some(&next) => left.partition_point(|it| it.price < next),
+                None => left.len(),
+            };
+            let (mine, rest) = left.split_at(here);
+            left = rest;
+            if let Some(before) = self.before.get_mut(at) {
+                self.lots_before[at] += lots.all;
+                before.sold += lots.sold;
+                before.value += value;
             }
-            chunk.value(mine);
-            chunk.merge(mine, scratch);
-            if chunk.levels.is_empty() {
-                at -= 1;
-                self.chunks.remove(at);
-            } else if chunk.levels.len() > CHUNK_MAX {
-                let upper = chunk.split(scratch);
-                self.chunks.insert(at, upper);
-                at += 1;
+            for it in mine {
+                lots += it.lots();
+                value += it.value();
+            }
+            at += if mine.is_empty() { 1 } else { self.replace(at, mine, scratch) };
+        }
+        self.total += lots;
+        self.value_total += value;
+        arrivals.clear();
+        self.arrivals = arrivals;
+    }
+
+    /// Merges sorted arrivals into a chunk, or into the first one. Returns how many chunks stand in its
+    /// place.
+    fn replace(&mut self, at: usize, arrivals: &[Arrival], scratch: &mut Vec<Level>) -> usize {
+        scratch.clear();
+        let (mut lots, mut before) = (0, Before { sold: 0, value: Value::default() });
+        let old = self.spots.get(at).copied();
+        if let Some(spot) = old {
+            join(self.chunks[index(spot.slot)].levels(index(spot.len)), arrivals, scratch);
+            (lots, before) = (self.lots_before[at], self.before[at]);
+        } else {
+            join(core::iter::empty(), arrivals, scratch);
+        }
+        let len = scratch.len();
+        let parts = if len <= CHUNK_MAX { len.min(1) } else { len.div_ceil(PART_MAX) };
+        if let (Some(spot), 0) = (old, parts) {
+            self.firsts.remove(at);
+            self.lots_before.remove(at);
+            self.spots.remove(at);
+            self.before.remove(at);
+            self.free.push(spot.slot);
+        }
+        let mut base = Lots::default();
+        let levels = scratch.chunks(len.div_ceil(parts.max(1)).max(1));
+        for ((at, levels), is_old) in (at..).zip(levels).zip(once(old.is_some()).chain(repeat(false))) {
+            if !is_old {
+                let slot = self.slot();
+                self.firsts.insert(at, 0);
+                self.lots_before.insert(at, 0);
+                self.spots.insert(at, Spot { slot, len: 0 });
+                self.before.insert(at, before);
+            }
+            let spot = &mut self.spots[at];
+            spot.len = count(levels.len());
+            self.firsts[at] = levels[0].price;
+            (self.lots_before[at], self.before[at]) = (lots, before);
+            let chunk = &mut self.chunks[index(spot.slot)];
+            chunk.prices = [i64::MAX; CHUNK_MAX];
+            let mut last = Lots::default();
+            for (at, level) in levels.iter().enumerate() {
+                last = Lots { all: level.lots - base.all, sold: level.sold - base.sold };
+                (chunk.prices[at], chunk.all[at], chunk.sold[at]) = (level.price, last.all, last.sold);
+            }
+            base += last;
+            lots += last.all;
+            before.sold += last.sold;
+            if parts > 1 {
+                chunk.single(levels.len()).for_each(|it| before.value += it.value());
             }
         }
-        self.arrivals.clear();
+        parts
+    }
+
+    /// A slot that no chunk uses.
+    fn slot(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.chunks.push(Chunk::EMPTY);
+            count(self.chunks.len() - 1)
+        })
+    }
+}
+
+/// The levels of a chunk with sorted arrivals among them.
+fn join(levels: impl Iterator<Item = Level>, arrivals: &[Arrival], joined: &mut Vec<Level>) {
+    let (mut more, mut falls, mut before) = (Lots::default(), false, Lots::default());
+    let mut put = |price, sum: Lots| {
+        let level = Level { price, lots: sum.all, sold: sum.sold };
+        match joined.last_mut() {
+            Some(last) if last.price == price => *last = level,
+            Some(_) | None => joined.push(level),
+        }
+    };
+    let mut arrivals = arrivals.iter().peekable();
+    for level in levels {
+        let sum = Lots { all: level.lots, sold: level.sold };
+        while let Some(it) = arrivals.next_if(|it| it.price <= level.price) {
+            more += it.lots();
+            falls |= it.lots().all <= 0;
+            if it.price < level.price {
+                put(it.price, before + more);
+            }
+        }
+        put(level.price, sum + more);
+        before = sum;
+    }
+    for it in arrivals {
+        more += it.lots();
+        falls |= it.lots().all <= 0;
+        put(it.price, before + more);
+    }
+    if falls {
+        let mut before = 0;
+        joined.retain(|level| core::mem::replace(&mut before, level.lots) < level.lots);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Arrival, Levels, single};
+    use super::{Arrival, Levels, UpTo};
     use alloc::collections::BTreeMap;
+    use alloc::vec::Vec;
+
+    type Plain = BTreeMap<i64, (i64, i64)>;
 
     #[test]
     fn levels_agree_with_a_plain_map_through_inserts_and_removals() {
         let mut levels = Levels::default();
-        let mut scratch = alloc::vec::Vec::new();
-        let mut plain: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+        let mut scratch = Vec::new();
+        let mut plain = Plain::new();
         let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
         for step in 0..20_000_u32 {
             state ^= state << 13;
@@ -253,38 +465,45 @@ mod tests {
                 compare(&levels, &plain);
             }
         }
+        assert!(levels.chunks.len() <= 100, "slots are used again");
     }
 
-    fn compare(levels: &Levels, plain: &BTreeMap<i64, (i64, i64)>) {
-        let mut found: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
-        let (mut last, mut value) = (i64::MIN, 0);
-        for chunk in levels.chunks() {
-            for it in single(chunk.levels()) {
-                assert!(it.price > last && (it.buy, it.sell) != (0, 0));
-                last = it.price;
-                found.insert(it.price, (it.buy, it.sell));
-            }
-            value += chunk.value_beside(100);
+    fn compare(levels: &Levels, plain: &Plain) {
+        let mut found = Plain::new();
+        let mut last = i64::MIN;
+        for it in levels.single() {
+            assert!(it.price > last && (it.buy, it.sell) != (0, 0));
+            last = it.price;
+            found.insert(it.price, (it.buy, it.sell));
         }
+        let chunks: Vec<(i64, i64, i64)> = found.iter().map(|(&at, &(buy, sell))| (at, buy, sell)).collect();
+        for price in (-705..805).step_by(31).chain(chunks.iter().map(|it| it.0)) {
+            let is_low = |it: &&(i64, i64, i64)| it.0 <= price;
+            let low: Vec<&(i64, i64, i64)> = chunks.iter().take_while(is_low).collect();
+            let all: i64 = low.iter().map(|it| it.1 + it.2).sum();
+            let sold: i64 = low.iter().map(|it| it.2).sum();
+            let UpTo { most, least, from, until } = levels.up_to(levels.started(price), price);
+            assert_eq!((most, least, levels.sold_up_to(price)), (all, all, sold), "{price}");
+            assert_eq!(from, low.last().map_or(i64::MIN, |it| it.0));
+            assert_eq!(until, chunks.get(low.len()).map_or(i64::MAX, |it| it.0));
+            let rough = levels.roughly_up_to(price);
+            assert!(rough.least <= all && all <= rough.most);
+            assert!(rough.from <= price && price < rough.until);
+        }
+        assert_eq!(levels.total().all, levels.up_to(levels.started(1_000), 1_000).most);
         for it in levels.arrivals() {
             let entry = found.entry(it.price).or_default();
             *entry = (entry.0 + it.buy, entry.1 + it.sell);
-            value += match it.price {
-                price if price < 100 => -i128::from(price * it.sell),
-                100 => 0,
-                price => i128::from(price * it.buy),
-            };
         }
         found.retain(|_, lots| *lots != (0, 0));
         assert_eq!(&found, plain);
-        let expected: i64 = plain
-            .iter()
-            .map(|(&price, &(buy, sell))| match price {
-                price if price < 100 => -price * sell,
-                100 => 0,
+        for at in [-701, -3, 0, 100, 101, 799] {
+            let each = plain.iter().map(|(&price, &(buy, sell))| match price {
+                price if price < at => -price * sell,
+                price if price == at => 0,
                 price => price * buy,
-            })
-            .sum();
-        assert_eq!(value, i128::from(expected));
+            });
+            assert_eq!(levels.value_beside(at), i128::from(each.sum::<i64>()), "{at}");
+        }
     }
 }

@@ -12,7 +12,7 @@ mod places;
 pub(crate) use cell::Span;
 pub use cell::{Cell, CellOrder};
 pub(crate) use ladder::{Ladders, Rung, key};
-pub(crate) use levels::Chunk;
+pub(crate) use levels::Levels;
 pub use places::Places;
 
 use crate::auction::{
@@ -48,6 +48,10 @@ pub struct AuctionBook {
     frame: Frame,
     /// Index `period * areas + area`.
     cells: Vec<Cell>,
+    /// One for each period.
+    ladders: Vec<Ladders>,
+    /// Steps of orders that were taken out and still stand in `ladders`, by period.
+    steps_dead: Vec<usize>,
     curves: Vec<Option<Place>>,
     blocks: Vec<Option<(String, BlockOrder)>>,
     complex: Vec<Option<(String, ComplexOrder)>>,
@@ -59,10 +63,13 @@ impl AuctionBook {
     /// An empty book.
     #[must_use]
     pub fn new(frame: Frame) -> Self {
-        let cells = frame.areas.len() * usize::from(frame.periods);
+        let periods = usize::from(frame.periods);
+        let cells = frame.areas.len() * periods;
         Self {
             frame,
             cells: alloc::vec![Cell::default(); cells],
+            ladders: alloc::vec![Ladders::default(); periods],
+            steps_dead: alloc::vec![0; periods],
             curves: Vec::new(),
             blocks: Vec::new(),
             complex: Vec::new(),
@@ -98,6 +105,21 @@ impl AuctionBook {
         &self.cells[self.cell_index(period, area)]
     }
 
+    /// The steps of the step orders of a period.
+    pub(crate) fn ladders(&self, period: u16) -> &Ladders {
+        &self.ladders[usize::from(period)]
+    }
+
+    /// Reads through what filling or verifying a period needs, so that it is at hand in whatever order it
+    /// is asked for. Changes nothing but the time that takes: memory answers many questions at once much
+    /// sooner than one after the other.
+    pub(crate) fn touch(&self, period: u16) {
+        let areas = self.frame.areas.len();
+        let cells = &self.cells[usize::from(period) * areas..][..areas];
+        let spans = cells.iter().fold(0, |sum: u32, cell| sum.wrapping_add(cell.touch()));
+        core::hint::black_box((spans, self.ladders(period).touch()));
+    }
+
     /// Adds a curve order. `id` is unique among the orders of its area and period; ties go by it.
     ///
     /// # Panics
@@ -124,7 +146,8 @@ impl AuctionBook {
         assert!(!points.is_empty(), "a curve has at least one point");
         let handle = CurveHandle(self.curve_handles());
         let cell = self.cell_index(period, area);
-        let position = self.cells[cell].insert(handle, id, shape, points, &mut self.scratch);
+        let ladders = &mut self.ladders[usize::from(period)];
+        let position = self.cells[cell].insert(handle, id, (shape, points), ladders, &mut self.scratch);
         self.curves.push(Some(Place { area, period, position }));
         handle
     }
@@ -148,7 +171,24 @@ impl AuctionBook {
                 self.curves[slot] = Some(Place { position, ..place });
             }
         }
+        if let Shape::Step(_) = order.shape {
+            self.drop_steps(place.period, order.points.len());
+        }
         Some(order)
+    }
+
+    /// Counts steps that were taken out, and sweeps once they are many.
+    fn drop_steps(&mut self, period: u16, steps: usize) {
+        let (at, areas) = (usize::from(period), self.frame.areas.len());
+        self.steps_dead[at] += steps;
+        if self.steps_dead[at] > 64 && self.steps_dead[at] * 2 > self.ladders[at].len() {
+            let mut swept = Ladders::default();
+            for cell in &mut self.cells[at * areas..][..areas] {
+                cell.move_steps(&mut swept);
+            }
+            self.ladders[at] = swept;
+            self.steps_dead[at] = 0;
+        }
     }
 
     /// Adds a block. Its parent, if any, is in the book.

@@ -4,9 +4,12 @@ use super::linear;
 use super::price::{MeritOrders, Still};
 use super::search::{ActiveStep, Decided};
 use crate::auction::Point;
-use crate::book::{AuctionBook, Cell, Chunk};
+use crate::book::{AuctionBook, Cell, Levels};
 use alloc::vec::Vec;
 use core::ops::Range;
+
+/// Areas whose levels are asked for together: memory answers so many questions at once.
+const ASKED_AT_ONCE: usize = 16;
 
 /// What an area can trade at a price.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +30,6 @@ pub(super) struct Curves<'book> {
     pub(super) price_min: i64,
     pub(super) price_max: i64,
     areas: Vec<AreaCurve<'book>>,
-    /// Per chunk: its lowest price, and the sums before it.
-    directory: Vec<Sum>,
     /// Per arrival: its price, and the sums up to and at it.
     arrivals: Vec<Sum>,
     linear: Vec<Range<usize>>,
@@ -37,12 +38,9 @@ pub(super) struct Curves<'book> {
 
 #[derive(Clone, Debug)]
 struct AreaCurve<'book> {
-    chunks: &'book [Chunk],
-    directory: Range<usize>,
+    levels: &'book Levels,
     arrivals: Range<usize>,
     linear: Range<usize>,
-    /// Lots of both sides in the chunks.
-    chunk_lots: i64,
     /// Lots wanted by step orders at any price.
     wanted: i64,
     /// Lots injected whatever the price.
@@ -67,14 +65,21 @@ impl MeritOrders for Curves<'_> {
     }
 
     fn surplus_around(&self, area: usize, price: i64, still: &mut Still) -> i64 {
-        let curve = &self.areas[area];
-        let (lots, _) = self.steps(curve, price, still);
-        let mut sum = lots - curve.wanted + curve.injected;
-        if !curve.linear.is_empty() {
-            *still = Still { from: price, until: price + 1 };
-            for range in &self.linear[curve.linear.clone()] {
-                let points = &self.points[range.clone()];
-                sum += linear::surplus(points, price, (self.price_min, self.price_max));
+        self.surplus_in(area, self.areas[area].levels.started(price), price, still)
+    }
+
+    fn surplus_of(&self, areas: &[usize], price: i64, still: &mut Still) -> i64 {
+        let mut sum = 0;
+        for areas in areas.chunks(ASKED_AT_ONCE) {
+            let (mut started, mut ahead) = ([0; ASKED_AT_ONCE], 0_i64);
+            for (started, &area) in started.iter_mut().zip(areas) {
+                let levels = self.areas[area].levels;
+                *started = levels.started(price);
+                ahead = ahead.wrapping_add(levels.touch_chunk(*started));
+            }
+            core::hint::black_box(ahead);
+            for (&started, &area) in started.iter().zip(areas) {
+                sum += self.surplus_in(area, started, price, still);
             }
         }
         sum
@@ -87,21 +92,11 @@ impl MeritOrders for Curves<'_> {
             let surplus = self.surplus_around(area, price, still);
             return (surplus, surplus);
         }
-        let directory = &self.directory[curve.directory.clone()];
-        let above = directory.partition_point(|it| it.price <= price);
-        let mut most = curve.chunk_lots;
-        if let Some(next) = directory.get(above) {
-            still.until = still.until.min(next.price);
-            most = next.lots;
-        }
-        let mut least = 0;
-        if let Some(at) = above.checked_sub(1) {
-            still.from = still.from.max(directory[at].price);
-            least = directory[at].lots;
-        }
+        let rough = curve.levels.roughly_up_to(price);
+        still.narrow(rough.from, rough.until);
         let (arrived, _) = self.arrived(curve, price, still);
         let beside = arrived - curve.wanted + curve.injected;
-        (least + beside, most + beside)
+        (rough.least + beside, rough.most + beside)
     }
 }
 
@@ -112,8 +107,9 @@ impl<'book> Curves<'book> {
         let (price_min, price_max) = (frame.price_min, frame.price_max);
         let mut curves = Self { price_min, price_max, ..Self::default() };
         curves.areas.reserve(frame.areas.len());
-        curves.directory.reserve(8 * frame.areas.len());
         curves.arrivals.reserve(32 * frame.areas.len());
+        let cells = (0..).zip(&frame.areas).map(|(area, _)| book.cell(period, area));
+        core::hint::black_box(cells.fold(0, |sum: i64, cell| sum.wrapping_add(cell.levels().touch())));
         for (area, index) in (0..).zip(0..frame.areas.len()) {
             let at = usize::from(period) * frame.areas.len() + index;
             let (injected, steps) = decided.map_or((0, &[][..]), |it| (it.injected[at], it.steps(at)));
@@ -124,13 +120,7 @@ impl<'book> Curves<'book> {
 
     fn load_cell(&mut self, cell: &'book Cell, injected: i64, steps: &[ActiveStep]) {
         let levels = cell.levels();
-        let (mut lots, mut sold) = (0, 0);
-        let directory_start = self.directory.len();
-        for chunk in levels.chunks() {
-            self.directory.push(Sum { price: chunk.first_price, lots, sold });
-            lots += chunk.lots;
-            sold += chunk.sold;
-        }
+        let total = levels.total();
         let arrivals_start = self.arrivals.len();
         self.arrivals.extend(levels.arrivals().iter().map(|it| Sum {
             price: it.price,
@@ -158,12 +148,10 @@ impl<'book> Curves<'book> {
             }
         }
         self.areas.push(AreaCurve {
-            chunks: levels.chunks(),
-            directory: directory_start..self.directory.len(),
+            levels,
             arrivals: arrivals_start..self.arrivals.len(),
             linear: linear_start..self.linear.len(),
-            chunk_lots: lots,
-            wanted: (lots - sold) + (before.0 - before.1),
+            wanted: (total.all - total.sold) + (before.0 - before.1),
             injected,
         });
     }
@@ -173,27 +161,38 @@ impl<'book> Curves<'book> {
         self.areas[area].injected
     }
 
-    /// Step orders up to and at a price. Narrows `still` to the prices at which that is so.
-    fn steps(&self, curve: &AreaCurve<'_>, price: i64, still: &mut Still) -> (i64, i64) {
-        let (mut lots, mut sold) = (0, 0);
-        let directory = &self.directory[curve.directory.clone()];
-        let above = directory.partition_point(|it| it.price <= price);
-        if let Some(next) = directory.get(above) {
-            still.until = still.until.min(next.price);
-        }
-        if let Some(at) = above.checked_sub(1) {
-            let levels = curve.chunks[at].levels();
-            let next = levels.partition_point(|it| it.price <= price);
-            if let Some(level) = levels.get(next) {
-                still.until = still.until.min(level.price);
+    /// [`MeritOrders::surplus_around`] where so many chunks of levels start at or below the price.
+    fn surplus_in(&self, area: usize, started: usize, price: i64, still: &mut Still) -> i64 {
+        let curve = &self.areas[area];
+        let mut sum = self.steps_in(curve, started, price, still) - curve.wanted + curve.injected;
+        if !curve.linear.is_empty() {
+            *still = Still { from: price, until: price + 1 };
+            for range in &self.linear[curve.linear.clone()] {
+                let points = &self.points[range.clone()];
+                sum += linear::surplus(points, price, (self.price_min, self.price_max));
             }
-            let level = levels[next - 1];
-            still.from = still.from.max(level.price);
-            lots += directory[at].lots + level.lots;
-            sold += directory[at].sold + level.sold;
         }
-        let arrived = self.arrived(curve, price, still);
-        (lots + arrived.0, sold + arrived.1)
+        sum
+    }
+
+    /// Lots of step orders, both sides, up to and at a price. Narrows `still` to the prices at which
+    /// that is so.
+    fn steps(&self, curve: &AreaCurve<'_>, price: i64, still: &mut Still) -> i64 {
+        self.steps_in(curve, curve.levels.started(price), price, still)
+    }
+
+    /// As [`Self::steps`] where so many chunks of levels start at or below the price.
+    fn steps_in(&self, curve: &AreaCurve<'_>, started: usize, price: i64, still: &mut Still) -> i64 {
+        let found = curve.levels.up_to(started, price);
+        still.narrow(found.from, found.until);
+        let (arrived, _) = self.arrived(curve, price, still);
+        found.least + arrived
+    }
+
+    /// Lots that step orders offer up to and at a price.
+    fn steps_sold(&self, curve: &AreaCurve<'_>, price: i64) -> i64 {
+        let (_, arrived) = self.arrived(curve, price, &mut Still { from: i64::MIN, until: i64::MAX });
+        curve.levels.sold_up_to(price) + arrived
     }
 
     /// What has arrived and is not in the chunks yet, up to and at a price.
@@ -208,13 +207,24 @@ impl<'book> Curves<'book> {
         (arrivals[at].lots, arrivals[at].sold)
     }
 
+    /// Reads through what [`Self::stand`] and [`Self::steps_value`] need at the prices of all areas.
+    pub(super) fn touch_stands(&self, prices: &[i64]) {
+        let areas = self.areas.iter().zip(prices);
+        let ahead = areas.fold(0, |sum: i64, (it, &price)| sum.wrapping_add(it.levels.touch_sold(price)));
+        core::hint::black_box(ahead);
+    }
+
     /// What the area's curves can trade at a price.
     pub(super) fn stand(&self, area: usize, price: i64) -> Stand {
         let curve = &self.areas[area];
         let mut still = Still { from: i64::MIN, until: i64::MAX };
-        let (lots, sold) = self.steps(curve, price, &mut still);
-        let (lots_below, sold_below) =
-            if still.from == price { self.steps(curve, price - 1, &mut still) } else { (lots, sold) };
+        let lots = self.steps(curve, price, &mut still);
+        let sold = self.steps_sold(curve, price);
+        let (lots_below, sold_below) = if still.from == price {
+            (self.steps(curve, price - 1, &mut still), self.steps_sold(curve, price - 1))
+        } else {
+            (lots, sold)
+        };
         let mut stand = Stand {
             sold: sold_below,
             sold_tied: sold - sold_below,
@@ -235,16 +245,7 @@ impl<'book> Curves<'book> {
 
     /// Welfare of the step orders of an area at a price, those tied at the price apart.
     pub(super) fn steps_value(book: &AuctionBook, period: u16, area: u16, price: i64) -> i128 {
-        let levels = book.cell(period, area).levels();
-        let mut value: i128 = levels.chunks().iter().map(|chunk| chunk.value_beside(price)).sum();
-        for it in levels.arrivals() {
-            if it.price < price {
-                value -= i128::from(it.price) * i128::from(it.sell);
-            } else if it.price > price {
-                value += i128::from(it.price) * i128::from(it.buy);
-            }
-        }
-        value
+        book.cell(period, area).levels().value_beside(price)
     }
 
     /// Welfare of the linear orders of an area at a price, those lots tied at the price apart.

@@ -56,14 +56,14 @@ pub(super) struct Priced {
     pub(super) bounds: (i64, i64),
 }
 
-/// Writes the fills of a cell: `fills` is indexed by position.
+/// Appends the fills of a cell, by position.
 pub(super) fn fill(
     ties: &mut Ties,
-    cell: &Cell,
+    (cell, ladders): (&Cell, &Ladders),
     sharing: &Sharing,
     area: usize,
     priced: Priced,
-    fills: &mut [Fill],
+    fills: &mut Vec<Fill>,
     complex: Option<Complex<'_>>,
 ) {
     let (bought, sold) = sharing.accepted(area);
@@ -72,10 +72,12 @@ pub(super) fn fill(
     let sells = Share { lots: sold, offered: stand.sold_tied };
     ties.buys.clear();
     ties.sells.clear();
-    match cell.ladders() {
+    let start = fills.len();
+    match ladders {
         Ladders::Narrow(rungs) => fill_steps(ties, cell, rungs, priced.price, (buys, sells), fills),
         Ladders::Wide(rungs) => fill_steps(ties, cell, rungs, priced.price, (buys, sells), fills),
     }
+    let fills = &mut fills[start..];
     if cell.linear_len() > 0 {
         fill_linear(ties, cell, priced, (buys, sells), fills);
     }
@@ -84,47 +86,42 @@ pub(super) fn fill(
     share_out(cell, sides, priced.price, fills, complex);
 }
 
-/// Fills the step orders, what is only partly accepted of a tie apart.
+/// Appends the fills of the step orders, what is only partly accepted of a tie apart; nothing yet for
+/// the other orders.
 fn fill_steps<R: Rung>(
     ties: &mut Ties,
     cell: &Cell,
     rungs: &[R],
     price: i64,
     (buys, sells): (Share, Share),
-    fills: &mut [Fill],
+    fills: &mut Vec<Fill>,
 ) {
-    let (buy_key, sell_key) = (key(Side::Buy, price), key(Side::Sell, price));
-    for (position, (span, fill)) in (0..).zip(cell.spans().iter().zip(fills)) {
-        let Shape::Step(side) = span.shape else { continue };
+    let (buy_key, sell_key) = (R::limit(key(Side::Buy, price)), R::limit(key(Side::Sell, price)));
+    fills.extend((0..).zip(cell.spans()).map(|(position, span)| {
+        let Shape::Step(side) = span.shape() else { return Fill::default() };
         let steps = &rungs[span.range()];
         match side {
-            Side::Buy => fill.bought = take(steps, buy_key, buys, position, &mut ties.buys),
-            Side::Sell => fill.sold = take(steps, sell_key, sells, position, &mut ties.sells),
+            Side::Buy => Fill { bought: take(steps, buy_key, buys, position, &mut ties.buys), sold: 0 },
+            Side::Sell => Fill { bought: 0, sold: take(steps, sell_key, sells, position, &mut ties.sells) },
         }
-    }
+    }));
 }
 
-/// Lots of the steps with a key below another, and of those at it if the tie is accepted whole; they
-/// stand in merit order. Notes what the order has in a tie of which a part is accepted.
-fn take<R: Rung>(steps: &[R], key: i64, share: Share, position: u32, tied: &mut Vec<Tied>) -> i64 {
-    let (mut lots, mut at): (i64, i64) = (0, 0);
+/// Lots of the steps with a key below another, and of those at it if the tie is accepted whole. Notes
+/// what the order has in a tie of which a part is accepted.
+fn take<R: Rung>(steps: &[R], key: R::Key, share: Share, position: u32, tied: &mut Vec<Tied>) -> i64 {
+    let (mut lots, mut most) = (0, 0);
     for step in steps {
-        if step.key() >= key {
-            if step.key() > key {
-                break;
-            }
-            at += step.lots();
-        } else {
-            lots += step.lots();
-        }
+        lots = step.add_lots(lots, step.key() < key);
+        most = step.add_lots(most, step.key() <= key);
     }
-    if at == 0 {
+    if most == lots {
         return lots;
     }
     if share.is_part() {
-        tied.push(Tied { owner: Owner::Curve(position), offered: at, remainder: 0 });
+        tied.push(Tied { owner: Owner::Curve(position), offered: most - lots, remainder: 0 });
     }
-    if share.is_whole() { lots + at } else { lots }
+    if share.is_whole() { most } else { lots }
 }
 
 /// Fills the linear orders, what is only partly accepted of a tie apart.
@@ -138,7 +135,7 @@ fn fill_linear(
     let buys_from = if buys.is_whole() { price } else { price + 1 };
     let sells_to = if sells.is_whole() { price } else { price - 1 };
     for (position, (span, fill)) in (0..).zip(cell.spans().iter().zip(fills)) {
-        if span.shape != Shape::Linear || span.is_empty() {
+        if span.shape() != Shape::Linear || span.is_empty() {
             continue;
         }
         let points = &cell.points()[span.range()];

@@ -17,8 +17,8 @@ mod scaling;
 mod search;
 mod share;
 
-use crate::book::{AuctionBook, Places};
-use crate::outcome::{Fill, Outcome};
+use crate::book::AuctionBook;
+use crate::outcome::Outcome;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -102,7 +102,6 @@ pub struct Clearing {
     sharing: share::Sharing,
     loops: loops::Loops,
     ties: fill::Ties,
-    places: Places,
     /// The search for decisions, while it runs; only where there is something to decide.
     search: Option<Box<search::Search>>,
     decided: Option<Box<search::Decided>>,
@@ -133,11 +132,10 @@ impl Clearing {
         let periods = usize::from(frame.periods);
         let mut router = network::Router::default();
         router.load(&network);
-        let places = book.places();
         let outcome = Outcome {
             prices: Vec::with_capacity(periods * network.areas),
             flows: Vec::with_capacity(periods * network.lines),
-            curves: alloc::vec![Fill::default(); places.count()],
+            curves: Vec::with_capacity(book.places().count()),
             blocks: Vec::new(),
             complex: Vec::new(),
             blocks_rejected: Vec::new(),
@@ -154,7 +152,6 @@ impl Clearing {
             sharing: share::Sharing::default(),
             loops: loops::Loops::default(),
             ties: fill::Ties::default(),
-            places,
             search: None,
             decided: None,
             prices: Vec::new(),
@@ -256,13 +253,16 @@ impl Clearing {
                 let (cell, index) = (book.cell(period, area), usize::from(area));
                 let at = usize::from(period) * frame.areas.len() + index;
                 let decided = self.decided.as_deref_mut();
+                if area == 0 {
+                    book.touch(period);
+                }
                 fill::fill(
                     &mut self.ties,
-                    cell,
+                    (cell, book.ladders(period)),
                     &self.sharing,
                     index,
                     fill::Priced { price: self.prices[index], bounds },
-                    &mut self.outcome.curves[self.places.of_cell(at)],
+                    &mut self.outcome.curves,
                     decided.map(|decided| fill::Complex { book, cell: at, decided }),
                 );
             }

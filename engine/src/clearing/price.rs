@@ -18,11 +18,21 @@
 use super::network::{Flows, Network, Router};
 use alloc::vec::Vec;
 
+/// Areas of which what they have left between them is bracketed before it is looked up.
+const ROUGH_AREAS_MAX: usize = 2;
+
 /// Prices between which nothing changes: the level at or below, the level above.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Still {
     pub(super) from: i64,
     pub(super) until: i64,
+}
+
+impl Still {
+    /// Keeps the prices that also lie between two others.
+    pub(super) fn narrow(&mut self, from: i64, until: i64) {
+        (self.from, self.until) = (self.from.max(from), self.until.min(until));
+    }
 }
 
 /// The merit orders of one period, area by area.
@@ -50,6 +60,11 @@ pub(super) trait MeritOrders {
     fn surplus_between(&self, area: usize, price: i64, still: &mut Still) -> (i64, i64) {
         let surplus = self.surplus_around(area, price, still);
         (surplus, surplus)
+    }
+
+    /// [`Self::surplus_around`] of some areas together.
+    fn surplus_of(&self, areas: &[usize], price: i64, still: &mut Still) -> i64 {
+        areas.iter().map(|&area| self.surplus_around(area, price, still)).sum()
     }
 
     /// Least price in `first ..= last` at which the areas together, `extra` included, are left with
@@ -83,16 +98,17 @@ pub(super) trait MeritOrders {
             }
             let mut still = Still { from: i64::MIN, until: i64::MAX };
             let (mut surplus, mut most) = (extra, extra);
-            for &area in areas {
+            // Of many areas together little can be told without looking closely.
+            let is_rough = areas.len() <= ROUGH_AREAS_MAX;
+            for &area in areas.iter().filter(|_| is_rough) {
                 let between = self.surplus_between(area, price, &mut still);
                 (surplus, most) = (surplus + between.0, most + between.1);
             }
-            if most < 0 {
+            if most < 0 && is_rough {
                 surplus = most;
-            } else if surplus < 0 {
+            } else if surplus < 0 || !is_rough {
                 still = Still { from: i64::MIN, until: i64::MAX };
-                let exact = areas.iter().map(|&area| self.surplus_around(area, price, &mut still));
-                surplus = exact.sum::<i64>() + extra;
+                surplus = self.surplus_of(areas, price, &mut still) + extra;
             }
             if surplus >= 0 {
                 high = still.from.max(low + 1);

@@ -102,6 +102,7 @@ impl Sharing {
         router: &mut Router,
     ) {
         let areas = network.areas;
+        curves.touch_stands(prices);
         self.stands.clear();
         self.stands.extend((0..areas).map(|area| curves.stand(area, prices[area])));
         self.ties.clear();

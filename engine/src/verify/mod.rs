@@ -234,6 +234,9 @@ impl Verification {
             }
             Stage::Cell { period, area } => {
                 let (period, area) = (*period, *area);
+                if area == 0 {
+                    book.touch(period);
+                }
                 self.place(book, outcome, period, area);
                 let is_last = usize::from(area) + 1 == frame.areas.len();
                 self.next =
@@ -285,7 +288,7 @@ impl Verification {
         self.shares.clear();
         let at = At { cell: book.cell(period, area), period };
         let fills = &outcome.curves[self.places.of_cell(index)];
-        match at.cell.ladders() {
+        match book.ladders(period) {
             Ladders::Narrow(rungs) => self.steps(at, rungs, fills, &mut place),
             Ladders::Wide(rungs) => self.steps(at, rungs, fills, &mut place),
         }
@@ -320,36 +323,62 @@ impl Verification {
 
     /// Every step order of an area and period, and the places of orders that were taken out.
     fn steps<R: Rung>(&mut self, at: At<'_>, rungs: &[R], fills: &[Fill], place: &mut Place) {
-        let keys = [key(Side::Buy, place.price), key(Side::Sell, place.price)];
+        let mut buys = Plain::new(Side::Buy, place.price);
+        let mut sells = Plain::new(Side::Sell, place.price);
         for (position, (span, fill)) in (0..).zip(at.cell.spans().iter().zip(fills)) {
-            match span.shape {
+            let (plain, own, other) = match span.shape() {
                 _ if span.is_empty() => {
                     if *fill != Fill::default() {
                         self.breaks.push(Break::UnknownOrder { order: at.order(position) });
                     }
+                    continue;
                 }
-                Shape::Step(side) => {
-                    let (key, own, other, other_side) = match side {
-                        Side::Buy => (keys[0], fill.bought, fill.sold, Side::Sell),
-                        Side::Sell => (keys[1], fill.sold, fill.bought, Side::Buy),
-                    };
-                    let (stand, near) = stand::step(&rungs[span.range()], side, key);
-                    if self.take(at, position, side, stand, own, place) {
-                        narrow_by_step(place, side, stand, near, own);
-                    }
-                    if other != 0 {
-                        self.take(at, position, other_side, Stand::default(), other, place);
-                    }
-                }
-                Shape::Linear => {}
+                Shape::Step(Side::Buy) => (&mut buys, fill.bought, fill.sold),
+                Shape::Step(Side::Sell) => (&mut sells, fill.sold, fill.bought),
+                Shape::Linear => continue,
+            };
+            let (stand, near) = stand::step(&rungs[span.range()], plain.key);
+            plain.near.better = plain.near.better.min(near.better);
+            plain.near.worse = plain.near.worse.min(near.worse);
+            if stand.tied == 0 && own == stand.beyond && other == 0 {
+                plain.lots += own;
+                plain.value += stand.value;
+            } else {
+                self.tied_step(at, position, plain.side, stand, [own, other], place);
             }
+        }
+        for plain in [buys, sells] {
+            self.trade(plain.side, plain.value * i128::from(plain.side.sign()), plain.lots, place);
+            narrow_by_steps(place, plain.side, plain.near);
+        }
+    }
+
+    /// A step order with a tie, or a wrong one.
+    fn tied_step(
+        &mut self,
+        at: At<'_>,
+        position: u32,
+        side: Side,
+        mut stand: Stand,
+        [own, other]: [i64; 2],
+        place: &mut Place,
+    ) {
+        stand.value *= i128::from(side.sign());
+        if self.take(at, position, side, stand, own, place) {
+            // With none of the tie left it may be worse off, with none of it taken better.
+            let worse = if own == stand.beyond + stand.tied { Near::NONE } else { 0 };
+            let better = if own == stand.beyond { Near::NONE } else { 0 };
+            narrow_by_steps(place, side, Near { better, worse });
+        }
+        if other != 0 {
+            self.take(at, position, opposite(side), Stand::default(), other, place);
         }
     }
 
     /// Every linear order of an area and period.
     fn linear(&mut self, at: At<'_>, bounds: (i64, i64), fills: &[Fill], place: &mut Place) {
         let (price_min, price_max) = bounds;
-        let is_linear = |span: &Span| span.shape == Shape::Linear && !span.is_empty();
+        let is_linear = |span: &Span| span.shape() == Shape::Linear && !span.is_empty();
         for (position, (span, fill)) in (0..).zip(at.cell.spans().iter().zip(fills)) {
             if !is_linear(span) {
                 continue;
@@ -381,14 +410,7 @@ impl Verification {
         let (least, most) = (stand.beyond, stand.beyond + stand.tied);
         // A trade out of range breaks a rule; its value must only not break the arithmetic.
         let value = stand.value + i128::from(place.price) * i128::from(lots.clamp(least, most) - least);
-        place.trade(side, lots.into());
-        match side {
-            Side::Buy => {
-                self.value += value;
-                self.bought += i128::from(lots);
-            }
-            Side::Sell => self.value -= value,
-        }
+        self.trade(side, value, lots, place);
         if lots < least || lots > most {
             let (order, period) = (at.order(position), at.period);
             self.breaks.push(Break::Quantity { order, period, side, lots, least, most });
@@ -400,6 +422,18 @@ impl Verification {
             self.shares.push(Part { owner: Owner::Curve(position), side, accepted, offered });
         }
         true
+    }
+
+    /// Books lots of curves and their worth.
+    fn trade(&mut self, side: Side, value: i128, lots: i64, place: &mut Place) {
+        place.trade(side, lots.into());
+        match side {
+            Side::Buy => {
+                self.value += value;
+                self.bought += i128::from(lots);
+            }
+            Side::Sell => self.value -= value,
+        }
     }
 
     /// Every active complex order of an area and period.
@@ -448,30 +482,33 @@ impl Verification {
             let (total, offered) = (wide(tie.accepted), wide(tie.offered));
             let share = |part: &Part| {
                 let product = total * wide(part.offered);
-                let floor = i64::try_from(product / offered).unwrap_or(i64::MAX);
-                // Ascending order is the order in which lots left over are handed out.
-                (floor, (u128::MAX - product % offered, id(part)))
+                (i64::try_from(product / offered).unwrap_or(i64::MAX), product % offered)
             };
-            let mut last_served = None;
-            let mut first_unserved: Option<((u128, &str), &Part, i64)> = None;
+            // Whether a lot that is left over goes to the first rather than to the second.
+            let comes_before =
+                |a: (u128, &Part), b: (u128, &Part)| b.0.cmp(&a.0).then_with(|| id(a.1).cmp(id(b.1))).is_lt();
+            let (mut last_served, mut first_unserved) = (None, None);
             for part in self.shares.iter().filter(|it| it.side == side) {
-                let (floor, turn) = share(part);
+                let (floor, remainder) = share(part);
+                let turn = (remainder, part);
                 if part.accepted == floor + 1 {
-                    last_served = last_served.max(Some(turn));
+                    if last_served.is_none_or(|last| comes_before(last, turn)) {
+                        last_served = Some(turn);
+                    }
                 } else if part.accepted == floor {
-                    if first_unserved.is_none_or(|it| turn < it.0) {
-                        first_unserved = Some((turn, part, floor));
+                    if first_unserved.is_none_or(|first| comes_before(turn, first)) {
+                        first_unserved = Some(turn);
                     }
                 } else {
                     let (order, lots) = (order(part), part.accepted);
                     self.breaks.push(Break::Share { order, period, lots, share: floor });
                 }
             }
-            if let (Some(served), Some((unserved, part, floor))) = (last_served, first_unserved)
-                && unserved < served
+            if let (Some(served), Some(unserved)) = (last_served, first_unserved)
+                && comes_before(unserved, served)
             {
-                let (order, lots) = (order(part), part.accepted);
-                self.breaks.push(Break::Share { order, period, lots, share: floor + 1 });
+                let (order, lots) = (order(unserved.1), unserved.1.accepted);
+                self.breaks.push(Break::Share { order, period, lots, share: lots + 1 });
             }
         }
     }
@@ -517,15 +554,40 @@ impl Verification {
     }
 }
 
-/// Narrows the feasible prices of a place to those at which a step order's trade stays right.
-fn narrow_by_step(place: &mut Place, side: Side, stand: Stand, near: Near, lots: i64) {
-    // With all of the tie taken, the order is as content at worse prices down to its next worse
-    // point; with none of it, at better prices up to its next better point.
-    let towards_worse = if lots == stand.beyond + stand.tied { near.worse } else { Some(0) };
-    let towards_better = if lots == stand.beyond { near.better } else { Some(0) };
+/// The step orders of one side of an area that trade what they must and have no tie, together.
+#[derive(Clone, Copy)]
+struct Plain {
+    side: Side,
+    /// Of the clearing price.
+    key: i64,
+    lots: i64,
+    /// Σ key × lots of what trades.
+    value: i128,
+    /// The nearest points of all step orders of the side.
+    near: Near,
+}
+
+impl Plain {
+    fn new(side: Side, price: i64) -> Self {
+        let near = Near { better: Near::NONE, worse: Near::NONE };
+        Self { side, key: key(side, price), lots: 0, value: 0, near }
+    }
+}
+
+/// Narrows the feasible prices of a place to those at which trades stay right: at worse prices down to
+/// the next worse point, at better ones up to the next better point.
+fn narrow_by_steps(place: &mut Place, side: Side, near: Near) {
+    let limit = |ticks| (ticks != Near::NONE).then_some(ticks);
     match side {
-        Side::Buy => place.narrow_to(towards_worse, towards_better),
-        Side::Sell => place.narrow_to(towards_better, towards_worse),
+        Side::Buy => place.narrow_to(limit(near.worse), limit(near.better)),
+        Side::Sell => place.narrow_to(limit(near.better), limit(near.worse)),
+    }
+}
+
+const fn opposite(side: Side) -> Side {
+    match side {
+        Side::Buy => Side::Sell,
+        Side::Sell => Side::Buy,
     }
 }
 

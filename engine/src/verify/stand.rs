@@ -19,34 +19,56 @@ pub(super) struct Stand {
     pub(super) value: i128,
 }
 
-/// Distances in ticks from the clearing price to the nearest points on either side of it.
+/// Distances in ticks from the clearing price to the nearest points on either side of it, or
+/// [`Near::NONE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Near {
-    /// To the nearest point that trades anyway; nothing if there is none.
-    pub(super) better: Option<i64>,
+    /// To the nearest point that trades anyway.
+    pub(super) better: i64,
     /// To the nearest point that does not trade.
-    pub(super) worse: Option<i64>,
+    pub(super) worse: i64,
 }
 
-/// A step order where its side has the key `at`: one pass over its steps, best first.
-pub(super) fn step<R: Rung>(steps: &[R], side: Side, at: i64) -> (Stand, Near) {
-    let (mut beyond, mut tied, mut value) = (0_i64, 0_i64, 0_i128);
-    let (mut better, mut worse) = (None, None);
+impl Near {
+    /// No point lies on that side.
+    pub(super) const NONE: i64 = i64::MAX;
+}
+
+/// A step order where its side has the key `at`: one pass over its steps, which stand best first.
+/// `value` has the sign of the keys.
+///
+/// Without branches, see [`crate::book`]'s ladder; ties are rare.
+#[inline]
+pub(super) fn step<R: Rung>(steps: &[R], at: i64) -> (Stand, Near) {
+    let limit = R::limit(at);
+    let (mut ahead, mut beyond, mut value) = (0_usize, 0, R::Worth::default());
     for step in steps {
-        let (ahead, lots) = (at - step.key(), step.lots());
-        if ahead < 0 {
-            worse = Some(-ahead);
-            break;
-        }
-        if ahead == 0 {
-            tied += lots;
-            continue;
-        }
-        beyond += lots;
-        value += i128::from(step.key()) * i128::from(lots);
-        better = Some(ahead);
+        let trades = step.key() < limit;
+        ahead = ahead.wrapping_add(usize::from(trades));
+        beyond = step.add_lots(beyond, trades);
+        value = step.add_worth(value, trades);
     }
-    (Stand { beyond, tied, value: value * i128::from(side.sign()) }, Near { better, worse })
+    let mut stand = Stand { beyond, tied: 0, value: value.into() };
+    let mut near = Near { better: Near::NONE, worse: Near::NONE };
+    let Some(last) = steps.len().checked_sub(1) else { return (stand, near) };
+    let (better, worse) = (steps[ahead.max(1) - 1], steps[ahead.min(last)]);
+    if ahead > 0 {
+        near.better = at - better.key().into();
+    }
+    if ahead <= last {
+        near.worse = worse.key().into() - at;
+    }
+    if near.worse == 0 {
+        near.worse = Near::NONE;
+        for step in &steps[ahead..] {
+            if step.key() > limit {
+                near.worse = step.key().into() - at;
+                break;
+            }
+            stand.tied += step.lots();
+        }
+    }
+    (stand, near)
 }
 
 /// Points in any order at `price`: what trades anyway, and what may.
@@ -274,6 +296,13 @@ mod tests {
     struct Step(i64, i64);
 
     impl Rung for Step {
+        type Key = i64;
+        type Worth = i128;
+
+        fn limit(key: i64) -> i64 {
+            key
+        }
+
         fn key(self) -> i64 {
             self.0
         }
@@ -281,30 +310,38 @@ mod tests {
         fn lots(self) -> i64 {
             self.1
         }
+
+        fn add_lots(self, sum: i64, counts: bool) -> i64 {
+            if counts { sum + self.1 } else { sum }
+        }
+
+        fn add_worth(self, sum: i128, counts: bool) -> i128 {
+            if counts { sum + i128::from(self.0) * i128::from(self.1) } else { sum }
+        }
     }
 
     #[test]
     fn vast_step_curves_are_summed_exactly() {
         let far = 1_000_000_000_000;
         let steps = [Step(-far, far), Step(-far, 7), Step(far, far)];
-        let (stand, near) = step(&steps, Side::Buy, far);
-        assert_eq!(stand.value, i128::from(far) * i128::from(far + 7));
-        assert_eq!((stand.beyond, stand.tied, near.better), (far + 7, far, Some(2 * far)));
+        let (stand, near) = step(&steps, far);
+        assert_eq!(stand.value, -i128::from(far) * i128::from(far + 7));
+        assert_eq!((stand.beyond, stand.tied, near.better), (far + 7, far, 2 * far));
     }
 
     #[test]
     fn a_step_curve_stands_between_its_points() {
         let steps = [Step(10, 2), Step(20, 3), Step(20, 1), Step(30, 5)];
-        let (stand, near) = step(&steps, Side::Sell, 20);
+        let (stand, near) = step(&steps, 20);
         assert_eq!(stand, Stand { beyond: 2, tied: 4, value: 20 });
-        assert_eq!(near, Near { better: Some(10), worse: Some(10) });
+        assert_eq!(near, Near { better: 10, worse: 10 });
         let steps = [Step(-30, 5), Step(-20, 3), Step(-20, 1), Step(-10, 2)];
-        let (stand, near) = step(&steps, Side::Buy, -15);
-        assert_eq!(stand, Stand { beyond: 9, tied: 0, value: 230 });
-        assert_eq!(near, Near { better: Some(5), worse: Some(5) });
-        let (stand, near) = step(&steps, Side::Buy, -40);
+        let (stand, near) = step(&steps, -15);
+        assert_eq!(stand, Stand { beyond: 9, tied: 0, value: -230 });
+        assert_eq!(near, Near { better: 5, worse: 5 });
+        let (stand, near) = step(&steps, -40);
         assert_eq!(stand, Stand::default());
-        assert_eq!(near, Near { better: None, worse: Some(10) });
+        assert_eq!(near, Near { better: Near::NONE, worse: 10 });
         let points = [point(30, 5), point(10, 2), point(20, 3), point(20, 1)];
         assert_eq!(range(&points, Side::Sell, 20), (2, 6));
         assert_eq!(range(&points, Side::Buy, 20), (5, 9));

@@ -63,16 +63,9 @@ pub(super) struct Grid {
 
 /// (price, lots wanted, lots offered) of the step orders of a cell, cheapest first.
 fn levels(cell: &Cell) -> Vec<(i64, i64, i64)> {
-    let mut all: Vec<(i64, i64, i64)> =
-        cell.levels().arrivals().iter().map(|it| (it.price, it.buy, it.sell)).collect();
-    for chunk in cell.levels().chunks() {
-        let (mut lots, mut sold) = (0, 0);
-        for level in chunk.levels() {
-            let sell = level.sold - sold;
-            all.push((level.price, level.lots - lots - sell, sell));
-            (lots, sold) = (level.lots, level.sold);
-        }
-    }
+    let levels = cell.levels();
+    let all = levels.single().chain(levels.arrivals().iter().copied());
+    let mut all: Vec<(i64, i64, i64)> = all.map(|it| (it.price, it.buy, it.sell)).collect();
     all.sort_unstable_by_key(|it| it.0);
     all.dedup_by(|next, it| {
         let same = next.0 == it.0;
