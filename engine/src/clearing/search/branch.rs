@@ -116,6 +116,12 @@ impl Search {
             if let Some(prices) = prices.or_else(|| clears.then(|| self.exact.mid_point())) {
                 self.sharpen(book, &mut node, prices);
             }
+            if let Trial::Loses(welfare) | Trial::Unknown(welfare) = self.tried_outcome
+                && !self.hopeless(welfare)
+            {
+                let Self { model, grid, desk, exact, .. } = self;
+                super::local::reject_losers(Scene { book, grid, model }, desk, exact);
+            }
         }
         if self.hopeless(node.bound) {
             return;

@@ -32,7 +32,7 @@ const SLACK: i64 = 1 << (LOTS - 3);
 /// Least weight of a bend on a line that may stop it.
 const PIVOT: i64 = 1 << (INVERSE - 12);
 /// Most prices that are worth it: the inverse is dense.
-const SIZE: usize = 320;
+const SIZE: usize = 640;
 /// Open-ended range.
 const ENDLESS: i64 = 1 << 60;
 

@@ -12,6 +12,9 @@ use alloc::vec::Vec;
 /// Losers that make room for one retry.
 const ROOM: usize = 6;
 
+/// Losers that a node's decisions give up.
+const REJECTED: usize = 12;
+
 /// One pass over everything that is rejected and would earn.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Retries {
@@ -169,6 +172,25 @@ pub(super) fn mend(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool
         exact.eject(scene, item);
     }
     false
+}
+
+/// Rejects what loses most until nobody loses, as long as that may beat the best.
+pub(super) fn reject_losers(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) {
+    if !exact.open_accounts(scene, desk) {
+        return;
+    }
+    desk.walked += u64::try_from(scene.model.parts.len()).unwrap_or(0);
+    let before = exact.best_welfare();
+    for _ in 0..REJECTED {
+        let better = |it: &(i128, super::accounts::Loss)| before.is_none_or(|best| it.0 > best);
+        let Some((welfare, loss)) = exact.assess(scene, desk).filter(better) else { break };
+        if exact.settles(scene, desk, welfare, loss, 60) {
+            break;
+        }
+        let Some(worst) = loss.worst else { break };
+        exact.eject(scene, worst);
+    }
+    exact.close_accounts();
 }
 
 impl Exact {
