@@ -144,10 +144,8 @@ impl Ladders {
     /// Reads one step in each line of 64 bytes.
     pub(super) fn touch(&self) -> i64 {
         match self {
-            Self::Narrow(rungs) => {
-                rungs.iter().step_by(8).fold(0, |sum: i64, it| sum.wrapping_add(it.lots()))
-            }
-            Self::Wide(rungs) => rungs.iter().step_by(4).fold(0, |sum: i64, it| sum.wrapping_add(it.lots())),
+            Self::Narrow(rungs) => first_lots(rungs.chunks(8)),
+            Self::Wide(rungs) => first_lots(rungs.chunks(4)),
         }
     }
 
@@ -175,6 +173,10 @@ impl Ladders {
         }
         at
     }
+}
+
+fn first_lots<'a, R: Rung + 'a>(lines: impl Iterator<Item = &'a [R]>) -> i64 {
+    lines.fold(0, |sum: i64, line| sum.wrapping_add(line[0].lots()))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Kept current as orders come, so that clearing finds the curves built when the gate closes. Levels
 //! stand in short sorted chunks with running sums, and each chunk knows what stands before it: whoever
-//! asks for a price reads the first prices of the chunks and one chunk. Arrivals wait, unsorted, until
+//! asks for a price reads the first prices of the chunks and one chunk. Arrivals wait, sorted, until
 //! there are enough of them to be worth a pass over the chunks; whoever reads takes both.
 //!
 //! A look-up takes as long as memory takes to answer, so often as one answer is needed to ask for the
@@ -194,7 +194,7 @@ fn count(value: usize) -> u32 {
 }
 
 impl Levels {
-    /// What has arrived since and is not in the chunks: at most a few dozen, in no order.
+    /// What has arrived since and is not in the chunks: at most a few dozen, cheapest first.
     pub(crate) fn arrivals(&self) -> &[Arrival] {
         &self.arrivals
     }
@@ -211,9 +211,9 @@ impl Levels {
 
     /// Reads through what every look-up needs first; the sum means nothing.
     pub(crate) fn touch(&self) -> i64 {
-        let starts = self.firsts.iter().zip(&self.lots_before).zip(&self.spots).step_by(STRIDE);
-        starts.fold(0, |sum: i64, ((first, lots), spot)| {
-            sum.wrapping_add(*first).wrapping_add(*lots).wrapping_add(spot.len.into())
+        let starts = self.firsts.chunks(STRIDE).zip(self.lots_before.chunks(STRIDE));
+        starts.zip(self.spots.chunks(STRIDE)).fold(0, |sum: i64, ((first, lots), spot)| {
+            sum.wrapping_add(first[0]).wrapping_add(lots[0]).wrapping_add(spot[0].len.into())
         })
     }
 
@@ -299,7 +299,8 @@ impl Levels {
 
     /// Adds lots (negative: takes them out) at a price. `scratch` is overwritten.
     pub(crate) fn add(&mut self, arrival: Arrival, scratch: &mut Vec<Level>) {
-        self.arrivals.push(arrival);
+        let at = self.arrivals.partition_point(|it| it.price <= arrival.price);
+        self.arrivals.insert(at, arrival);
         if self.arrivals.len() >= ARRIVALS_MAX {
             self.merge(scratch);
         }
@@ -307,7 +308,6 @@ impl Levels {
 
     fn merge(&mut self, scratch: &mut Vec<Level>) {
         let mut arrivals = core::mem::take(&mut self.arrivals);
-        arrivals.sort_unstable_by_key(|it| it.price);
         let mut left = arrivals.as_slice();
         let (mut lots, mut value) = (Lots::default(), Value::default());
         let mut at = 0;

@@ -1,9 +1,8 @@
 //! The merit orders of one period, area by area, read where the book keeps them.
 
-use super::linear;
+use super::linear::{self, Line};
 use super::price::{MeritOrders, Still};
 use super::search::{ActiveStep, Decided};
-use crate::auction::Point;
 use crate::book::{AuctionBook, Cell, Levels};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -32,8 +31,7 @@ pub(super) struct Curves<'book> {
     areas: Vec<AreaCurve<'book>>,
     /// Per arrival: its price, and the sums up to and at it.
     arrivals: Vec<Sum>,
-    linear: Vec<Range<usize>>,
-    points: Vec<Point>,
+    linear: Vec<Line<'book>>,
 }
 
 #[derive(Clone, Debug)]
@@ -133,7 +131,9 @@ impl<'book> Curves<'book> {
             sold: it.lots.max(0),
         }));
         let arrivals = &mut self.arrivals[arrivals_start..];
-        arrivals.sort_unstable_by_key(|it| it.price);
+        if !steps.is_empty() {
+            arrivals.sort_unstable_by_key(|it| it.price);
+        }
         let mut before = (0, 0);
         for it in arrivals {
             before = (before.0 + it.lots, before.1 + it.sold);
@@ -141,11 +141,7 @@ impl<'book> Curves<'book> {
         }
         let linear_start = self.linear.len();
         if cell.linear_len() > 0 {
-            for points in cell.linear() {
-                let start = self.points.len();
-                self.points.extend_from_slice(points);
-                self.linear.push(start..self.points.len());
-            }
+            self.linear.extend(cell.linear().map(Line::new));
         }
         self.areas.push(AreaCurve {
             levels,
@@ -167,10 +163,8 @@ impl<'book> Curves<'book> {
         let mut sum = self.steps_in(curve, started, price, still) - curve.wanted + curve.injected;
         if !curve.linear.is_empty() {
             *still = Still { from: price, until: price + 1 };
-            for range in &self.linear[curve.linear.clone()] {
-                let points = &self.points[range.clone()];
-                sum += linear::surplus(points, price, (self.price_min, self.price_max));
-            }
+            let bounds = (self.price_min, self.price_max);
+            sum += self.linear[curve.linear.clone()].iter().map(|it| it.surplus(price, bounds)).sum::<i64>();
         }
         sum
     }
@@ -231,14 +225,13 @@ impl<'book> Curves<'book> {
             bought: curve.wanted - (lots - sold),
             bought_tied: (lots - sold) - (lots_below - sold_below),
         };
-        for range in &self.linear[curve.linear.clone()] {
-            let points = &self.points[range.clone()];
-            let below = linear::supply(points, price - 1, self.price_min);
+        for line in &self.linear[curve.linear.clone()] {
+            let below = line.supply(price - 1, self.price_min);
             stand.sold += below;
-            stand.sold_tied += linear::supply(points, price, self.price_min) - below;
-            let above = linear::demand(points, price + 1, self.price_max);
+            stand.sold_tied += line.supply(price, self.price_min) - below;
+            let above = line.demand(price + 1, self.price_max);
             stand.bought += above;
-            stand.bought_tied += linear::demand(points, price, self.price_max) - above;
+            stand.bought_tied += line.demand(price, self.price_max) - above;
         }
         stand
     }
@@ -252,12 +245,11 @@ impl<'book> Curves<'book> {
     pub(super) fn linear_value(&self, area: usize, price: i64) -> i128 {
         let curve = &self.areas[area];
         let mut value = 0;
-        for range in &self.linear[curve.linear.clone()] {
-            let points = &self.points[range.clone()];
-            let bought = linear::demand(points, price + 1, self.price_max);
-            let sold = linear::supply(points, price - 1, self.price_min);
-            value += linear::buy_value(points, price, self.price_max, bought);
-            value -= linear::sell_value(points, price, self.price_min, sold);
+        for line in &self.linear[curve.linear.clone()] {
+            let bought = line.demand(price + 1, self.price_max);
+            let sold = line.supply(price - 1, self.price_min);
+            value += linear::buy_value(line.points, price, self.price_max, bought);
+            value -= linear::sell_value(line.points, price, self.price_min, sold);
         }
         value
     }

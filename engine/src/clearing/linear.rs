@@ -1,32 +1,105 @@
 //! A linear portfolio curve, tick by tick, without ever walking over ticks.
 
 use crate::auction::Point;
+use core::cell::Cell;
+
+/// A straight part of a curve: for prices above that of the left end, up to and at that of the right.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    left: Point,
+    right: Point,
+}
+
+impl Segment {
+    /// Holds for no price.
+    const NOWHERE: Self =
+        Self { left: Point { price: i64::MAX, quantity: 0 }, right: Point { price: i64::MIN, quantity: 0 } };
+
+    /// The part in which a price lies; the curve is level beyond its points.
+    fn at(points: &[Point], price: i64) -> Self {
+        let after = points.partition_point(|point| point.price < price);
+        let left = after.checked_sub(1).and_then(|before| points.get(before)).copied();
+        let right = points.get(after).copied();
+        let quantity = right.or(left).map_or(0, |it| it.quantity);
+        Self {
+            left: match right {
+                Some(_) => left.unwrap_or(Point { price: i64::MIN, quantity }),
+                None => Point { price: left.map_or(i64::MIN, |it| it.price), quantity },
+            },
+            right: right.unwrap_or(Point { price: i64::MAX, quantity }),
+        }
+    }
+
+    const fn holds(&self, price: i64) -> bool {
+        self.left.price < price && price <= self.right.price
+    }
+
+    /// Net lots wanted at a price, rounded towards zero.
+    fn net(&self, price: i64) -> i64 {
+        let Self { left, right } = self;
+        if left.quantity == right.quantity {
+            return right.quantity;
+        }
+        let width = right.price - left.price;
+        let (to_left, to_right) = (price - left.price, right.price - price);
+        // The weights are distances to the two ends: nothing here exceeds lots × ticks.
+        if let (Some(high), Some(low)) =
+            (left.quantity.checked_mul(to_right), right.quantity.checked_mul(to_left))
+            && let Some(sum) = high.checked_add(low)
+        {
+            return sum / width;
+        }
+        let high = i128::from(left.quantity) * i128::from(to_right);
+        let low = i128::from(right.quantity) * i128::from(to_left);
+        i64::try_from((high + low) / i128::from(width)).expect("between the two quantities")
+    }
+}
 
 /// Net lots wanted at a price: on the straight line between two points, rounded towards zero;
 /// constant below the first and above the last point.
 pub(super) fn net(points: &[Point], price: i64) -> i64 {
-    let after = points.partition_point(|point| point.price < price);
-    let Some(&right) = points.get(after) else {
-        return points.last().map_or(0, |point| point.quantity);
-    };
-    let Some(&left) = after.checked_sub(1).and_then(|before| points.get(before)) else {
-        return right.quantity;
-    };
-    if right.price == price || left.quantity == right.quantity {
-        return right.quantity;
+    Segment::at(points, price).net(price)
+}
+
+/// A linear order whose curve is looked up again and again: it remembers where it was looked up last,
+/// and the next price mostly lies near.
+#[derive(Clone, Debug)]
+pub(super) struct Line<'book> {
+    pub(super) points: &'book [Point],
+    buys: bool,
+    sells: bool,
+    last: Cell<Segment>,
+}
+
+impl<'book> Line<'book> {
+    pub(super) fn new(points: &'book [Point]) -> Self {
+        Self { points, buys: buys(points), sells: sells(points), last: Cell::new(Segment::NOWHERE) }
     }
-    let width = right.price - left.price;
-    let (to_left, to_right) = (price - left.price, right.price - price);
-    // The weights are distances to the two ends: nothing here exceeds lots × ticks.
-    if let (Some(high), Some(low)) =
-        (left.quantity.checked_mul(to_right), right.quantity.checked_mul(to_left))
-        && let Some(sum) = high.checked_add(low)
-    {
-        return sum / width;
+
+    fn net(&self, price: i64) -> i64 {
+        let mut segment = self.last.get();
+        if !segment.holds(price) {
+            segment = Segment::at(self.points, price);
+            self.last.set(segment);
+        }
+        segment.net(price)
     }
-    let high = i128::from(left.quantity) * i128::from(to_right);
-    let low = i128::from(right.quantity) * i128::from(to_left);
-    i64::try_from((high + low) / i128::from(width)).expect("between the two quantities")
+
+    /// As [`demand`].
+    pub(super) fn demand(&self, price: i64, price_max: i64) -> i64 {
+        if price > price_max || !self.buys { 0 } else { self.net(price).max(0) }
+    }
+
+    /// As [`supply`].
+    pub(super) fn supply(&self, price: i64, price_min: i64) -> i64 {
+        if price < price_min || !self.sells { 0 } else { (-self.net(price)).max(0) }
+    }
+
+    /// As [`surplus`].
+    pub(super) fn surplus(&self, price: i64, bounds: (i64, i64)) -> i64 {
+        let supply = self.supply(price, bounds.0);
+        if supply == 0 { -self.demand(price + 1, bounds.1) } else { supply }
+    }
 }
 
 /// S(price) − D(price + 1): what the order leaves between a price and the tick above.
@@ -192,7 +265,7 @@ fn floor_sum_wide(mut n: i128, mut m: i128, mut a: i128, mut b: i128) -> i128 {
 
 #[cfg(test)]
 mod tests {
-    use super::{buy_value, demand, floor_sum, floor_sum_wide, net, sell_value, supply};
+    use super::{Line, buy_value, demand, floor_sum, floor_sum_wide, net, sell_value, supply};
     use crate::auction::Point;
     use alloc::vec::Vec;
 
@@ -250,6 +323,28 @@ mod tests {
                     let expected = plain + price * (sold - below);
                     assert_eq!(sell_value(&points, price, low, sold), expected.into(), "{points:?} {price}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_remembers_where_it_was_looked_up_and_answers_the_same() {
+        let mut seed = Seed(3);
+        for _ in 0..300 {
+            let (mut price, mut quantity) = (-20 + seed.below(12), seed.below(60) - 20);
+            let mut points = Vec::new();
+            for _ in 0..=seed.below(6) {
+                points.push(Point { price, quantity });
+                price += 1 + seed.below(9);
+                quantity -= seed.below(35);
+            }
+            let line = Line::new(&points);
+            for _ in 0..60 {
+                let price = seed.below(70) - 30;
+                let plain = (demand(&points, price, 25), supply(&points, price, -25));
+                assert_eq!((line.demand(price, 25), line.supply(price, -25)), plain, "{points:?} {price}");
+                let surplus = supply(&points, price, -25) - demand(&points, price + 1, 25);
+                assert_eq!(line.surplus(price, (-25, 25)), surplus, "{points:?} {price}");
             }
         }
     }

@@ -80,12 +80,12 @@ pub(super) trait MeritOrders {
                 (None, None) => hint,
                 (None, Some(_)) => high.saturating_sub(stride).max(low + (high - low) / 4),
                 (Some(_), None) => low.saturating_add(stride).min(high - (high - low) / 4),
-                // A straight line between the ends, where an end that stays behind counts for less
-                // each time; halving in between bounds the number of turns.
+                // A straight line between the ends, where an end that stays behind a second time and
+                // more counts for less each time; halving in between bounds the number of turns.
                 (Some(_), Some(_)) if turn % 4 == 3 => low + (high - low) / 2,
                 (Some(short), Some(long)) => {
-                    let short = (i128::from(-short) * 2) >> stale_low.min(60);
-                    let long = (i128::from(long) * 2 + 1) >> stale_high.min(60);
+                    let short = (i128::from(-short) * 2) >> stale_low.saturating_sub(1).min(60);
+                    let long = (i128::from(long) * 2 + 1) >> stale_high.saturating_sub(1).min(60);
                     let part = i128::from(high - low) * short / (short + long).max(1);
                     low + i64::try_from(part).expect("a part of the span")
                 }
@@ -93,6 +93,8 @@ pub(super) trait MeritOrders {
             let price = price.clamp(low + 1, high - 1);
             if short.is_some() && long.is_some() {
                 turn += 1;
+                stale_low += 1;
+                stale_high += 1;
             } else {
                 stride = stride.saturating_mul(4);
             }
@@ -113,11 +115,11 @@ pub(super) trait MeritOrders {
             if surplus >= 0 {
                 high = still.from.max(low + 1);
                 long = Some(surplus);
-                (stale_low, stale_high) = (stale_low + 1, 0);
+                stale_high = 0;
             } else {
                 low = (still.until - 1).min(high - 1);
                 short = Some(surplus);
-                (stale_low, stale_high) = (0, stale_high + 1);
+                stale_low = 0;
             }
         }
         high
