@@ -23,5 +23,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(out.join("merit_v1_descriptor.bin"), descriptors.encode_to_vec())?;
     // The channel belongs to whoever connects: the contract needs no transport.
     tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
+    // etcd's API is no part of the contract: a file of its own, and nothing of it in reflection.
+    println!("cargo:rerun-if-changed=etcd");
+    let etcd = protox::compile(["etcd/rpc.proto"], ["etcd"])?;
+    tonic_prost_build::configure().build_transport(false).build_server(false).compile_fds(etcd)?;
     Ok(())
 }

@@ -174,6 +174,14 @@ impl Storage for Nowhere {
         Ok(())
     }
 
+    fn replace(&self, _: &str, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reader(&self) -> Box<dyn Storage> {
+        Box::new(Self)
+    }
+
     fn remove(&self, _: &str) -> io::Result<()> {
         Ok(())
     }

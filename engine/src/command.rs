@@ -34,6 +34,11 @@ pub enum Body {
         /// Its name.
         node: String,
     },
+    /// The primary lost its last standby and acknowledges alone, or has one again.
+    StandbyChanged {
+        /// Whether it is alone.
+        alone: bool,
+    },
     /// Time passes. (Every command moves time; this one does nothing else.)
     Tick,
     /// A clearing advances by one quantum.

@@ -324,6 +324,10 @@ pub enum Alarm {
         /// By how much, µs.
         behind_us: i64,
     },
+    /// The primary lost its last standby: what it acknowledges from here on, no other node holds.
+    StandbyLost,
+    /// A standby holds everything again, and acknowledgements wait for it.
+    StandbyBack,
 }
 
 /// Why a member's collateral changed.

@@ -16,6 +16,12 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/merit.v1.rs"));
 }
 
+/// The part of etcd's API that leases need, generated. No part of the contract.
+#[allow(missing_docs, clippy::enum_variant_names, reason = "names and numbers are etcd's")]
+pub mod etcd {
+    include!(concat!(env!("OUT_DIR"), "/etcdserverpb.rs"));
+}
+
 /// The compiled contract with its comments: an encoded `google.protobuf.FileDescriptorSet`.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/merit_v1_descriptor.bin"));
 

@@ -2,17 +2,23 @@
 //!
 //! No thread and no channel here: `runner.rs` feeds this from a bounded inbox, and tests feed it from
 //! a seed, on a disk that forgets. The order of things is the product's promise: nothing is applied
-//! before it is durable, and nobody hears of anything before it is applied.
+//! before it is acknowledged by rule (durable here; with standbys, at one of them too), and nobody
+//! hears of anything before it is applied. So a record that must be given up later has never changed
+//! the machine, and nobody has heard of it.
 //!
-//! Applied ≤ durable ≤ sequenced, always; after a batch all three are equal.
+//! Applied ≤ acknowledged ≤ durable ≤ sequenced, always. Without standbys all four are equal after a
+//! batch; with them, several batches may wait for their acknowledgement.
 
 use crate::error::JournalError;
-use crate::frame::{Record, Stamp, offset_of, record_bytes};
+use crate::frame::{self, Head, Record, Stamp, offset_of, record_bytes};
 use crate::machine::{Machine, Sink};
 use crate::recovery::{Found, Progress, Visitor};
+use crate::replication::Run;
+use crate::replication::lineage::Lineage;
 use crate::sequencer::Sequencer;
 use crate::storage::Storage;
 use crate::writer::{Options, Room, Writer};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 /// Which epoch a node writes in.
@@ -22,6 +28,27 @@ pub enum Epoch {
     Same,
     /// The one after: this node takes over.
     Next,
+    /// None: this node follows until it is told to lead, and applies only what it knows to be
+    /// acknowledged.
+    Follow,
+}
+
+/// Why records from another node were not taken.
+#[derive(Debug)]
+pub enum Misfit {
+    /// Records between this node's last one and the first of them are missing.
+    Gap,
+    /// They follow another history, or are damaged.
+    OtherHistory,
+    /// This node could not write them.
+    Halt(Halt),
+    /// This release cannot understand one.
+    Undecodable {
+        /// Which.
+        seq: u64,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A command was applied.
@@ -70,7 +97,27 @@ pub struct Core<M: Machine> {
     entries: Vec<(u16, Range<usize>, M::Body)>,
     frames_bytes: u64,
     own: usize,
+    /// Whether the batch in the making holds a quantum.
+    quantum: bool,
+    /// Journaled and not yet acknowledged, so not yet applied.
+    pending: VecDeque<Pending<M>>,
+    /// Quanta among them: the machine does not know of them yet, so none is asked for twice.
+    quanta_pending: usize,
+    applied: Stamp,
+    lineage: Lineage,
     failure: Option<JournalError>,
+}
+
+struct Pending<M: Machine> {
+    stamp: Stamp,
+    body: M::Body,
+    /// Somebody here waits for the answer.
+    asked: bool,
+    quantum: bool,
+}
+
+fn pop_up_to<M: Machine>(pending: &mut VecDeque<Pending<M>>, seq: u64) -> Option<Pending<M>> {
+    if pending.front()?.stamp.seq <= seq { pending.pop_front() } else { None }
 }
 
 /// Largest batch in bytes; longer ones gain nothing and delay their first command.
@@ -92,15 +139,31 @@ impl<M: Machine> Core<M> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, Option<Found>), JournalError> {
         let apply = Apply { machine: &mut machine, sink: &mut *sink };
-        let mut replay = Replay { apply, progress };
+        let mut replay = Replay {
+            apply,
+            progress,
+            lineage: Lineage::default(),
+            holds: epoch == Epoch::Follow,
+            held: VecDeque::new(),
+            applied: Stamp { time_us: i64::MIN, ..Stamp::default() },
+        };
         let (writer, found) = Writer::open(storage, options, &mut replay)?;
+        // The scan may have learned more at its end than a batch could tell.
+        replay.acknowledged(found.as_ref().map_or(0, |it| it.acknowledged_seq))?;
+        let Replay { lineage, held, applied, .. } = replay;
         let last = writer.durable().stamp;
         let epoch = match epoch {
             Epoch::Same => last.epoch.max(1),
             Epoch::Next => last.epoch + 1,
+            Epoch::Follow => last.epoch,
         };
-        sink.batch_applied(last);
+        sink.batch_applied(applied);
         let core = Self {
+            quantum: false,
+            quanta_pending: 0,
+            pending: held,
+            applied,
+            lineage,
             batch_bytes_max: writer.batch_bytes_max().min(BATCH_BYTES_MAX),
             records_max: usize::MAX,
             sequencer: Sequencer::new(last, epoch),
@@ -121,14 +184,34 @@ impl<M: Machine> Core<M> {
         self.records_max = records_max.max(1);
     }
 
-    /// The machine, as of the last durable batch.
+    /// The machine, as of the last acknowledged command.
     pub fn machine(&self) -> &M {
         &self.machine
     }
 
     /// Place of the last applied command.
     pub fn head(&self) -> Stamp {
-        self.writer.durable().stamp
+        self.applied
+    }
+
+    /// Head of what is durable here.
+    pub fn durable(&self) -> Head {
+        self.writer.durable()
+    }
+
+    /// The journal's writer.
+    pub fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    /// The epochs of the history.
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// Records that are durable here and not yet acknowledged.
+    pub fn waiting(&self) -> usize {
+        self.pending.len()
     }
 
     /// The epoch that commands get.
@@ -143,12 +226,13 @@ impl<M: Machine> Core<M> {
 
     /// Whether nothing of this epoch is journaled yet.
     pub fn epoch_is_new(&self) -> bool {
-        self.head().epoch < self.sequencer.epoch()
+        self.sequencer.last().epoch < self.sequencer.epoch()
     }
 
-    /// When the next timer is due, µs; a timer that does not lie after the applied time is spent.
+    /// When the next timer is due, µs; a timer that does not lie after the journaled time is spent, or
+    /// will be when what is journaled is applied.
     pub fn next_timer_us(&self) -> Option<i64> {
-        self.machine.next_timer_us().filter(|it| *it > self.head().time_us)
+        self.machine.next_timer_us().filter(|it| *it > self.sequencer.last().time_us)
     }
 
     /// How much room the journal has; tries again to make the next segment if there is none.
@@ -175,14 +259,23 @@ impl<M: Machine> Core<M> {
         if self.next_timer_us().is_some_and(|it| it <= time_us) {
             self.offer_own(M::tick());
         }
-        if let Some(quantum) = self.machine.quantum() {
+        if self.quanta_pending == 0
+            && let Some(quantum) = self.machine.quantum()
+        {
             self.offer_own(quantum);
+            self.quantum = true;
         }
     }
 
     /// Whether long work waits for a quantum.
     pub fn wants_quantum(&self) -> bool {
-        self.machine.quantum().is_some()
+        self.quanta_pending == 0 && self.machine.quantum().is_some()
+    }
+
+    /// Begins a batch with one command of the node's own.
+    pub fn begin_with(&mut self, body: M::Body) {
+        assert!(self.entries.is_empty(), "the last batch was finished");
+        self.offer_own(body);
     }
 
     /// Puts a command into the batch.
@@ -246,28 +339,55 @@ impl<M: Machine> Core<M> {
     ///
     /// [`Halt`]: then none of the batch was applied.
     pub fn finish(&mut self, now_us: i64) -> Result<Vec<Done<M::Answer>>, Halt> {
+        self.journal(now_us, None)?;
+        Ok(self.acknowledge(self.durable().stamp.seq))
+    }
+
+    /// Ends the batch: sequences it and makes it durable. Others may have it before this disk has:
+    /// `send` gets it when it is whole, so that both syncs go on at the same time.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt`]: then the batch is not history, or nobody knows.
+    pub fn journal(&mut self, now_us: i64, send: Option<&mut dyn FnMut(Run)>) -> Result<(), Halt> {
         if self.entries.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let journaled = self.journal(now_us);
+        let journaled = self.write(now_us, send);
         self.payloads.clear();
         self.frames_bytes = 0;
         let own = std::mem::take(&mut self.own);
-        match journaled {
-            Ok(first) => Ok(self.apply(first, own)),
+        let quantum = std::mem::take(&mut self.quantum);
+        let before = match journaled {
+            Ok(before) => before,
             Err(error) => {
                 self.entries.clear();
-                if matches!(error, JournalError::NoSpace { .. }) {
-                    return Err(Halt::NoSpace);
-                }
-                self.failure.get_or_insert(error);
-                Err(Halt::Failed)
+                return Err(self.halt(error));
             }
+        };
+        let last = self.sequencer.last();
+        self.lineage.note(Stamp { seq: before.seq + 1, ..last });
+        let mut stamp = Stamp { seq: before.seq, ..last };
+        for (index, (_, _, body)) in self.entries.drain(..).enumerate() {
+            stamp.seq += 1;
+            let (asked, quantum) = (index >= own, quantum && index + 1 == own);
+            self.pending.push_back(Pending { stamp, body, asked, quantum });
         }
+        self.quanta_pending += usize::from(quantum);
+        assert!(stamp == last, "everything sequenced is durable");
+        Ok(())
+    }
+
+    fn halt(&mut self, error: JournalError) -> Halt {
+        if matches!(error, JournalError::NoSpace { .. }) {
+            return Halt::NoSpace;
+        }
+        self.failure.get_or_insert(error);
+        Halt::Failed
     }
 
     /// Sequences and writes the batch. Returns the place before its first record.
-    fn journal(&mut self, now_us: i64) -> Result<Stamp, JournalError> {
+    fn write(&mut self, now_us: i64, send: Option<&mut dyn FnMut(Run)>) -> Result<Stamp, JournalError> {
         let before = self.sequencer.last();
         // Space first: a batch for which there is none is never sequenced.
         self.writer.reserve(self.frames_bytes)?;
@@ -275,30 +395,149 @@ impl<M: Machine> Core<M> {
             let stamp = self.sequencer.place(now_us);
             self.writer.append(stamp, *kind, &self.payloads[range.clone()]);
         }
+        if let Some(send) = send {
+            let (before, last) = (self.writer.durable(), self.writer.batch_head());
+            send(Run { before, last, frames: self.writer.batch().into() });
+        }
         self.writer.commit()?;
         Ok(before)
     }
 
-    fn apply(&mut self, before: Stamp, own: usize) -> Vec<Done<M::Answer>> {
-        let last = self.sequencer.last();
-        let mut done = Vec::with_capacity(self.entries.len());
-        let mut stamp = Stamp { seq: before.seq, ..last };
-        for (_, _, body) in self.entries.drain(..) {
-            stamp.seq += 1;
+    /// Applies what is journaled up to a record, and tells. Returns what became of offered commands.
+    ///
+    /// # Panics
+    ///
+    /// If the record is not durable here.
+    pub fn acknowledge(&mut self, seq: u64) -> Vec<Done<M::Answer>> {
+        assert!(seq <= self.durable().stamp.seq, "only what is durable is acknowledged");
+        let mut done = Vec::new();
+        if seq <= self.applied.seq {
+            return done;
+        }
+        // The mark first: whoever reads the journal because of what it heard finds that acknowledged.
+        if self.failure.is_none()
+            && let Err(error) = self.writer.acknowledge(seq)
+        {
+            // The records themselves are safe: they are answered, and then the core stops.
+            self.failure.get_or_insert(error);
+        }
+        while let Some(next) = pop_up_to(&mut self.pending, seq) {
+            let Pending { stamp, body, asked, quantum } = next;
             let mut events = Vec::new();
             let answer = self.machine.apply(stamp, body, &mut events);
             self.sink.applied(stamp, &answer, events, false);
-            done.push(Done { stamp, answer });
+            self.quanta_pending -= usize::from(quantum);
+            self.applied = stamp;
+            if asked {
+                done.push(Done { stamp, answer });
+            }
         }
-        assert!(stamp == last, "everything sequenced was applied");
-        assert!(stamp == self.head(), "everything durable was applied");
-        if let Err(error) = self.writer.acknowledge(stamp.seq) {
-            // The batch itself is safe: it is answered, and then the core stops.
-            self.failure.get_or_insert(error);
-        }
-        self.sink.batch_applied(stamp);
-        done.drain(..own);
+        assert!(self.applied.seq == seq, "everything acknowledged was applied");
+        self.sink.batch_applied(self.applied);
         done
+    }
+
+    /// Takes records of another node, which follow this node's last one, and makes them durable. What is
+    /// here already is passed over.
+    ///
+    /// # Errors
+    ///
+    /// [`Misfit`]: then none of the run that does not fit was taken.
+    pub fn follow(&mut self, runs: &[Run]) -> Result<(), Misfit> {
+        let mut head = self.durable();
+        let mut fresh = Vec::new();
+        for run in runs.iter().filter(|it| it.last.stamp.seq > self.durable().stamp.seq) {
+            if run.last.stamp.seq <= head.stamp.seq {
+                continue;
+            }
+            if run.before.stamp.seq > head.stamp.seq {
+                return Err(Misfit::Gap);
+            }
+            let records = frame::read_run(&run.frames, &run.before).map_err(|_| Misfit::OtherHistory)?;
+            let known = records.iter().take_while(|it| it.stamp.seq <= head.stamp.seq).last();
+            let before = known.map_or(run.before.chain, |it| it.chain);
+            if before != head.chain || records.last().map(|it| it.chain) != Some(run.last.chain) {
+                return Err(Misfit::OtherHistory);
+            }
+            fresh.extend(records.into_iter().filter(|it| it.stamp.seq > head.stamp.seq));
+            head = run.last;
+        }
+        let mut rest = &fresh[..];
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |record: &&Record<'_>| {
+                bytes += offset_of(record_bytes(record.payload.len()));
+                bytes <= self.batch_bytes_max
+            };
+            // One record at least: whether it fits at all is the journal's answer.
+            let count = rest.iter().take_while(fits).count().max(1);
+            self.take(&rest[..count])?;
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    /// Makes records durable as one batch.
+    fn take(&mut self, records: &[Record<'_>]) -> Result<(), Misfit> {
+        let mut waiting = Vec::with_capacity(records.len());
+        for record in records {
+            let stamp = record.stamp;
+            let body = M::decode(record.kind, record.payload)
+                .map_err(|reason| Misfit::Undecodable { seq: stamp.seq, reason })?;
+            waiting.push(Pending { stamp, body, asked: false, quantum: false });
+        }
+        let bytes = records.iter().map(|it| offset_of(record_bytes(it.payload.len()))).sum();
+        let written = self.writer.reserve(bytes).and_then(|()| {
+            records.iter().for_each(|it| self.writer.append(it.stamp, it.kind, it.payload));
+            self.writer.commit()
+        });
+        let head = written.map_err(|error| Misfit::Halt(self.halt(error)))?;
+        records.iter().for_each(|it| self.lineage.note(it.stamp));
+        self.pending.extend(waiting);
+        self.sequencer = Sequencer::new(head.stamp, head.stamp.epoch);
+        Ok(())
+    }
+
+    /// Takes everything after a record away, which nobody has heard of.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt::Failed`] if the disk refused.
+    ///
+    /// # Panics
+    ///
+    /// If something applied would go.
+    pub fn cut(&mut self, seq: u64) -> Result<(), Halt> {
+        assert!(seq >= self.applied.seq, "what was applied is never cut");
+        self.writer.discard_batch();
+        self.pending.retain(|it| it.stamp.seq <= seq);
+        self.lineage.cut(seq);
+        if let Err(error) = self.writer.cut(seq) {
+            return Err(self.halt(error));
+        }
+        let last = self.durable().stamp;
+        self.sequencer = Sequencer::new(last, last.epoch);
+        Ok(())
+    }
+
+    /// Begins to write in an epoch.
+    pub fn lead(&mut self, epoch: u32) {
+        self.sequencer = Sequencer::new(self.durable().stamp, epoch);
+    }
+
+    /// Writes no more; nobody waits for what is not acknowledged yet.
+    pub fn step_down(&mut self) {
+        let last = self.durable().stamp;
+        self.sequencer = Sequencer::new(last, last.epoch);
+        self.quanta_pending = 0;
+        for waiting in &mut self.pending {
+            (waiting.asked, waiting.quantum) = (false, false);
+        }
+    }
+
+    /// Notes that the journal cannot be gone on with.
+    pub fn fail(&mut self, error: JournalError) {
+        self.failure.get_or_insert(error);
     }
 
     /// Closes the journal and gives the machine back.
@@ -322,24 +561,52 @@ pub(crate) struct Apply<'a, M: Machine> {
 
 impl<M: Machine> Apply<'_, M> {
     pub(crate) fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
-        let seq = record.stamp.seq;
-        let body = M::decode(record.kind, record.payload)
-            .map_err(|reason| JournalError::Undecodable { seq, reason })?;
-        let mut events = Vec::new();
-        let answer = self.machine.apply(record.stamp, body, &mut events);
-        self.sink.applied(record.stamp, &answer, events, true);
+        let body = self.decode(record)?;
+        self.body(record.stamp, body);
         Ok(())
+    }
+
+    fn decode(&self, record: &Record<'_>) -> Result<M::Body, JournalError> {
+        let seq = record.stamp.seq;
+        M::decode(record.kind, record.payload).map_err(|reason| JournalError::Undecodable { seq, reason })
+    }
+
+    fn body(&mut self, stamp: Stamp, body: M::Body) {
+        let mut events = Vec::new();
+        let answer = self.machine.apply(stamp, body, &mut events);
+        self.sink.applied(stamp, &answer, events, true);
     }
 }
 
 struct Replay<'a, M: Machine> {
     apply: Apply<'a, M>,
     progress: &'a mut dyn FnMut(Progress),
+    lineage: Lineage,
+    /// Whether records are held back until they are known to be acknowledged.
+    holds: bool,
+    held: VecDeque<Pending<M>>,
+    applied: Stamp,
 }
 
 impl<M: Machine> Visitor for Replay<'_, M> {
     fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+        let stamp = record.stamp;
+        self.lineage.note(stamp);
+        if self.holds {
+            let body = self.apply.decode(record)?;
+            self.held.push_back(Pending { stamp, body, asked: false, quantum: false });
+            return Ok(());
+        }
+        self.applied = stamp;
         self.apply.record(record)
+    }
+
+    fn acknowledged(&mut self, seq: u64) -> Result<(), JournalError> {
+        while let Some(next) = pop_up_to(&mut self.held, seq) {
+            self.applied = next.stamp;
+            self.apply.body(next.stamp, next.body);
+        }
+        Ok(())
     }
 
     fn progress(&mut self, progress: Progress) {
@@ -358,5 +625,35 @@ pub fn replay<M: Machine>(
     sink: &mut dyn Sink<M>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Found, JournalError> {
-    crate::recovery::scan(storage, None, &mut Replay { apply: Apply { machine, sink }, progress })
+    replay_some(storage, machine, sink, progress, false)
+}
+
+/// As [`replay`], but stops at the last record that is known to be acknowledged: what a node among others
+/// may tell.
+///
+/// # Errors
+///
+/// As [`replay`].
+pub fn replay_acknowledged<M: Machine>(
+    storage: &dyn Storage,
+    machine: &mut M,
+    sink: &mut dyn Sink<M>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Found, JournalError> {
+    replay_some(storage, machine, sink, progress, true)
+}
+
+fn replay_some<M: Machine>(
+    storage: &dyn Storage,
+    machine: &mut M,
+    sink: &mut dyn Sink<M>,
+    progress: &mut dyn FnMut(Progress),
+    holds: bool,
+) -> Result<Found, JournalError> {
+    let apply = Apply { machine, sink };
+    let (lineage, held, applied) = (Lineage::default(), VecDeque::new(), Stamp::default());
+    let mut replay = Replay { apply, progress, lineage, holds, held, applied };
+    let found = crate::recovery::scan(storage, None, &mut replay)?;
+    replay.acknowledged(found.acknowledged_seq)?;
+    Ok(found)
 }

@@ -151,6 +151,17 @@ pub(crate) fn put_record(
     Head { stamp, chain }
 }
 
+/// Appends a record as another node would have sent it; returns the head after it.
+#[must_use]
+pub fn put_record_for_another_node(
+    out: &mut Vec<u8>,
+    before: &Head,
+    stamp: Stamp,
+    kind: (u16, &[u8]),
+) -> Head {
+    put_record(out, 0, Salt::new(0, 0), before, stamp, kind)
+}
+
 /// Appends a batch end to `out`, whose first byte lies at `base` in the segment.
 pub(crate) fn put_batch_end(out: &mut Vec<u8>, base: u64, salt: Salt, end: &BatchEnd) {
     let start = out.len();
@@ -200,6 +211,10 @@ fn read_record(rest: &[u8], offset: u64, salt: Salt) -> Result<Record<'_>, Flaw>
     if salt.checksum(offset, &whole[8..]) != u32::from_le_bytes(array(whole, 4)) {
         return Err(Flaw::FrameChecksum);
     }
+    take_record(whole, length, offset)
+}
+
+fn take_record(whole: &[u8], length: usize, offset: u64) -> Result<Record<'_>, Flaw> {
     let blank = [&whole[14..16], &whole[28..32], &whole[FRAME_BYTES + length..]];
     if blank.iter().any(|it| it.iter().any(|byte| *byte != 0)) {
         return Err(Flaw::FramePadding);
@@ -229,6 +244,32 @@ fn read_batch_end(head: &[u8], offset: u64, salt: Salt) -> Result<BatchEnd, Flaw
         acknowledged_seq: u64::from_le_bytes(array(head, 32)),
         chain: u128::from_le_bytes(array(head, 40)),
     })
+}
+
+/// Reads records that were sent from another node's journal, one after the other. Their checksums
+/// belong to the place where they lay there; what is held against the head is their chain, which
+/// covers all of them.
+///
+/// # Errors
+///
+/// The flaw, if they are not the whole successors of the head.
+pub fn read_run<'a>(frames: &'a [u8], before: &Head) -> Result<Vec<Record<'a>>, Flaw> {
+    let mut records = Vec::new();
+    let (mut at, mut head) = (0, *before);
+    while at < frames.len() {
+        let rest = &frames[at..];
+        if rest.len() < FRAME_BYTES || rest[..4] != RECORD_MAGIC {
+            return Err(Flaw::FrameMagic);
+        }
+        let length = usize::try_from(u32::from_le_bytes(array(rest, 8))).map_err(|_| Flaw::FrameLength)?;
+        let whole = rest.get(..record_bytes(length)).ok_or(Flaw::FrameLength)?;
+        let record = take_record(whole, length, offset_of(at))?;
+        check_follows(&head, &record, frames)?;
+        head = Head { stamp: record.stamp, chain: record.chain };
+        at += whole.len();
+        records.push(record);
+    }
+    Ok(records)
 }
 
 /// Whether a record is the successor of a head.

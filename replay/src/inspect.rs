@@ -37,11 +37,12 @@ pub struct Entry {
 impl Entry {
     fn of(record: &Record<'_>) -> Self {
         let kind = Kind::of_code(record.kind).ok_or(record.kind);
-        let open = matches!(kind, Ok(Kind::EpochStarted | Kind::ClearQuantum));
+        let open = matches!(kind, Ok(Kind::EpochStarted | Kind::ClearQuantum | Kind::StandbyChanged));
         let body = if open { record::decode(record.kind, record.payload).ok() } else { None };
         let detail = match body {
             Some(Body::EpochStarted { node }) => Some(node),
             Some(Body::ClearQuantum { auction, .. }) => Some(auction.to_string()),
+            Some(Body::StandbyChanged { alone }) => Some(if alone { "alone" } else { "together" }.to_owned()),
             Some(Body::Tick | Body::Request(_)) | None => None,
         };
         let payload_bytes = record.payload.len();

@@ -21,14 +21,20 @@
 
 pub mod acknowledged;
 pub mod core;
+mod cut;
 pub mod error;
 pub mod frame;
 pub mod inspect;
 pub mod machine;
+pub mod node;
 pub mod record;
 pub mod recovery;
+pub mod replication;
 pub mod runner;
 pub mod segment;
 pub mod sequencer;
 pub mod storage;
 pub mod writer;
+
+#[cfg(test)]
+mod simulation;

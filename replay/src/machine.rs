@@ -40,6 +40,9 @@ pub trait Machine: Send + 'static {
     /// The command that begins an epoch under a node of this name.
     fn epoch_started(node: &str) -> Self::Body;
 
+    /// The command that says that the primary lost its last standby (`alone`), or has one again.
+    fn standby_changed(alone: bool) -> Self::Body;
+
     /// Digest of the whole state.
     fn digest(&self) -> u128;
 }

@@ -75,6 +75,8 @@ kinds! {
     Tick = 2, "tick";
     /// A quantum of clearing.
     ClearQuantum = 3, "clear-quantum";
+    /// The primary lost its last standby, or has one again.
+    StandbyChanged = 4, "standby-changed";
     /// Rules were set.
     SetRules = 16, "set-rules";
     /// A member was registered.
@@ -121,6 +123,7 @@ impl Kind {
             Body::EpochStarted { .. } => Self::EpochStarted,
             Body::Tick => Self::Tick,
             Body::ClearQuantum { .. } => Self::ClearQuantum,
+            Body::StandbyChanged { .. } => Self::StandbyChanged,
             Body::Request(request) => match &request.action {
                 Action::SetRules(_) => Self::SetRules,
                 Action::RegisterMember { .. } => Self::RegisterMember,
@@ -151,6 +154,7 @@ pub fn encode(body: &Body, out: &mut Vec<u8>) -> Kind {
     match body {
         Body::EpochStarted { node } => node.put(out),
         Body::Tick => {}
+        Body::StandbyChanged { alone } => alone.put(out),
         Body::ClearQuantum { auction, units } => (*auction, *units).put(out),
         Body::Request(request) => {
             let Request { actor, request_id, action } = &**request;
@@ -235,6 +239,7 @@ fn take_body(kind: Kind, from: &mut Take<'_>) -> Result<Body, Malformed> {
     match kind {
         Kind::EpochStarted => Ok(Body::EpochStarted { node: Codec::take(from)? }),
         Kind::Tick => Ok(Body::Tick),
+        Kind::StandbyChanged => Ok(Body::StandbyChanged { alone: Codec::take(from)? }),
         Kind::ClearQuantum => {
             Ok(Body::ClearQuantum { auction: Codec::take(from)?, units: Codec::take(from)? })
         }
@@ -303,7 +308,7 @@ fn take_action(kind: Kind, from: &mut Take<'_>) -> Result<Action, Malformed> {
             Action::AcknowledgeSchedule { auction: Codec::take(from)?, revision: Codec::take(from)? }
         }
         Kind::Settle => Action::Settle(Codec::take(from)?),
-        Kind::EpochStarted | Kind::Tick | Kind::ClearQuantum => {
+        Kind::EpochStarted | Kind::Tick | Kind::ClearQuantum | Kind::StandbyChanged => {
             return Err(Malformed::Tag("request", u8::MAX));
         }
     })
@@ -551,6 +556,10 @@ impl Machine for Engine {
 
     fn epoch_started(node: &str) -> Body {
         Body::EpochStarted { node: node.to_owned() }
+    }
+
+    fn standby_changed(alone: bool) -> Body {
+        Body::StandbyChanged { alone }
     }
 
     fn digest(&self) -> u128 {

@@ -170,6 +170,15 @@ pub trait Visitor {
     /// Ends the scan with this error.
     fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError>;
 
+    /// Hears, after the records of a batch, up to which one history is known to be acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// Ends the scan with this error.
+    fn acknowledged(&mut self, _seq: u64) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     /// Hears how far the scan has come.
     fn progress(&mut self, _progress: Progress) {}
 }
@@ -348,10 +357,13 @@ impl Scan<'_> {
     fn walk(&mut self, header: &SegmentHeader) -> Result<(Walk, u64, u64), JournalError> {
         let (mut records, mut batches) = (0, 0);
         let visitor = &mut *self.visitor;
-        let walk = segment::walk(header, &self.bytes, |batch, _| {
+        let mut known = self.mark.max(self.found.as_ref().map_or(0, |it| it.acknowledged_seq));
+        let walk = segment::walk(header, &self.bytes, |batch, end| {
             records += offset_of(batch.len());
             batches += 1;
-            batch.iter().try_for_each(|record| visitor.record(record))
+            batch.iter().try_for_each(|record| visitor.record(record))?;
+            known = known.max(end.acknowledged_seq);
+            visitor.acknowledged(known)
         })?;
         Ok((walk, records, batches))
     }
@@ -449,7 +461,7 @@ fn mend(
     let from = frame::index_of(tail.offset);
     let to = from + frame::index_of(tail.bytes);
     if tail.bytes > 0 {
-        let name = quarantine_name(storage, tail)?;
+        let name = quarantine_name(storage, tail.seq, tail.offset)?;
         let mut file = storage.open(&name, true).map_err(io("create", &name))?;
         write_all_at(&mut *file, 0, &bytes[from..to]).map_err(io("write", &name))?;
         file.sync().map_err(io("sync", &name))?;
@@ -464,12 +476,12 @@ fn mend(
 }
 
 /// A name that is free: what an earlier recovery cut at the same place is kept too.
-fn quarantine_name(storage: &dyn Storage, tail: &Tail) -> Result<String, JournalError> {
+pub(crate) fn quarantine_name(storage: &dyn Storage, seq: u64, offset: u64) -> Result<String, JournalError> {
     let names = storage.list().map_err(JournalError::io("list", "the journal directory"))?;
     let taken = |name: &String| names.iter().any(|it| it == name);
     let mut count = 1u64;
     loop {
-        let name = format!("cut-{:020}-at-{}-{count}.quarantine", tail.seq, tail.offset);
+        let name = format!("cut-{seq:020}-at-{offset}-{count}.quarantine");
         if !taken(&name) {
             return Ok(name);
         }

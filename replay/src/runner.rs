@@ -15,9 +15,11 @@ use crate::core::{Core, Done, Halt, Offer};
 use crate::error::JournalError;
 use crate::frame::Stamp;
 use crate::machine::{Clock, Machine};
+use crate::node::Node;
 use crate::writer::Room;
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -27,6 +29,8 @@ use std::time::{Duration, Instant};
 
 /// Queries answered between two batches, so that neither starves the other.
 const QUERIES_PER_TURN: usize = 64;
+/// How long a node that is asked to stop waits for its standby to acknowledge what it has taken.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How the thread runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,8 @@ impl Default for RunnerOptions {
 pub enum State {
     /// Takes commands.
     Running,
+    /// Follows another node: takes no commands, answers queries.
+    Standby,
     /// The journal has no space: takes no commands, answers queries, goes on when space returns.
     NoSpace,
     /// Finishes what it has taken, and ends.
@@ -71,7 +77,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [Self; 5] = [Self::Running, Self::NoSpace, Self::Stopping, Self::Failed, Self::Ended];
+    const ALL: [Self; 6] =
+        [Self::Running, Self::Standby, Self::NoSpace, Self::Stopping, Self::Failed, Self::Ended];
 
     fn code(self) -> u8 {
         match self {
@@ -80,6 +87,7 @@ impl State {
             Self::Stopping => 2,
             Self::Failed => 3,
             Self::Ended => 4,
+            Self::Standby => 5,
         }
     }
 }
@@ -93,6 +101,11 @@ pub enum Refused {
     NoSpace,
     /// The node is stopping. Not taken; try the next node.
     Stopping,
+    /// The node follows another. Not taken; try that one.
+    NotPrimary,
+    /// The node ceased to lead before the command was acknowledged. Its outcome is unknown; ask the new
+    /// primary with the same request id.
+    SteppedDown,
     /// It does not fit into a batch. Not taken.
     TooLarge {
         /// Its size in the journal.
@@ -111,6 +124,10 @@ impl fmt::Display for Refused {
             Self::Busy => f.write_str("the inbox is full"),
             Self::NoSpace => f.write_str("the journal has no space"),
             Self::Stopping => f.write_str("the node is stopping"),
+            Self::NotPrimary => f.write_str("the node is a standby"),
+            Self::SteppedDown => {
+                f.write_str("the node ceased to be primary; the outcome is unknown, ask the new one")
+            }
             Self::TooLarge { bytes, bytes_max } => {
                 write!(f, "the command takes {bytes} bytes; a batch holds {bytes_max}")
             }
@@ -143,6 +160,7 @@ pub struct Status {
 
 type Reply<M> = Box<dyn FnOnce(Outcome<M>) + Send>;
 type Look<M> = Box<dyn FnOnce(&M, Stamp) + Send>;
+type Act<M> = Box<dyn FnOnce(&mut Node<M>, i64) + Send>;
 type ReplyMany<M> = Box<dyn FnOnce(Vec<Outcome<M>>) + Send>;
 
 enum Envelope<M: Machine> {
@@ -152,6 +170,7 @@ enum Envelope<M: Machine> {
 
 enum Control<M: Machine> {
     Query(Look<M>),
+    Act(Act<M>),
     Wake,
     Stop,
 }
@@ -250,6 +269,18 @@ impl<M: Machine> CoreHandle<M> {
         self.controls.try_send(Control::Query(Box::new(look))).map_err(|error| self.refusal(&error))
     }
 
+    /// Has a closure change the part that the node plays, between two batches; it is told the time, ms,
+    /// of a clock that only goes forward. What follows from it is done at once afterwards. Waits for a
+    /// place if too many wait: not for async code that must not.
+    ///
+    /// # Errors
+    ///
+    /// If the core has ended. The closure will not be called.
+    pub fn act(&self, act: impl FnOnce(&mut Node<M>, i64) + Send + 'static) -> Result<(), Refused> {
+        let sent = self.controls.send(Control::Act(Box::new(act)));
+        sent.map_err(|_| self.refusal(&TrySendError::Disconnected(())))
+    }
+
     /// Has a closure look at the machine and waits for what it returns. Not for async code.
     ///
     /// # Errors
@@ -292,6 +323,7 @@ impl<M: Machine> CoreHandle<M> {
     pub fn stop(&self) {
         self.shared.shift(State::Running, State::Stopping);
         self.shared.shift(State::NoSpace, State::Stopping);
+        self.shared.shift(State::Standby, State::Stopping);
         drop(self.controls.send(Control::Stop));
     }
 
@@ -299,6 +331,7 @@ impl<M: Machine> CoreHandle<M> {
         match self.shared.state() {
             State::Running => self.commands.try_send(envelope).map_err(|error| self.refusal(&error)),
             State::NoSpace => Err(Refused::NoSpace),
+            State::Standby => Err(Refused::NotPrimary),
             State::Stopping | State::Ended => Err(Refused::Stopping),
             State::Failed => Err(Refused::Failed),
         }
@@ -325,25 +358,45 @@ impl<M: Machine> Runner<M> {
     ///
     /// [`JournalError::Io`] if the system gives no thread.
     pub fn start(
-        mut core: Core<M>,
+        core: Core<M>,
+        clock: impl Clock,
+        options: RunnerOptions,
+    ) -> Result<(CoreHandle<M>, Self), JournalError> {
+        let node = Node::solo(core, &options.node);
+        Self::start_node(node, clock, options)
+    }
+
+    /// Starts the thread of a node that may have others.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Io`] if the system gives no thread.
+    pub fn start_node(
+        mut node: Node<M>,
         clock: impl Clock,
         options: RunnerOptions,
     ) -> Result<(CoreHandle<M>, Self), JournalError> {
         let (commands, inbox) = channel::bounded(options.inbox_commands);
         let (controls, control_inbox) = channel::bounded(options.inbox_queries);
         let shared = Arc::new(Shared::default());
-        core.set_records_max(options.batch_commands_max);
+        node.core_mut().set_records_max(options.batch_commands_max);
+        if node.leader().is_none() {
+            shared.set_state(State::Standby);
+        }
         let handle = CoreHandle { commands, controls, shared: Arc::clone(&shared) };
         let turn = move || {
             let guard = PanicGuard(Arc::clone(&shared));
             let mut turn = Turn {
-                core,
+                node,
                 clock,
                 options,
                 inbox,
                 controls: control_inbox,
                 shared,
                 replies: Vec::new(),
+                waiting: VecDeque::new(),
+                started: Instant::now(),
+                stop_by: None,
                 carried: None,
                 space_timer: channel::never(),
                 space_timer_armed: false,
@@ -416,13 +469,19 @@ impl<M: Machine> Slot<M> {
 type Group<M> = (Vec<<M as Machine>::Body>, Vec<Slot<M>>);
 
 struct Turn<M: Machine, C: Clock> {
-    core: Core<M>,
+    node: Node<M>,
     clock: C,
     options: RunnerOptions,
     inbox: Receiver<Envelope<M>>,
     controls: Receiver<Control<M>>,
     shared: Arc<Shared>,
+    /// Of the batch in the making.
     replies: Vec<Slot<M>>,
+    /// Of what is journaled and not yet acknowledged.
+    waiting: VecDeque<Slot<M>>,
+    started: Instant,
+    /// When a node that stops waits no longer for its standby.
+    stop_by: Option<Instant>,
     /// What did not fit into the last batch.
     carried: Option<Group<M>>,
     /// Fires when it is time to look for disk space again; never while there is enough.
@@ -439,31 +498,49 @@ impl<M: Machine, C: Clock> Turn<M, C> {
             let first = self.wait();
             self.queries();
             match self.shared.state() {
-                State::Running | State::Stopping => self.batch(first),
-                State::NoSpace | State::Failed | State::Ended => self.refuse(first),
+                State::Running | State::Stopping if self.node.leader().is_some() => {
+                    if first.is_some() || self.node.takes_commands() {
+                        self.batch(first);
+                    }
+                }
+                State::Running
+                | State::Stopping
+                | State::Standby
+                | State::NoSpace
+                | State::Failed
+                | State::Ended => self.refuse(first),
             }
+            self.settle();
             self.look_for_room();
             self.publish();
             // Everything taken is answered: a command can no longer enter once the state has changed,
             // and those that had entered before are in the inbox.
-            let idle = self.inbox.is_empty() && self.carried.is_none();
-            self.ended |= self.stopping && idle;
+            let idle = self.inbox.is_empty() && self.carried.is_none() && self.waiting.is_empty();
+            let late = self.stop_by.is_some_and(|it| it <= Instant::now());
+            self.ended |= self.stopping && (idle || late);
         }
     }
 
     /// Sleeps until there is something to do. Returns a command if one has come.
     fn wait(&mut self) -> Option<Envelope<M>> {
-        let running = self.shared.state() == State::Running;
-        if self.stopping || self.carried.is_some() || (running && self.core.wants_quantum()) {
+        let state = self.shared.state();
+        let running = state == State::Running && self.node.leader().is_some();
+        if self.stopping && !self.waiting.is_empty() {
+            let stop_by = *self.stop_by.get_or_insert_with(|| Instant::now() + STOP_PATIENCE);
+            return self.select(stop_by.saturating_duration_since(Instant::now()));
+        }
+        let takes = self.node.takes_commands();
+        let more = self.carried.is_some() || (running && self.node.core().wants_quantum());
+        if self.stopping || (takes && more) {
             return self.inbox.try_recv().ok();
         }
         let now_us = self.clock.now_us();
         let mut longest = Duration::MAX;
-        if running {
-            let timer = self.core.next_timer_us();
+        if running && takes {
+            let timer = self.node.core().next_timer_us();
             longest =
                 timer.map_or(longest, |it| if it <= now_us { Duration::ZERO } else { self.clock.until(it) });
-            if self.core.epoch_is_new() {
+            if self.node.core().epoch_is_new() {
                 longest = Duration::ZERO;
             }
         }
@@ -472,8 +549,11 @@ impl<M: Machine, C: Clock> Turn<M, C> {
 
     fn select(&mut self, longest: Duration) -> Option<Envelope<M>> {
         let timeout = if longest == Duration::MAX { channel::never() } else { channel::after(longest) };
+        // With too much waiting for a standby, commands stay in the inbox until it is full.
+        let full = self.node.leader().is_some() && !self.node.takes_commands();
+        let inbox = if full { channel::never() } else { self.inbox.clone() };
         channel::select! {
-            recv(self.inbox) -> envelope => {
+            recv(inbox) -> envelope => {
                 // All handles are gone: nobody can ask for anything any more.
                 self.stopping |= envelope.is_err();
                 envelope.ok()
@@ -493,9 +573,17 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         }
     }
 
+    fn now_ms(&self) -> i64 {
+        i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX)
+    }
+
     fn control(&mut self, control: Control<M>) {
         match control {
-            Control::Query(look) => look(self.core.machine(), self.core.head()),
+            Control::Query(look) => look(self.node.core().machine(), self.node.core().head()),
+            Control::Act(act) => {
+                let now_ms = self.now_ms();
+                act(&mut self.node, now_ms);
+            }
             Control::Wake => {}
             Control::Stop => self.stopping = true,
         }
@@ -513,7 +601,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
     /// Makes one batch of whatever waits now.
     fn batch(&mut self, first: Option<Envelope<M>>) {
         let now_us = self.clock.now_us();
-        self.core.begin(now_us, &self.options.node);
+        self.node.core_mut().begin(now_us, &self.options.node);
         let mut next = self.carried.take();
         let mut first = first;
         loop {
@@ -521,7 +609,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
             let Some((bodies, slots)) = group.or_else(|| self.inbox.try_recv().ok().map(unpack)) else {
                 break;
             };
-            match self.core.offer_all(bodies) {
+            match self.node.core_mut().offer_all(bodies) {
                 Offer::Taken => self.replies.extend(slots),
                 Offer::TooLarge { bytes, bytes_max } => {
                     let refused = Refused::TooLarge { bytes, bytes_max };
@@ -533,44 +621,62 @@ impl<M: Machine, C: Clock> Turn<M, C> {
                 }
             }
         }
-        let finished = self.core.finish(now_us);
-        self.answer(finished);
+        match self.node.journal(now_us) {
+            Ok(()) => self.waiting.extend(self.replies.drain(..)),
+            Err(Halt::NoSpace) => {
+                self.shared.shift(State::Running, State::NoSpace);
+                self.replies.drain(..).for_each(|slot| slot.fill(Err(Refused::NoSpace)));
+                self.drop_carried(Refused::NoSpace);
+            }
+            Err(Halt::Failed) => self.notice_failure(),
+        }
     }
 
-    fn answer(&mut self, finished: Result<Vec<Done<M::Answer>>, Halt>) {
+    fn drop_carried(&mut self, refused: Refused) {
+        let carried = self.carried.take().into_iter().flat_map(|(_, slots)| slots);
+        carried.for_each(|slot| slot.fill(Err(refused)));
+    }
+
+    /// Does what follows from what came, and answers what is acknowledged by it.
+    fn settle(&mut self) {
+        let (now_us, now_ms) = (self.clock.now_us(), self.now_ms());
+        let done = self.node.settle(now_us, now_ms);
         // Before the replies, so that whoever is answered finds the status up to date.
         self.publish();
-        match finished {
-            Ok(done) => {
-                assert!(done.len() == self.replies.len(), "every command of the batch has an answer");
-                for (slot, done) in self.replies.drain(..).zip(done) {
-                    slot.fill(Ok(done));
-                }
-            }
-            Err(halt) => {
-                let refused = match halt {
-                    Halt::NoSpace => {
-                        self.shared.shift(State::Running, State::NoSpace);
-                        Refused::NoSpace
-                    }
-                    Halt::Failed => Refused::Failed,
-                };
-                self.replies.drain(..).for_each(|slot| slot.fill(Err(refused)));
-                let carried = self.carried.take().into_iter().flat_map(|(_, slots)| slots);
-                carried.for_each(|slot| slot.fill(Err(refused)));
-            }
+        self.answer(done);
+        self.notice_failure();
+        if self.node.leader().is_some() {
+            self.shared.shift(State::Standby, State::Running);
+        } else {
+            self.shared.shift(State::Running, State::Standby);
+            self.shared.shift(State::NoSpace, State::Standby);
+            self.waiting.drain(..).for_each(|slot| slot.fill(Err(Refused::SteppedDown)));
+            self.drop_carried(Refused::NotPrimary);
         }
-        if let Some(error) = self.core.failure() {
-            let words = format!("{error}; {}", error.remedy());
-            *self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
-            self.shared.set_state(State::Failed);
+    }
+
+    fn answer(&mut self, done: Vec<Done<M::Answer>>) {
+        for done in done {
+            let slot = self.waiting.pop_front().expect("every command that was asked for has an asker");
+            slot.fill(Ok(done));
         }
+    }
+
+    fn notice_failure(&mut self) {
+        let Some(error) = self.node.core().failure() else { return };
+        let words = format!("{error}; {}", error.remedy());
+        *self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+        self.shared.set_state(State::Failed);
+        let waiting = self.replies.drain(..).chain(self.waiting.drain(..));
+        waiting.for_each(|slot| slot.fill(Err(Refused::Failed)));
+        self.drop_carried(Refused::Failed);
     }
 
     /// Answers what came in while the journal takes nothing.
     fn refuse(&mut self, first: Option<Envelope<M>>) {
         let refused = match self.shared.state() {
             State::NoSpace => Refused::NoSpace,
+            State::Standby => Refused::NotPrimary,
             State::Running | State::Stopping | State::Ended => Refused::Stopping,
             State::Failed => Refused::Failed,
         };
@@ -585,7 +691,8 @@ impl<M: Machine, C: Clock> Turn<M, C> {
     /// so it does not happen at every batch.
     fn look_for_room(&mut self) {
         self.space_due |= self.space_timer.try_recv().is_ok();
-        let room = if self.space_due { self.core.retry_room() } else { self.core.room() };
+        let room =
+            if self.space_due { self.node.core_mut().retry_room() } else { self.node.core_mut().room() };
         self.space_timer_armed &= !self.space_due;
         self.space_due = false;
         let low = matches!(room, Room::Low { .. });
@@ -600,10 +707,10 @@ impl<M: Machine, C: Clock> Turn<M, C> {
     }
 
     fn publish(&self) {
-        let head = self.core.head();
+        let head = self.node.core().head();
         let behind_us = head.time_us.saturating_sub(self.clock.now_us()).max(0);
         self.shared.seq.store(head.seq, Ordering::Release);
-        self.shared.epoch.store(self.core.epoch(), Ordering::Release);
+        self.shared.epoch.store(self.node.core().epoch(), Ordering::Release);
         self.shared.time_us.store(head.time_us, Ordering::Release);
         self.shared.behind_us.store(behind_us, Ordering::Release);
     }
@@ -611,12 +718,14 @@ impl<M: Machine, C: Clock> Turn<M, C> {
     fn end(mut self) -> Result<M, JournalError> {
         self.shared.shift(State::Running, State::Ended);
         self.shared.shift(State::NoSpace, State::Ended);
+        self.shared.shift(State::Standby, State::Ended);
         self.shared.shift(State::Stopping, State::Ended);
         // What slipped in while the state changed.
         let first = self.inbox.try_recv().ok();
         self.refuse(first);
-        let Self { core, shared, .. } = self;
-        let closed = core.close();
+        self.waiting.drain(..).for_each(|slot| slot.fill(Err(Refused::SteppedDown)));
+        let Self { node, shared, .. } = self;
+        let closed = node.into_core().close();
         if closed.is_err() {
             shared.set_state(State::Failed);
         }

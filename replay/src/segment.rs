@@ -170,18 +170,28 @@ pub struct Walk {
 pub fn walk<'a, E>(
     header: &SegmentHeader,
     segment: &'a [u8],
+    visit: impl FnMut(&[Record<'a>], &BatchEnd) -> Result<(), E>,
+) -> Result<Walk, E> {
+    walk_from(header, segment, HEADER_BYTES, header.predecessor, visit)
+}
+
+/// As [`walk`], from a place where a batch begins and the head of the history before it.
+///
+/// # Errors
+///
+/// What `visit` returns; the walk ends there.
+pub fn walk_from<'a, E>(
+    header: &SegmentHeader,
+    segment: &'a [u8],
+    from: usize,
+    before: Head,
     mut visit: impl FnMut(&[Record<'a>], &BatchEnd) -> Result<(), E>,
 ) -> Result<Walk, E> {
     let salt = header.salt();
-    let mut done = Walk {
-        head: header.predecessor,
-        end: frame::offset_of(HEADER_BYTES),
-        acknowledged_seq: header.predecessor.stamp.seq,
-        flaw: None,
-    };
+    let mut done = Walk { head: before, end: frame::offset_of(from), acknowledged_seq: 0, flaw: None };
     let mut batch: Vec<Record<'a>> = Vec::new();
     let mut head = done.head;
-    let mut at = HEADER_BYTES;
+    let mut at = from;
     loop {
         match step(segment, at, salt, &head, &batch, done.end) {
             Ok(Frame::Record(record)) => {

@@ -57,6 +57,17 @@ pub trait Storage: Send {
     /// What the system said.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Renames a file over another, which is gone then: at once, readers see one or the other. Durable
+    /// after [`Self::sync_names`].
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    fn replace(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Another handle to the same directory, for a reader on another thread.
+    fn reader(&self) -> Box<dyn Storage>;
+
     /// Removes a file. Durable after [`Self::sync_names`].
     ///
     /// # Errors

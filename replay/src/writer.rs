@@ -4,7 +4,8 @@
 //! whose disk refused anything is poisoned: the kernel may have thrown away what it could not write
 //! and will not say so twice, so only a restart, which reads what is really there, goes on.
 
-use crate::acknowledged::{MARK_NAME, Mark};
+use crate::acknowledged::{MARK_NAME, Mark, PROMISE_NAME};
+use crate::cut::{self, REPLACEMENT_NAME};
 use crate::error::JournalError;
 use crate::frame::{self, BatchEnd, FRAME_BYTES, Head, Salt, Stamp, offset_of};
 use crate::recovery::{self, Found, Visitor};
@@ -68,6 +69,9 @@ pub struct Writer {
     durable: Head,
     acknowledged_seq: u64,
     mark: Mark,
+    /// Nothing before the first promise: a node without others makes none.
+    promise: Option<Mark>,
+    promised: u32,
     batch: Vec<u8>,
     batch_records: u32,
     batch_head: Head,
@@ -93,9 +97,11 @@ impl Writer {
         let lock = storage.lock().map_err(io("lock", &storage.place()))?;
         let lock = lock.ok_or(JournalError::Locked)?;
         let names = storage.list().map_err(io("list", &storage.place()))?;
-        if names.iter().any(|it| it == SPARE_NAME) {
-            storage.remove(SPARE_NAME).map_err(io("remove", SPARE_NAME))?;
-            storage.sync_names().map_err(io("sync", "the journal directory"))?;
+        for left in [SPARE_NAME, REPLACEMENT_NAME] {
+            if names.iter().any(|it| it == left) {
+                storage.remove(left).map_err(io("remove", left))?;
+                storage.sync_names().map_err(io("sync", "the journal directory"))?;
+            }
         }
         let found = match recovery::recover(&*storage, options.exchange_id, visitor) {
             Ok(found) => Some(found),
@@ -108,6 +114,13 @@ impl Writer {
         };
         let mark_exists = names.iter().any(|it| it == MARK_NAME);
         let mark = Mark::open(&*storage, options.exchange_id, mark_exists)?;
+        let promise_exists = names.iter().any(|it| it == PROMISE_NAME);
+        let (promise, promised) = if promise_exists {
+            let (mark, promised) = Mark::open_promise(&*storage, options.exchange_id, true)?;
+            (Some(mark), promised)
+        } else {
+            (None, 0)
+        };
         let name = segment::segment_name(header.seq_first);
         let file = storage.open(&name, false).map_err(io("open", &name))?;
         let durable = found.as_ref().map_or(header.predecessor, |it| it.head);
@@ -129,6 +142,8 @@ impl Writer {
             end,
             durable,
             mark,
+            promise,
+            promised: u32::try_from(promised).unwrap_or(u32::MAX).max(durable.stamp.epoch),
         };
         writer.prepare_spare();
         Ok((writer, found))
@@ -220,6 +235,99 @@ impl Writer {
         assert!(self.fits(offset_of(self.batch.len())), "the batch was reserved");
     }
 
+    /// The records of the batch in memory, as the journal will hold them.
+    #[must_use]
+    pub fn batch(&self) -> &[u8] {
+        &self.batch
+    }
+
+    /// Head after the batch in memory.
+    #[must_use]
+    pub fn batch_head(&self) -> Head {
+        self.batch_head
+    }
+
+    /// Forgets the batch in memory.
+    pub fn discard_batch(&mut self) {
+        self.batch.clear();
+        self.batch_records = 0;
+        self.batch_head = self.durable;
+    }
+
+    /// The greatest epoch that this node has promised to, or has records of.
+    #[must_use]
+    pub fn promised(&self) -> u32 {
+        self.promised
+    }
+
+    /// Promises to an epoch: durably, when this returns.
+    ///
+    /// # Errors
+    ///
+    /// What the system said; the writer is poisoned then.
+    ///
+    /// # Panics
+    ///
+    /// If a greater epoch was promised before.
+    pub fn promise(&mut self, epoch: u32) -> Result<(), JournalError> {
+        assert!(epoch >= self.promised, "a promise is never taken back");
+        self.check_sound()?;
+        if epoch > self.promised {
+            self.poisoned = true;
+            if self.promise.is_none() {
+                let (mark, _) = Mark::open_promise(&*self.storage, self.options.exchange_id, false)?;
+                self.promise = Some(mark);
+            }
+            let mark = self.promise.as_mut().expect("it was opened above");
+            mark.write(u64::from(epoch))?;
+            mark.sync()?;
+            self.poisoned = false;
+            self.promised = epoch;
+        }
+        Ok(())
+    }
+
+    /// The greatest sequence number that is known here to be acknowledged.
+    #[must_use]
+    pub fn acknowledged_seq(&self) -> u64 {
+        self.acknowledged_seq
+    }
+
+    /// Takes everything after a record away; what is taken is kept in quarantine.
+    ///
+    /// # Errors
+    ///
+    /// What the system said; the writer is poisoned then.
+    ///
+    /// # Panics
+    ///
+    /// If something acknowledged would go, or a batch is in memory.
+    pub fn cut(&mut self, seq: u64) -> Result<(), JournalError> {
+        self.check_sound()?;
+        assert!(self.batch.is_empty(), "a batch is ended or discarded before a cut");
+        assert!(seq <= self.durable.stamp.seq, "only what is there is cut");
+        if seq == self.durable.stamp.seq {
+            return Ok(());
+        }
+        self.poisoned = true;
+        let end = cut::cut(&*self.storage, seq, self.acknowledged_seq)?;
+        self.name = segment::segment_name(end.header.seq_first);
+        self.file = self.storage.open(&self.name, false).map_err(JournalError::io("open", &self.name))?;
+        self.salt = end.header.salt();
+        self.segment_bytes = end.header.segment_bytes;
+        self.end = end.end;
+        self.durable = end.head;
+        self.batch_head = end.head;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    /// A handle to the journal's directory, for a reader on another thread.
+    #[must_use]
+    pub fn reader(&self) -> Box<dyn Storage> {
+        self.storage.reader()
+    }
+
     /// Ends the batch, writes it and syncs. When this returns, all of the batch is durable.
     ///
     /// # Errors
@@ -243,7 +351,9 @@ impl Writer {
         self.poisoned = true;
         write_all_at(&mut *self.file, self.end, &self.batch)
             .map_err(JournalError::io("write", &self.name))?;
-        self.file.sync().map_err(JournalError::io("sync", &self.name))?;
+        if !crate::node::plant::skips_sync() {
+            self.file.sync().map_err(JournalError::io("sync", &self.name))?;
+        }
         self.poisoned = false;
         self.end += offset_of(self.batch.len());
         self.durable = self.batch_head;

@@ -30,7 +30,7 @@ mod timetable;
 
 use crate::command::{Body, Clearance, Command, Request};
 use crate::digest::{Feed, Hasher};
-use crate::event::{Account, Answer, AuctionInfo, Event, EventBody, Phase, ScheduleRow, Stream};
+use crate::event::{Account, Alarm, Answer, AuctionInfo, Event, EventBody, Phase, ScheduleRow, Stream};
 use crate::ids::{AuctionId, Market, MemberId, PortfolioId, UserId};
 use crate::reject::Refusal;
 use crate::rules::MarketRules;
@@ -108,6 +108,11 @@ impl Engine {
             Body::Tick => Answer::None,
             Body::EpochStarted { node } => {
                 out.say(Stream::Operator, EventBody::EpochStarted { node: node.clone() });
+                Answer::None
+            }
+            Body::StandbyChanged { alone } => {
+                let alarm = if *alone { Alarm::StandbyLost } else { Alarm::StandbyBack };
+                out.say(Stream::Operator, EventBody::Alarm(alarm));
                 Answer::None
             }
             Body::ClearQuantum { auction, units } => {

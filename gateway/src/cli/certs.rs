@@ -278,8 +278,11 @@ fn server_params(plan: &Plan, now: SystemTime) -> Result<CertificateParams, Cert
     let mut hosts: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_string).to_vec();
     hosts.extend(plan.hosts.iter().cloned());
     params.subject_alt_names = CertificateParams::new(hosts).map_err(CertsError::Make)?.subject_alt_names;
+    // With it the server may call other nodes of the exchange, too.
+    let node = "merit://node".to_owned().try_into().map_err(CertsError::Make)?;
+    params.subject_alt_names.push(SanType::URI(node));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
 }

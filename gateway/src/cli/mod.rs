@@ -1,6 +1,7 @@
 //! The command line: one file a verb, one line here for each.
 
 mod clearing;
+mod connect;
 pub mod output;
 mod reach;
 mod surveillance;
@@ -44,6 +45,10 @@ verbs! {
     journal: Journal,
     report: Report,
     settle: Settle,
+    status: Status,
+    switchover: Switchover,
+    failover: Failover,
+    history: History,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 ok · 1 error · 2 wrong use, or an input file that cannot be read or \

@@ -131,7 +131,7 @@ impl Findings {
             | Alarm::VerifierRefused { auction, .. }
             | Alarm::AcknowledgementLate { auction, .. }
             | Alarm::FundsShort { auction, .. } => Some(*auction),
-            Alarm::ClockBehind { .. } => None,
+            Alarm::ClockBehind { .. } | Alarm::StandbyLost | Alarm::StandbyBack => None,
         };
         let who = match alarm {
             Alarm::FundsShort { member, .. } => Who::Member(*member),
@@ -139,7 +139,9 @@ impl Findings {
             | Alarm::ResultLate { .. }
             | Alarm::VerifierRefused { .. }
             | Alarm::AcknowledgementLate { .. }
-            | Alarm::ClockBehind { .. } => Who::Nobody,
+            | Alarm::ClockBehind { .. }
+            | Alarm::StandbyLost
+            | Alarm::StandbyBack => Who::Nobody,
         };
         let shown = crate::server::convert::operator::alarm(alarm);
         self.add(time_us, "alarm", auction, who, format!("{}: {}", shown.name, shown.text));

@@ -324,6 +324,11 @@ impl Target for Embedded {
         "embedded ledger"
     }
 
+    /// It lies beside this node's journal; whoever leads next has it already.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn mark(&mut self) -> Result<Mark, PushError> {
         Ok(self.ledger.mark())
     }

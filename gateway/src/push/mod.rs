@@ -6,7 +6,7 @@
 //! once and its effect exactly once, with nothing that the exchange itself would have to remember.
 //!
 //! A target refuses a sender of a lower epoch than it has seen: after a failover the old primary can
-//! deliver nothing more.
+//! deliver nothing more. A standby delivers to nothing that the nodes share; its own ledger it keeps.
 //!
 //! # Deliberately absent
 //!
@@ -87,6 +87,11 @@ impl std::error::Error for PushError {}
 pub trait Target: Send {
     /// For people.
     fn name(&self) -> &'static str;
+
+    /// Whether all nodes of the exchange deliver to the same one: then only the primary does.
+    fn is_shared(&self) -> bool {
+        true
+    }
 
     /// How far it is, as it has it on its disk.
     ///

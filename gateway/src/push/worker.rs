@@ -1,8 +1,11 @@
-//! One task a target: asks how far it is, delivers what follows, waits for more.
+//! One task a target: asks how far it is, delivers what follows, waits for more. To what all nodes share,
+//! only the primary delivers.
 
 use super::{Item, Mark, PushError, Target};
 use crate::server::read_model::ReadModel;
 use merit_engine::event::Stream;
+use merit_replay::node::Position;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -34,26 +37,69 @@ impl Pushing {
     }
 }
 
-/// Starts a task for each target.
+/// Starts a task for each target. `position` says where this node is among others; nothing if it is alone.
 #[must_use]
 pub fn start(
     model: &Arc<ReadModel>,
     targets: Vec<Box<dyn Target>>,
     stopping: &watch::Receiver<bool>,
+    position: Option<&watch::Receiver<Position>>,
 ) -> Pushing {
-    let task = |target| tokio::spawn(run(Arc::clone(model), target, stopping.clone()));
+    let task = |target: Box<dyn Target>| {
+        let role = Role { position: position.filter(|_| target.is_shared()).cloned() };
+        tokio::spawn(run(Arc::clone(model), target, stopping.clone(), role))
+    };
     Pushing { tasks: targets.into_iter().map(task).collect() }
 }
 
-async fn run(model: Arc<ReadModel>, mut target: Box<dyn Target>, mut stopping: watch::Receiver<bool>) {
+/// Whether it is this node that delivers to a target.
+struct Role {
+    /// Nothing if it is, whoever leads.
+    position: Option<watch::Receiver<Position>>,
+}
+
+impl Role {
+    fn delivers(&self) -> bool {
+        self.position.as_ref().is_none_or(|it| it.borrow().leads)
+    }
+
+    /// Waits until it is, or is no more.
+    async fn until(&mut self, delivers: bool) {
+        match &mut self.position {
+            None if delivers => {}
+            None => pending().await,
+            Some(position) => {
+                if position.wait_for(|it| it.leads == delivers).await.is_err() {
+                    // The node is going, and says so by itself.
+                    pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
+async fn run(
+    model: Arc<ReadModel>,
+    mut target: Box<dyn Target>,
+    mut stopping: watch::Receiver<bool>,
+    mut role: Role,
+) {
     let mut wait = RETRY_MIN;
     loop {
-        let mut work = Work { model: &model, target: &mut *target };
+        tokio::select! {
+            () = stopped(&mut stopping) => return,
+            () = role.until(true) => {}
+        }
+        let mut work = Work { model: &model, target: &mut *target, role: &mut role };
         let ended = tokio::select! {
             () = stopped(&mut stopping) => return,
-            error = work.push(&mut wait) => error,
+            ended = work.push(&mut wait) => ended,
         };
         let name = target.name();
+        let Err(ended) = ended else {
+            tracing::info!(target = name, "push: this node leads no more");
+            continue;
+        };
         let pause = match &ended {
             PushError::Unreachable(text) => {
                 tracing::warn!(target = name, error = %text, "push: trying again");
@@ -80,31 +126,30 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 struct Work<'a> {
     model: &'a ReadModel,
     target: &'a mut dyn Target,
+    role: &'a mut Role,
 }
 
 impl Work<'_> {
-    /// Delivers until something is wrong.
-    async fn push(&mut self, wait: &mut Duration) -> PushError {
+    /// Delivers while this node is the one that does, and until something is wrong. A delivery that has
+    /// begun is not broken off: the target itself refuses whoever leads no more.
+    async fn push(&mut self, wait: &mut Duration) -> Result<(), PushError> {
         let mut applied = self.model.watch();
-        let mut mark = match self.target.mark().await {
-            Ok(mark) => mark,
-            Err(error) => return error,
-        };
-        loop {
+        let mut mark = self.target.mark().await?;
+        while self.role.delivers() {
             applied.borrow_and_update();
-            match self.step(mark).await {
-                Ok(Some(next)) => {
-                    mark = next;
-                    *wait = RETRY_MIN;
-                }
-                Ok(None) => {
-                    if applied.changed().await.is_err() {
-                        return PushError::Unreachable("the read model has ended".into());
-                    }
-                }
-                Err(error) => return error,
+            if let Some(next) = self.step(mark).await? {
+                mark = next;
+                *wait = RETRY_MIN;
+                continue;
+            }
+            tokio::select! {
+                changed = applied.changed() => if changed.is_err() {
+                    return Err(PushError::Unreachable("the read model has ended".into()));
+                },
+                () = self.role.until(false) => {}
             }
         }
+        Ok(())
     }
 
     /// One delivery; nothing if there is nothing to deliver.
@@ -125,5 +170,38 @@ impl Work<'_> {
             return Ok(None);
         }
         self.target.deliver(epoch, &items).await.map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Role;
+    use merit_replay::node::Position;
+    use std::time::Duration;
+    use tokio::sync::watch;
+    use tokio::time::timeout;
+
+    const STANDBY: Position =
+        Position { epoch: 1, leads: false, alone: false, durable_seq: 0, acknowledged_seq: 0 };
+
+    #[tokio::test]
+    async fn a_standby_waits_until_it_leads_and_ceases_when_it_leads_no_more() {
+        let (sender, position) = watch::channel(STANDBY);
+        let mut role = Role { position: Some(position) };
+        let waits = Duration::from_millis(20);
+        assert!(!role.delivers());
+        assert!(timeout(waits, role.until(true)).await.is_err());
+        sender.send_replace(Position { leads: true, ..STANDBY });
+        assert!(role.delivers() && timeout(waits, role.until(true)).await.is_ok());
+        assert!(timeout(waits, role.until(false)).await.is_err());
+        sender.send_replace(STANDBY);
+        assert!(timeout(waits, role.until(false)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_node_without_others_and_a_ledger_of_its_own_always_deliver() {
+        let mut role = Role { position: None };
+        assert!(role.delivers() && timeout(Duration::from_millis(20), role.until(true)).await.is_ok());
+        assert!(timeout(Duration::from_millis(20), role.until(false)).await.is_err());
     }
 }

@@ -45,6 +45,10 @@ pub struct Config {
     pub bootstrap: Bootstrap,
     /// Where obligations are carried.
     pub push: Push,
+    /// The node among others; nothing if it is alone.
+    pub replication: Option<super::link::Replication>,
+    /// Leases in etcd; nothing: only operators change who leads.
+    pub lease: Option<super::link::LeaseConfig>,
 }
 
 /// Where obligations are carried.
@@ -219,6 +223,8 @@ impl Config {
             log_json: draft.choice("log.format", &["text", "json"]) == 1,
             bootstrap: draft.bootstrap(),
             push: draft.push(),
+            replication: draft.replication(),
+            lease: draft.lease(),
         };
         if config.plaintext && !config.listen.ip().is_loopback() {
             draft.fault("listen.plaintext", "plaintext is for loopback addresses only");

@@ -64,7 +64,10 @@ impl Machine for Exchange {
                 fields: fields_of(&request.action),
                 order: order_named(&request.action),
             }),
-            Body::EpochStarted { .. } | Body::Tick | Body::ClearQuantum { .. } => None,
+            Body::EpochStarted { .. }
+            | Body::StandbyChanged { .. }
+            | Body::Tick
+            | Body::ClearQuantum { .. } => None,
         };
         let first = events.len();
         let answer = <Engine as Machine>::apply(&mut self.engine, stamp, body, events);
@@ -90,6 +93,10 @@ impl Machine for Exchange {
 
     fn epoch_started(node: &str) -> Body {
         <Engine as Machine>::epoch_started(node)
+    }
+
+    fn standby_changed(alone: bool) -> Body {
+        <Engine as Machine>::standby_changed(alone)
     }
 
     fn digest(&self) -> u128 {

@@ -10,6 +10,7 @@ pub mod exchange;
 pub mod identity;
 pub mod inbox;
 pub mod layer;
+pub mod link;
 pub mod node;
 pub mod read_model;
 pub mod run;

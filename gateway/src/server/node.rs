@@ -5,6 +5,7 @@ use super::config::Limits;
 use super::door::Door;
 use super::identity::{Identity, PLAINTEXT_USER, Peer, identify};
 use super::inbox::Inbox;
+use super::link::Link;
 use super::read_model::ReadModel;
 use super::read_model::store::Doubt;
 use super::status;
@@ -15,6 +16,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 use tonic::{Request, Status};
+
+/// Whether those who are connected must leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// They stay.
+    Stays,
+    /// The node stops.
+    Stops,
+    /// Another node takes the role of primary: its endpoint.
+    MovesTo(String),
+}
 
 /// A node, shared by its services.
 pub struct Node {
@@ -32,8 +44,10 @@ pub struct Node {
     pub started_us: i64,
     /// The door, once it is open.
     pub door: OnceLock<Door>,
-    /// Turns true when the node begins to stop.
-    pub stopping: watch::Receiver<bool>,
+    /// Whether those who are connected must leave, and where to.
+    pub leave: watch::Sender<Leave>,
+    /// The link to the other nodes; nothing if there are none.
+    pub link: Option<Arc<Link>>,
     /// Where meter readings lie.
     pub archive: crate::meters::archive::Archive,
     /// Open streams by user.
@@ -143,6 +157,23 @@ impl Node {
     /// Waits until readers see everything that was applied when they asked.
     pub async fn fresh(&self) {
         self.model.caught_up(self.inbox.status().head.seq).await;
+    }
+
+    /// What is said before a stream ends.
+    #[must_use]
+    pub fn farewell(&self) -> v1::GoingAway {
+        let leave = self.leave.borrow().clone();
+        match leave {
+            Leave::MovesTo(endpoint) => v1::GoingAway {
+                reason: "another node becomes primary".into(),
+                resume_at: None,
+                endpoint_next: Some(endpoint),
+            },
+            Leave::Stays | Leave::Stops => {
+                let next = self.link.as_ref().and_then(|link| link.next_endpoint());
+                v1::GoingAway { reason: "the node is stopping".into(), resume_at: None, endpoint_next: next }
+            }
+        }
     }
 
     /// Where a stream stands, for messages that are not events.

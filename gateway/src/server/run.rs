@@ -7,7 +7,8 @@ use super::door::{Door, DoorError, DoorLimits, Security};
 use super::exchange::Exchange;
 use super::inbox::Inbox;
 use super::layer::Scope;
-use super::node::Node;
+use super::link::{self, Link, Peers};
+use super::node::{Leave, Node};
 use super::read_model::{Keeper, ReadModel};
 use super::services::{
     Dispatch, MarketData, Member, NOT_IMPLEMENTED, Operator, Replication, Risk, Settlement,
@@ -27,6 +28,8 @@ use merit_proto::v1::settlement_service_server::SettlementServiceServer;
 use merit_replay::core::{Core, Epoch};
 use merit_replay::error::JournalError;
 use merit_replay::machine::Clock as JournalClock;
+use merit_replay::node::{Node as JournalNode, Settings};
+use merit_replay::replication::NodeId;
 use merit_replay::runner::{Runner, RunnerOptions, State};
 use merit_replay::segment::{HEADER_BYTES, SegmentHeader, seq_of_name};
 use merit_replay::storage::Storage;
@@ -112,11 +115,12 @@ pub struct Substitutes {
 pub struct Running {
     node: Arc<Node>,
     address: SocketAddr,
+    /// Says to those who carry obligations that the node stops.
     stopping: watch::Sender<bool>,
     shutdown: oneshot::Sender<()>,
     served: JoinHandle<Result<(), tonic::transport::Error>>,
     health: HealthReporter,
-    watcher: JoinHandle<()>,
+    watchers: Vec<JoinHandle<()>>,
     runner: Runner<Exchange>,
     keeper: Keeper,
     pushing: push::Pushing,
@@ -154,9 +158,13 @@ impl Running {
             None => Security::Plaintext,
         };
         let given = config.clone();
-        let opened = tokio::task::spawn_blocking(move || open(&given, substitutes)).await;
+        let (link, founds) = match link_of(config).await? {
+            Some((link, founds)) => (Some(link), founds),
+            None => (None, false),
+        };
+        let linked = link.clone();
+        let opened = tokio::task::spawn_blocking(move || open(&given, substitutes, linked.as_ref())).await;
         let opened = opened.map_err(|error| ServeError::Transport(error.to_string()))??;
-        let (stopping, stopped) = watch::channel(false);
         let node = Arc::new(Node {
             name: config.node_name.clone(),
             inbox: opened.inbox,
@@ -165,12 +173,15 @@ impl Running {
             clock: opened.clock,
             limits: config.limits,
             door: OnceLock::new(),
-            stopping: stopped,
             archive: crate::meters::archive::Archive::in_data(&config.data),
+            leave: watch::Sender::new(Leave::Stays),
+            link: link.clone(),
             streams: std::sync::Mutex::default(),
         });
         node.fresh().await;
-        if let Err(faults) = bootstrap::run(&node, &config.bootstrap).await {
+        if link.is_none()
+            && let Err(faults) = bootstrap::run(&node, &config.bootstrap).await
+        {
             end(&node, opened.runner, opened.keeper).await?;
             return Err(ServeError::Bootstrap(faults));
         }
@@ -181,7 +192,9 @@ impl Running {
                 return Err(error);
             }
         };
-        let pushing = push::start(&node.model, targets, &node.stopping);
+        let (stopping, stopped) = watch::channel(false);
+        let position = node.link.as_ref().map(|it| it.watch());
+        let pushing = push::start(&node.model, targets, &stopped, position.as_ref());
         let address = listener.local_addr().map_err(|error| ServeError::Door(DoorError::Io(error)))?;
         let (door, incoming) =
             Door::open(listener, security, door_limits(&config.limits)).map_err(ServeError::Door)?;
@@ -194,17 +207,17 @@ impl Running {
             drop(signal.await);
         }));
         set_all(&health, ServingStatus::Serving).await;
-        let watcher = tokio::spawn(watch_core(Arc::clone(&node), health.clone()));
+        let watchers = watchers(&node, config, &health, founds);
         tracing::info!(%address, node = config.node_name, "serving");
         let (runner, keeper) = (opened.runner, opened.keeper);
         Ok(Self {
             node,
             address,
-            stopping,
             shutdown,
+            stopping,
             served,
             health,
-            watcher,
+            watchers,
             runner,
             keeper,
             pushing,
@@ -245,9 +258,10 @@ impl Running {
     /// What ended the core or the transport, if it was not this.
     pub async fn stop(self) -> Result<(), ServeError> {
         // Balancers look at health: they must know before the first call is turned away.
-        self.watcher.abort();
+        self.watchers.iter().for_each(JoinHandle::abort);
         set_all(&self.health, ServingStatus::NotServing).await;
         tracing::info!("stopping");
+        self.node.leave.send_replace(Leave::Stops);
         self.stopping.send_replace(true);
         drop(self.shutdown);
         let mut served = self.served;
@@ -341,20 +355,79 @@ struct Opened {
     keeper: Keeper,
 }
 
-/// Opens the journal, replays it and starts the core.
-fn open(config: &Config, substitutes: Substitutes) -> Result<Opened, ServeError> {
+/// Whatever watches the core and the other nodes while the node runs.
+fn watchers(node: &Arc<Node>, config: &Config, health: &HealthReporter, founds: bool) -> Vec<JoinHandle<()>> {
+    let mut watchers = vec![tokio::spawn(watch_core(Arc::clone(node), health.clone()))];
+    if let Some(link) = &node.link {
+        if let Some(lease) = &config.lease {
+            watchers.push(tokio::spawn(link::keep_lease(Arc::clone(link), lease.clone())));
+        }
+        watchers.push(tokio::spawn(link::run(Arc::clone(link), founds)));
+        watchers.push(tokio::spawn(bootstrap_when_leading(Arc::clone(node), config.bootstrap.clone())));
+    }
+    watchers
+}
+
+/// The link to the other nodes, if there are any, and whether this node founds the exchange. A node with an
+/// empty disk that is not to found one waits until another tells it which exchange it belongs to.
+async fn link_of(config: &Config) -> Result<Option<(Arc<Link>, bool)>, ServeError> {
+    let Some(replication) = &config.replication else { return Ok(None) };
+    let peers = Peers::new(replication, config.tls.as_ref()).map_err(ServeError::Transport)?;
     let journal = config.data.join("journal");
     let data = |error| ServeError::Data(journal.clone(), error);
     std::fs::create_dir_all(&journal).map_err(data)?;
-    let start = Keeper::start(&config.data, &journal).map_err(data)?;
+    let mut waits = false;
+    let (exchange_id, founds) = loop {
+        if let Some(known) = known_exchange_id(&journal).map_err(data)? {
+            break (known, false);
+        }
+        if let Some(adopted) = link::adopt(&peers).await {
+            break (adopted, false);
+        }
+        if replication.wants_to_lead {
+            break (fresh_exchange_id().map_err(data)?, true);
+        }
+        if !std::mem::replace(&mut waits, true) {
+            tracing::info!("the journal is empty: waiting for the primary");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    Ok(Some((Link::new(replication.clone(), peers, exchange_id), founds)))
+}
+
+/// Enters what is configured once this node leads; a standby has it from the journal.
+async fn bootstrap_when_leading(node: Arc<Node>, bootstrap: super::config::Bootstrap) {
+    while node.inbox.status().state != State::Running {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    node.fresh().await;
+    if let Err(faults) = bootstrap::run(&node, &bootstrap).await {
+        tracing::error!(faults = faults.join("; "), "the bootstrap was not carried out");
+    }
+}
+
+/// Opens the journal, replays it and starts the core.
+fn open(config: &Config, substitutes: Substitutes, link: Option<&Arc<Link>>) -> Result<Opened, ServeError> {
+    let journal = config.data.join("journal");
+    let data = |error| ServeError::Data(journal.clone(), error);
+    std::fs::create_dir_all(&journal).map_err(data)?;
+    let start = Keeper::start(&config.data, &journal, link.is_some()).map_err(data)?;
     let storage: Box<dyn Storage> = match substitutes.storage {
         Some(storage) => storage,
         None => Box::new(Disk::create(&journal).map_err(data)?),
     };
-    let mut options = Options::new(exchange_id(&journal).map_err(data)?);
+    let exchange_id = match link {
+        Some(link) => link.exchange_id,
+        None => match known_exchange_id(&journal).map_err(data)? {
+            Some(known) => known,
+            None => fresh_exchange_id().map_err(data)?,
+        },
+    };
+    let mut options = Options::new(exchange_id);
     options.segment_bytes = substitutes.segment_bytes.unwrap_or(options.segment_bytes);
     let feed = Box::new(start.feed);
-    let opened = Core::open(storage, options, Epoch::Same, Exchange::default(), feed, &mut |progress| {
+    let epoch = if link.is_some() { Epoch::Follow } else { Epoch::Same };
+    let opened = Core::open(storage, options, epoch, Exchange::default(), feed, &mut |progress| {
         tracing::info!(segments = progress.segments_done, of = progress.segments, "replayed");
     });
     let (core, found) = opened.map_err(ServeError::Journal)?;
@@ -369,7 +442,15 @@ fn open(config: &Config, substitutes: Substitutes) -> Result<Opened, ServeError>
         batch_commands_max: config.limits.batch_commands_max.max(4_096),
         ..RunnerOptions::default()
     };
-    let (handle, runner) = Runner::start(core, clock.clone(), runner).map_err(ServeError::Journal)?;
+    let journaling = match link {
+        Some(link) => JournalNode::standby(core, settings(config, link), link.mouth()),
+        None => JournalNode::solo(core, &config.node_name),
+    };
+    let started = Runner::start_node(journaling, clock.clone(), runner);
+    let (handle, runner) = started.map_err(ServeError::Journal)?;
+    if let Some(link) = link {
+        link.bind(handle.clone());
+    }
     Ok(Opened {
         inbox: Inbox::new(handle, config.limits.inbox_commands_max),
         model: start.model,
@@ -377,6 +458,18 @@ fn open(config: &Config, substitutes: Substitutes) -> Result<Opened, ServeError>
         runner,
         keeper: start.keeper,
     })
+}
+
+fn settings(config: &Config, link: &Link) -> Settings {
+    Settings {
+        name: config.node_name.clone(),
+        id: NodeId(u8::try_from(link.config.me).expect("at most sixteen nodes")),
+        nodes: link.config.nodes.len(),
+        mode: link.config.mode,
+        patience_ms: i64::try_from(link.config.patience.as_millis()).unwrap_or(i64::MAX),
+        digest_every: link.config.digest_every,
+        asks_before_alone: config.lease.is_some(),
+    }
 }
 
 fn clock_of(config: ClockConfig, journaled_us: i64) -> Clock {
@@ -393,8 +486,15 @@ fn clock_of(config: ClockConfig, journaled_us: i64) -> Clock {
     }
 }
 
-/// The id of the exchange whose journal is here, or a new one.
-fn exchange_id(journal: &Path) -> io::Result<u128> {
+/// A new exchange's id.
+fn fresh_exchange_id() -> io::Result<u128> {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+/// The id of the exchange whose journal is here.
+fn known_exchange_id(journal: &Path) -> io::Result<Option<u128>> {
     let mut first: Option<(u64, PathBuf)> = None;
     for entry in std::fs::read_dir(journal)? {
         let entry = entry?;
@@ -404,17 +504,12 @@ fn exchange_id(journal: &Path) -> io::Result<u128> {
             first = Some((seq, entry.path()));
         }
     }
-    let Some((_, path)) = first else {
-        let mut bytes = [0; 16];
-        aws_lc_rs::rand::fill(&mut bytes)
-            .map_err(|_| io::Error::other("the system gives no random bytes"))?;
-        return Ok(u128::from_le_bytes(bytes));
-    };
+    let Some((_, path)) = first else { return Ok(None) };
     let mut header = vec![0; HEADER_BYTES];
     // What is wrong with a header is for recovery to say, which reads it again.
     match std::fs::File::open(path)?.read_exact(&mut header) {
-        Ok(()) => Ok(SegmentHeader::decode(&header).map_or(0, |it| it.exchange_id)),
-        Err(_) => Ok(0),
+        Ok(()) => Ok(Some(SegmentHeader::decode(&header).map_or(0, |it| it.exchange_id))),
+        Err(_) => Ok(Some(0)),
     }
 }
 
@@ -434,8 +529,9 @@ fn router(node: &Arc<Node>) -> Result<Routes, ServeError> {
     let limits = node.limits;
     let bytes = limits.request_bytes_max;
     let known = reflection::methods();
-    let shown: Vec<&str> =
-        known.iter().map(String::as_str).filter(|it| !NOT_IMPLEMENTED.contains(it)).collect();
+    // What nodes say to each other is nobody else's to explore.
+    let public = |it: &&str| !NOT_IMPLEMENTED.contains(it) && !it.starts_with("merit.v1.ReplicationService/");
+    let shown: Vec<&str> = known.iter().map(String::as_str).filter(public).collect();
     let shown = reflection::implemented_encoded(&shown).map_err(ServeError::Transport)?;
     let reflected = || {
         tonic_reflection::server::Builder::configure()

@@ -135,6 +135,8 @@ pub fn refused(refused: Refused) -> Status {
         Refused::Busy => retry(TransportReason::Overloaded, RETRY_OVERLOADED),
         Refused::NoSpace => retry(TransportReason::StorageUnavailable, RETRY_STORAGE),
         Refused::Stopping => shutting_down(),
+        Refused::NotPrimary => status(Code::Unavailable, TransportReason::NotPrimary, text),
+        Refused::SteppedDown => outcome_unknown(),
         Refused::TooLarge { bytes_max, .. } => too_large(&text, bytes_max),
         Refused::Failed => outcome_unknown(),
     }

@@ -4,7 +4,7 @@
 //! nothing but its place in the log. Who takes no message for too long is cut, with the last number
 //! that was handed over, after everything up to it.
 
-use super::node::{Caller, Node, StreamPlace, doubt};
+use super::node::{Caller, Leave, Node, StreamPlace, doubt};
 use super::status;
 use merit_engine::event::Stream as Log;
 use merit_proto::v1;
@@ -28,7 +28,7 @@ pub trait StreamMessage: Message + Default + Send + 'static {
     /// A heartbeat.
     fn heartbeat(position: v1::Position) -> Self;
     /// A farewell.
-    fn going_away(position: v1::Position) -> Self;
+    fn going_away(position: v1::Position, farewell: v1::GoingAway) -> Self;
 }
 
 macro_rules! stream_messages {
@@ -43,8 +43,8 @@ macro_rules! stream_messages {
                 Self { position: Some(position), event: Some(v1::$event::Event::Heartbeat(heartbeat)) }
             }
 
-            fn going_away(position: v1::Position) -> Self {
-                let event = v1::$event::Event::GoingAway(farewell());
+            fn going_away(position: v1::Position, farewell: v1::GoingAway) -> Self {
+                let event = v1::$event::Event::GoingAway(farewell);
                 Self { position: Some(position), event: Some(event) }
             }
         }
@@ -57,12 +57,6 @@ stream_messages! {
     StreamDispatchResponse, stream_dispatch_response;
     StreamObligationsResponse, stream_obligations_response;
     StreamOperatorEventsResponse, stream_operator_events_response;
-}
-
-/// What is said before a stream ends.
-#[must_use]
-pub fn farewell() -> v1::GoingAway {
-    v1::GoingAway { reason: "the node is stopping".into(), resume_at: None, endpoint_next: None }
 }
 
 /// What a call that streams returns.
@@ -99,10 +93,10 @@ pub struct Out<M> {
     pub sent_at: tokio::time::Instant,
 }
 
-/// Waits until the node stops.
-pub async fn stopped(stopping: &mut tokio::sync::watch::Receiver<bool>) {
+/// Waits until everybody must leave.
+pub async fn left(leave: &mut tokio::sync::watch::Receiver<Leave>) {
     // An error means that the node is gone.
-    drop(stopping.wait_for(|it| *it).await);
+    drop(leave.wait_for(|it| *it != Leave::Stays).await);
 }
 
 impl<M> Out<M> {
@@ -156,7 +150,7 @@ pub trait Selection<M>: Send + 'static {
     /// A heartbeat.
     fn heartbeat(&self, position: v1::Position) -> M;
     /// A farewell.
-    fn going_away(&self, position: v1::Position) -> M;
+    fn going_away(&self, position: v1::Position, farewell: v1::GoingAway) -> M;
 }
 
 /// All events of a log as they are.
@@ -176,8 +170,8 @@ impl<M: StreamMessage> Selection<M> for All {
         M::heartbeat(position)
     }
 
-    fn going_away(&self, position: v1::Position) -> M {
-        M::going_away(position)
+    fn going_away(&self, position: v1::Position, farewell: v1::GoingAway) -> M {
+        M::going_away(position, farewell)
     }
 }
 
@@ -230,15 +224,15 @@ impl<M: Send + 'static, S: Selection<M>> Pump<M, S> {
             self.out.send(message, None).await?;
         }
         let mut applied = self.node.model.watch();
-        let mut stopping = self.node.stopping.clone();
+        let mut leave = self.node.leave.subscribe();
         let interval = self.node.limits.heartbeat_interval;
         loop {
             applied.mark_unchanged();
             while self.chunk().await? {}
             tokio::select! {
                 () = self.out.closed() => return Err(Ended),
-                () = stopped(&mut stopping) => {
-                    let farewell = self.selection.going_away(self.position());
+                () = left(&mut leave) => {
+                    let farewell = self.selection.going_away(self.position(), self.node.farewell());
                     return self.out.send(farewell, None).await;
                 }
                 changed = applied.changed() => {

@@ -285,6 +285,7 @@ fn body() -> impl Strategy<Value = Body> {
     prop_oneof![
         1 => any::<String>().prop_map(|node| Body::EpochStarted { node }),
         1 => Just(Body::Tick),
+        1 => any::<bool>().prop_map(|alone| Body::StandbyChanged { alone }),
         1 => (auction(), any::<u32>()).prop_map(|(auction, units)| Body::ClearQuantum { auction, units }),
         12 => request,
     ]

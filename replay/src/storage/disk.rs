@@ -84,6 +84,14 @@ impl Storage for Disk {
         fs::rename(self.dir.join(from), to)
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.dir.join(from), self.dir.join(to))
+    }
+
+    fn reader(&self) -> Box<dyn Storage> {
+        Box::new(self.clone())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         fs::remove_file(self.dir.join(name))
     }

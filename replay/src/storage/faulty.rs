@@ -269,6 +269,18 @@ impl Storage for FaultyDisk {
         state.change_name(from, None)
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        // As for a rename: a crash between finds both names.
+        state.change_name(to, Some(inode))?;
+        state.change_name(from, None)
+    }
+
+    fn reader(&self) -> Box<dyn Storage> {
+        Box::new(self.clone())
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
         if !state.names.contains_key(name) {

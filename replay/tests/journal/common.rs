@@ -101,6 +101,10 @@ impl Machine for Tally {
         Told::Epoch(node.to_owned())
     }
 
+    fn standby_changed(alone: bool) -> Told {
+        Told::Epoch(if alone { "alone" } else { "together" }.to_owned())
+    }
+
     fn digest(&self) -> u128 {
         u128::try_from(self.told.len()).unwrap()
     }

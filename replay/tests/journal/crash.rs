@@ -206,6 +206,14 @@ impl Storage for Buggy {
         self.0.rename(from, to)
     }
 
+    fn replace(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.replace(from, to)
+    }
+
+    fn reader(&self) -> Box<dyn Storage> {
+        self.0.reader()
+    }
+
     fn remove(&self, name: &str) -> io::Result<()> {
         self.0.remove(name)
     }

@@ -6,4 +6,5 @@ mod crash;
 mod cuts;
 mod golden;
 mod market;
+mod pair;
 mod runner;

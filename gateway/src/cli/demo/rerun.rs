@@ -126,7 +126,7 @@ impl Machine for Timed {
         let (is_request, clears) = match &body {
             Body::Request(_) => (true, None),
             Body::ClearQuantum { auction, .. } => (false, Some(*auction)),
-            Body::Tick | Body::EpochStarted { .. } => (false, None),
+            Body::Tick | Body::EpochStarted { .. } | Body::StandbyChanged { .. } => (false, None),
         };
         let begun = Instant::now();
         let answer = Machine::apply(&mut self.engine, stamp, body, events);
@@ -155,6 +155,10 @@ impl Machine for Timed {
 
     fn epoch_started(node: &str) -> Body {
         <Engine as Machine>::epoch_started(node)
+    }
+
+    fn standby_changed(alone: bool) -> Body {
+        <Engine as Machine>::standby_changed(alone)
     }
 
     fn digest(&self) -> u128 {

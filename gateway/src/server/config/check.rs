@@ -1,8 +1,10 @@
 //! Gathers the sources of the configuration and checks every value.
 
 use super::{Bootstrap, ClockConfig, FIELDS, Fault, Limits, Preset, Push, Sources, WebhookConfig};
+use crate::server::link::{LeaseConfig, Replication};
 use crate::server::tls::TlsFiles;
 use crate::server::{certificate, clock};
+use merit_replay::replication::Mode;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -179,6 +181,56 @@ impl Draft {
                 false
             }
         }
+    }
+
+    /// The node among others; nothing if it is alone.
+    pub fn replication(&mut self) -> Option<Replication> {
+        let text = self.text("replication.nodes");
+        let wants_to_lead = self.choice("replication.role", &["standby", "primary"]) == 1;
+        let modes = [Mode::Sync, Mode::SyncOrDegrade, Mode::Async];
+        let mode = modes[self.choice("replication.mode", &["sync", "sync-or-degrade", "async"])];
+        let patience = Duration::from_millis(u64::from(self.whole("replication.patience_ms", 100, 600_000)));
+        let digest_every = u64::from(self.whole("replication.digest_records", 0, 1_000_000_000));
+        let server_name = Some(self.text("replication.server_name")).filter(|it| !it.is_empty());
+        if text.trim().is_empty() {
+            return None;
+        }
+        let mut nodes: Vec<(String, String)> = Vec::new();
+        for entry in text.split_whitespace() {
+            let pair = entry.split_once('=').filter(|(_, it)| it.starts_with("http"));
+            match pair {
+                Some((name, _)) if nodes.iter().any(|(it, _)| it == name) => {
+                    self.fault("replication.nodes", format!("{name} stands twice"));
+                }
+                Some((name, endpoint)) => nodes.push((name.to_owned(), endpoint.to_owned())),
+                None => self.fault("replication.nodes", format!("{entry} must be name=http(s)://host:port")),
+            }
+        }
+        if nodes.len() < 2 || nodes.len() > 16 {
+            self.fault("replication.nodes", "must name 2 to 16 nodes");
+        }
+        let name = self.text("node.name");
+        let me = nodes.iter().position(|(it, _)| *it == name);
+        if me.is_none() {
+            self.fault("replication.nodes", format!("must name this node, {name} (node.name)"));
+        }
+        let me = me.unwrap_or_default();
+        Some(Replication { nodes, me, wants_to_lead, mode, patience, digest_every, server_name })
+    }
+
+    /// Leases; nothing without endpoints.
+    pub fn lease(&mut self) -> Option<LeaseConfig> {
+        let endpoints: Vec<String> =
+            self.text("lease.endpoints").split_whitespace().map(str::to_owned).collect();
+        let seconds = self.whole("lease.seconds", 1, 600);
+        let automatic = self.flag("lease.automatic");
+        if endpoints.is_empty() && automatic {
+            self.fault("lease.automatic", "needs lease.endpoints");
+        }
+        if endpoints.iter().any(|it| !it.starts_with("http")) {
+            self.fault("lease.endpoints", "must be http(s)://host:port, separated by spaces");
+        }
+        (!endpoints.is_empty()).then_some(LeaseConfig { endpoints, seconds, automatic })
     }
 
     /// One of some words; its index.

@@ -84,6 +84,54 @@ pub const FIELDS: &[Field] = &[
         "Time that a ping may stay unanswered, ms (100 to 600000).",
     ),
     field("limits.drain_ms", "10000", "Time that open calls have to finish at a stop, ms (0 to 600000)."),
+    field(
+        "replication.nodes",
+        "\"\"",
+        "Nodes of the exchange, this one included: `name=endpoint` separated by spaces, for example\n\
+         \"merit-1=https://a:7443 merit-2=https://b:7443\". The same list in the same order on every node; it\n\
+         may only grow at its end (at most 16). Empty: this node has no standby.",
+    ),
+    field(
+        "replication.role",
+        "\"standby\"",
+        "`primary`: asks for the role when it starts, once, with another node's promise; an empty data\n\
+         directory founds the exchange. `standby`: follows, until an operator orders it to lead.",
+    ),
+    field(
+        "replication.mode",
+        "\"sync\"",
+        "When orders are acknowledged. `sync`: durable here and at one standby; without one the market\n\
+         waits. `sync-or-degrade`: the same, but after replication.patience_ms without a standby the primary\n\
+         goes on alone and says so. `async`: durable here.",
+    ),
+    field(
+        "replication.patience_ms",
+        "1000",
+        "How long a primary waits for a silent standby before it goes on alone, ms (100 to 600000).",
+    ),
+    field(
+        "replication.digest_records",
+        "100000",
+        "Records between two comparisons of the nodes' states (0: never; to 1000000000).",
+    ),
+    field(
+        "replication.server_name",
+        "\"\"",
+        "Name in the other nodes' certificates, where it is not the host of their endpoint.",
+    ),
+    field(
+        "lease.endpoints",
+        "\"\"",
+        "Endpoints of etcd, separated by spaces, in which the primary holds a lease and keeps the list of\n\
+         nodes that may take over. The same on every node. Empty: only operators change who leads.",
+    ),
+    field("lease.seconds", "2", "Time after which a lease that is not renewed runs out, s (1 to 600)."),
+    field(
+        "lease.automatic",
+        "false",
+        "Whether this node takes over by itself when the primary's lease has run out and it holds everything\n\
+         acknowledged. Paused on all nodes while the key /merit/<exchange id>/paused exists in etcd.",
+    ),
     field("clock.kind", "\"wall\"", "`wall`, or `accelerated` for a sandbox."),
     field("clock.factor", "60", "Accelerated: how many times as fast as time (1 to 100000)."),
     field(

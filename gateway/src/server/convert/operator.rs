@@ -189,6 +189,14 @@ pub fn alarm(alarm: &Alarm) -> v1::Alarm {
             let text = format!("the clock is {behind_us} µs behind the journal; journaled time stood still");
             (None, "CLOCK_BEHIND", text)
         }
+        Alarm::StandbyLost => {
+            let text =
+                "the primary has no standby and acknowledges alone: only its own disk holds new orders";
+            (None, "STANDBY_LOST", text.to_owned())
+        }
+        Alarm::StandbyBack => {
+            (None, "STANDBY_BACK", "a standby holds everything again; the primary waits for it".to_owned())
+        }
     };
     v1::Alarm { auction_id: auction.map(ToString::to_string), name: name.into(), text }
 }

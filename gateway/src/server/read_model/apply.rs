@@ -7,7 +7,9 @@ use super::{Applied, registry};
 use crate::server::convert::event::{self, Wire};
 use crate::server::convert::{Paths, Scale, auction, operator, order_out, risk, settlement, timestamp};
 use merit_engine::command::{Act, Actor, OrderBody, Parent};
-use merit_engine::event::{Answer, AuctionInfo, Event, EventBody, PeriodFill, PublishedResult, Stream};
+use merit_engine::event::{
+    Alarm, Answer, AuctionInfo, Event, EventBody, PeriodFill, PublishedResult, Stream,
+};
 use merit_engine::ids::{MemberId, OrderId, TextId, UserId};
 use merit_engine::reject::Reject;
 use merit_proto::v1;
@@ -279,8 +281,12 @@ impl Applying<'_> {
             }));
         }
         if let EventBody::Alarm(alarm) = &event.body {
+            // Whether the primary is alone is shown by its position; what has passed does not stand.
+            let passes = matches!(alarm, Alarm::StandbyLost | Alarm::StandbyBack);
             let alarm = event::alarm(alarm);
-            self.state.alarms.push((event.time_us, alarm.clone()));
+            if !passes {
+                self.state.alarms.push((event.time_us, alarm.clone()));
+            }
             let surplus = self.state.alarms.len().saturating_sub(ALARMS_MAX);
             self.state.alarms.drain(..surplus);
             return Ok(OperatorEvent::Alarm(alarm));

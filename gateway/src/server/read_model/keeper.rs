@@ -63,12 +63,13 @@ pub struct Keeper {
 
 impl Keeper {
     /// Opens the store under the data directory, or begins an empty one, and starts the thread.
-    /// `journal` is where the journal can be read again if the store turns out to be wrong.
+    /// `journal` is where the journal can be read again if the store turns out to be wrong; `among_others`
+    /// says that it may end with records that are not acknowledged.
     ///
     /// # Errors
     ///
     /// If the system gives no thread.
-    pub fn start(data: &Path, journal: &Path) -> std::io::Result<Start> {
+    pub fn start(data: &Path, journal: &Path, among_others: bool) -> std::io::Result<Start> {
         let directory = store::directory(data);
         let (store, has, content) = match Store::open(&directory) {
             Ok(opened) => opened,
@@ -89,6 +90,7 @@ impl Keeper {
             content,
             expected: Content::default(),
             verified: has == 0,
+            among_others,
             waiting: Vec::new(),
             unflushed: false,
             flushed_at: Instant::now(),
@@ -116,6 +118,8 @@ struct Turn {
     /// What it should hold up to `has`, as far as the replay has come.
     expected: Content,
     verified: bool,
+    /// Whether the journal may end with records that are not acknowledged.
+    among_others: bool,
     waiting: Vec<Applied>,
     unflushed: bool,
     flushed_at: Instant,
@@ -239,12 +243,17 @@ impl Turn {
 
     fn replay_into(&mut self, inner: &mut Inner) -> Result<(), Doubt> {
         let storage = Disk::existing(&self.journal);
+        let among_others = self.among_others;
         let (notes, inbox) = channel::bounded(AHEAD_MAX);
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || {
                 let mut feed = Feed { notes };
                 let mut machine = Exchange::default();
-                merit_replay::core::replay(&storage, &mut machine, &mut feed, &mut |_| {})
+                if among_others {
+                    merit_replay::core::replay_acknowledged(&storage, &mut machine, &mut feed, &mut |_| {})
+                } else {
+                    merit_replay::core::replay(&storage, &mut machine, &mut feed, &mut |_| {})
+                }
             });
             let applied = self.apply_all(inner, &inbox);
             // The reader must not wait for a place in a channel that nobody empties.

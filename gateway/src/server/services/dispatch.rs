@@ -7,7 +7,7 @@ use crate::server::convert::{dispatch, order_in};
 use crate::server::node::{Caller, Node, doubt};
 use crate::server::read_model::state::AuctionEntry;
 use crate::server::status;
-use crate::server::streams::{self, All, Selection, StreamMessage as _, Streamed, farewell};
+use crate::server::streams::{self, All, Selection, StreamMessage as _, Streamed};
 use merit_engine::command::{Action, Role};
 use merit_engine::event::Stream as Log;
 use merit_engine::reject::Reject;
@@ -215,8 +215,8 @@ impl Selection<v1::StreamSchedulesResponse> for Schedules {
         v1::StreamSchedulesResponse { position: Some(position), previous_seq: None, event: Some(event) }
     }
 
-    fn going_away(&self, position: v1::Position) -> v1::StreamSchedulesResponse {
-        let event = v1::stream_schedules_response::Event::GoingAway(farewell());
+    fn going_away(&self, position: v1::Position, farewell: v1::GoingAway) -> v1::StreamSchedulesResponse {
+        let event = v1::stream_schedules_response::Event::GoingAway(farewell);
         v1::StreamSchedulesResponse { position: Some(position), previous_seq: None, event: Some(event) }
     }
 }

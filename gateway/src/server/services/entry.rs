@@ -6,9 +6,9 @@
 
 use super::orders::{self, Asked, Step};
 use crate::server::inbox::{Inbox, Outcomes};
-use crate::server::node::{Caller, Node, StreamPlace};
+use crate::server::node::{Caller, Leave, Node, StreamPlace};
 use crate::server::status;
-use crate::server::streams::{Ended, Out, Streamed, farewell, stopped};
+use crate::server::streams::{Ended, Out, Streamed, left};
 use merit_engine::event::Stream as Log;
 use merit_engine::ids::MemberId;
 use merit_proto::v1;
@@ -61,11 +61,11 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self, mut messages: Streaming<v1::OrderEntryRequest>) -> Result<(), Status> {
-        let mut stopping = self.node.stopping.clone();
+        let mut leave = self.node.leave.subscribe();
         loop {
             let message = tokio::select! {
                 message = messages.message() => message?,
-                () = stopped(&mut stopping) => return Ok(()),
+                () = left(&mut leave) => return Ok(()),
             };
             let Some(message) = message else { return Ok(()) };
             if message.commands.len() > self.node.limits.batch_commands_max {
@@ -126,7 +126,7 @@ impl Writer {
         let ended = (&mut read).await;
         if let Ok(Err(status)) = ended {
             self.out.end_with(status);
-        } else if *self.node.stopping.borrow() {
+        } else if *self.node.leave.borrow() != Leave::Stays {
             let farewell = self.response(Vec::new(), 0, true);
             let _ = self.out.send(farewell, None).await;
         }
@@ -169,7 +169,7 @@ impl Writer {
         v1::OrderEntryResponse {
             position: Some(self.node.position(head.max(last), epoch)),
             answers,
-            going_away: leaving.then(farewell),
+            going_away: leaving.then(|| self.node.farewell()),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::server::node::{Node, doubt};
 use crate::server::read_model::keys;
 use crate::server::read_model::state::{AuctionEntry, State};
 use crate::server::status;
-use crate::server::streams::{self, All, Selection, StreamMessage as _, Streamed, farewell};
+use crate::server::streams::{self, All, Selection, StreamMessage as _, Streamed};
 use merit_engine::event::{Phase, Stream as Log};
 use merit_engine::ids::{AuctionId, Market};
 use merit_proto::v1;
@@ -243,8 +243,8 @@ impl Selection<v1::WatchAuctionsResponse> for Watch {
         v1::WatchAuctionsResponse { position: Some(position), update: Some(heartbeat) }
     }
 
-    fn going_away(&self, position: v1::Position) -> v1::WatchAuctionsResponse {
-        let farewell = v1::watch_auctions_response::Update::GoingAway(farewell());
+    fn going_away(&self, position: v1::Position, farewell: v1::GoingAway) -> v1::WatchAuctionsResponse {
+        let farewell = v1::watch_auctions_response::Update::GoingAway(farewell);
         v1::WatchAuctionsResponse { position: Some(position), update: Some(farewell) }
     }
 }

@@ -21,8 +21,7 @@ pub use risk::Risk;
 pub use settlement::Settlement;
 
 /// Methods of the contract whose inside this release does not have.
-pub const NOT_IMPLEMENTED: [&str; 2] =
-    ["merit.v1.ReplicationService/FollowJournal", "merit.v1.ReplicationService/ReadSnapshot"];
+pub const NOT_IMPLEMENTED: [&str; 1] = ["merit.v1.ReplicationService/ReadSnapshot"];
 
 /// Most rows of one page.
 const PAGE_MAX: usize = 1_000;

@@ -5,6 +5,7 @@ use crate::server::convert::auction::{phase_next, phase_out};
 use crate::server::convert::faults::Faults;
 use crate::server::convert::units::{day, market_in, timestamp};
 use crate::server::convert::{event, operator, rules};
+use crate::server::link;
 use crate::server::node::{Caller, Node};
 use crate::server::read_model::registry::Registry;
 use crate::server::read_model::state::AuctionEntry;
@@ -64,12 +65,19 @@ impl Operator {
         match core.state {
             CoreState::NoSpace => alarms.push("the journal has no space: no orders are taken".to_owned()),
             CoreState::Failed => alarms.push(core.failure.unwrap_or_else(|| "the core has failed".into())),
-            CoreState::Running | CoreState::Stopping | CoreState::Ended => {}
+            CoreState::Running | CoreState::Standby | CoreState::Stopping | CoreState::Ended => {}
+        }
+        if let Some(link) = &self.node.link {
+            alarms.extend(link.trouble());
+            if link.position().alone {
+                alarms.push("no standby holds the newest orders: this node acknowledges alone".into());
+            }
         }
         if core.space_is_low {
             alarms.push("no further journal segment could be made: free disk space".into());
         }
-        if core.clock_behind_us > 0 {
+        // A standby takes the primary's time.
+        if core.clock_behind_us > 0 && core.state != CoreState::Standby {
             alarms.push(format!("the clock is {} µs behind the journal", core.clock_behind_us));
         }
         let line = |(time_us, alarm): &(i64, v1::Alarm)| {
@@ -119,10 +127,15 @@ impl OperatorService for Operator {
         let core = self.node.inbox.status();
         let role = match core.state {
             CoreState::Running | CoreState::Stopping => v1::NodeRole::Primary,
+            CoreState::Standby => v1::NodeRole::Standby,
             CoreState::NoSpace | CoreState::Failed | CoreState::Ended => v1::NodeRole::ReadOnly,
         };
         let open = self.node.door.get().map_or(0, |it| it.counts().open);
         let members = self.node.model.read(|state, _| state.registry.members.len());
+        let replication = match &self.node.link {
+            Some(link) => Some(link::status(link).await?),
+            None => None,
+        };
         Ok(Response::new(v1::GetStatusResponse {
             node: self.node.name.clone(),
             role: role.into(),
@@ -136,6 +149,7 @@ impl OperatorService for Operator {
             inbox: self.node.inbox.waiting(),
             connections: u32::try_from(open).unwrap_or(u32::MAX),
             alarms: self.alarms(),
+            replication,
         }))
     }
 
@@ -322,6 +336,40 @@ impl OperatorService for Operator {
         streams::open(&self.node, &caller, Log::Operator, from, All, Vec::new()).await
     }
 
+    async fn switchover(
+        &self,
+        request: Request<v1::SwitchoverRequest>,
+    ) -> Result<Response<v1::SwitchoverResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let link = self.node.link.as_ref().ok_or_else(no_others)?;
+        let (node, link, request) = (Arc::clone(&self.node), Arc::clone(link), request.into_inner());
+        tracing::warn!(user = %caller.identity.name, to = request.to, plan = request.plan, "switchover ordered");
+        // An operator whose connection breaks does not leave it half done.
+        let done = tokio::spawn(async move { link::switchover(&node, &link, &request).await });
+        done.await.map_err(|_| status::internal("the switchover panicked"))?.map(Response::new)
+    }
+
+    async fn failover(
+        &self,
+        request: Request<v1::FailoverRequest>,
+    ) -> Result<Response<v1::FailoverResponse>, Status> {
+        let caller = self.caller(&request)?;
+        let link = Arc::clone(self.node.link.as_ref().ok_or_else(no_others)?);
+        let request = request.into_inner();
+        tracing::warn!(user = %caller.identity.name, lost = request.lost, plan = request.plan, "failover ordered");
+        let done = tokio::spawn(async move { link::failover(&link, &request).await });
+        done.await.map_err(|_| status::internal("the failover panicked"))?.map(Response::new)
+    }
+
+    async fn get_history(
+        &self,
+        request: Request<v1::GetHistoryRequest>,
+    ) -> Result<Response<v1::GetHistoryResponse>, Status> {
+        self.caller(&request)?;
+        let link = self.node.link.as_ref().ok_or_else(no_others)?;
+        Ok(Response::new(v1::GetHistoryResponse { entries: link::history(link).await? }))
+    }
+
     async fn get_journal_position(
         &self,
         request: Request<v1::GetJournalPositionRequest>,
@@ -332,6 +380,11 @@ impl OperatorService for Operator {
         let at = asked.filter(|it| *it == position.applied_seq).map(|_| position.digest.clone());
         Ok(Response::new(v1::GetJournalPositionResponse { position: Some(position), digest_at: at }))
     }
+}
+
+/// A node that has no others cannot be ordered about among them.
+fn no_others() -> Status {
+    Status::failed_precondition("this node is configured without others (replication.nodes)")
 }
 
 fn malformed_day() -> Status {

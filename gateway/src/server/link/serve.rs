@@ -1,0 +1,174 @@
+//! The primary's end: takes followers in and sends them the journal.
+
+use super::{HEARTBEAT, Link, node_id, wire};
+use crate::server::convert::timestamp;
+use crate::server::status;
+use crate::server::streams::{Out, Streamed};
+use merit_proto::v1;
+use merit_proto::v1::follow_journal_request::Message;
+use merit_replay::node::Welcome;
+use merit_replay::replication::Run;
+use merit_replay::replication::feed::Feed;
+use std::sync::Arc;
+use std::time::Duration;
+use tonic::{Response, Status, Streaming};
+
+/// Bytes of records in one message.
+const MESSAGE_BYTES: usize = 1 << 20;
+/// How long a follower may take no message before it is cut.
+const SLOW_MAX: Duration = Duration::from_secs(5);
+
+/// Promises to a candidate's epoch, or says to which it has.
+///
+/// # Errors
+///
+/// If the core has ended.
+pub async fn claim_epoch(
+    link: &Arc<Link>,
+    request: &v1::ClaimEpochRequest,
+) -> Result<v1::ClaimEpochResponse, Status> {
+    let epoch = request.epoch;
+    let promised = link.ask(move |node, _| node.handle_claim(epoch).is_ok()).await?;
+    tracing::info!(candidate = request.node, epoch, promised, "an epoch was claimed");
+    Ok(v1::ClaimEpochResponse { promised, standing: Some(link.standing().await?) })
+}
+
+/// Takes a follower in.
+///
+/// # Errors
+///
+/// If it is none, or this node does not lead.
+pub async fn follow_journal(
+    link: &Arc<Link>,
+    mut messages: Streaming<v1::FollowJournalRequest>,
+) -> Result<Response<Streamed<v1::FollowJournalResponse>>, Status> {
+    let first = messages.message().await?;
+    let Some(v1::FollowJournalRequest { message: Some(Message::Start(start)) }) = first else {
+        return Err(status::invalid_argument("start", "must be the first message"));
+    };
+    let node = link.place(&start.node).filter(|it| *it != link.config.me);
+    let node =
+        node.ok_or_else(|| status::invalid_argument("start.node", "must be another node of the list"))?;
+    let exchange = start.standing.as_ref().and_then(wire::exchange_in);
+    if exchange != Some(link.exchange_id) {
+        return Err(status::invalid_argument("start.standing.exchange_id", "must be this exchange's"));
+    }
+    let follow = wire::follow_in(node, &start);
+    let follow = follow.ok_or_else(|| status::invalid_argument("start", "must be whole"))?;
+    let welcomed = link.ask(move |node, now_ms| {
+        let welcome = node.handle_follow(&follow, now_ms);
+        (welcome, node.position(), node.core_mut().writer().reader())
+    });
+    let (welcome, position, reader) = welcomed.await?;
+    let (mut out, outgoing) = Out::new(SLOW_MAX, 0);
+    let answer = v1::FollowJournalResponse {
+        epoch: u64::from(position.epoch),
+        durable_seq: position.durable_seq,
+        acknowledged_seq: position.acknowledged_seq,
+        ..Default::default()
+    };
+    match welcome {
+        Welcome::NotPrimary => return Err(status::refused(merit_replay::runner::Refused::NotPrimary)),
+        Welcome::Outrun { promised } => {
+            super::watch::outrun(link, promised);
+            // Whether it is taken or not: the follower asks again.
+            let _ = out.send(v1::FollowJournalResponse { outrun_by: Some(promised), ..answer }, None).await;
+        }
+        Welcome::PartsAfter { seq, .. } => {
+            let _ = out.send(v1::FollowJournalResponse { parts_after: Some(seq), ..answer }, None).await;
+        }
+        Welcome::From { epoch, seq, .. } => {
+            tracing::info!(follower = link.name(node), after = seq, "a standby follows");
+            let sender = Sender { link: Arc::clone(link), epoch, feed: Some(Feed::after(reader, seq)), out };
+            let link = Arc::clone(link);
+            tokio::spawn(async move {
+                let sending = tokio::spawn(sender.run());
+                listen(&link, node, messages).await;
+                sending.abort();
+                tracing::warn!(follower = link.name(node), "a standby follows no more");
+                let id = node_id(node);
+                drop(link.tell(move |node, now_ms| node.handle_gone(id, now_ms)));
+            });
+        }
+    }
+    Ok(Response::new(outgoing))
+}
+
+/// Hands a follower's acknowledgements to the core until it is gone.
+async fn listen(link: &Arc<Link>, node: usize, mut messages: Streaming<v1::FollowJournalRequest>) {
+    let id = node_id(node);
+    while let Ok(Some(message)) = messages.message().await {
+        let Some(Message::Ack(ack)) = message.message else { return };
+        let Some(ack) = wire::ack_in(&ack) else { return };
+        if link.tell(move |node, now_ms| node.handle_ack(id, &ack, now_ms)).is_err() {
+            return;
+        }
+    }
+}
+
+struct Sender {
+    link: Arc<Link>,
+    epoch: u32,
+    feed: Option<Feed>,
+    out: Out<v1::FollowJournalResponse>,
+}
+
+impl Sender {
+    async fn run(mut self) {
+        let mut grown = self.link.grown.subscribe();
+        let mut moved = self.link.position.subscribe();
+        loop {
+            grown.mark_unchanged();
+            let position = *moved.borrow_and_update();
+            if !position.leads || position.epoch != self.epoch {
+                self.out.end_with(status::refused(merit_replay::runner::Refused::NotPrimary));
+                return;
+            }
+            let runs = match self.runs(position.durable_seq).await {
+                Ok(runs) => runs,
+                Err(error) => {
+                    tracing::error!(error, "the journal cannot be read for a standby");
+                    self.out.end_with(status::internal("the journal cannot be read"));
+                    return;
+                }
+            };
+            let more = !runs.is_empty();
+            let message = v1::FollowJournalResponse {
+                epoch: u64::from(self.epoch),
+                seq_first: runs.first().map(|it| it.before.stamp.seq + 1),
+                before: runs.first().map(|it| wire::head_out(&it.before)),
+                records: runs.iter().map(|it| it.frames.to_vec()).collect(),
+                durable_seq: position.durable_seq,
+                acknowledged_seq: position.acknowledged_seq,
+                alone: position.alone,
+                time: Some(timestamp(crate::server::clock::Clock::Wall.now_us())),
+                ..Default::default()
+            };
+            if self.out.send(message, None).await.is_err() {
+                return;
+            }
+            if more {
+                continue;
+            }
+            tokio::select! {
+                changed = grown.changed() => if changed.is_err() { return },
+                changed = moved.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep(HEARTBEAT) => {}
+            }
+        }
+    }
+
+    async fn runs(&mut self, head_seq: u64) -> Result<Vec<Run>, String> {
+        let Some(feed) = &mut self.feed else { return Err("the last read did not end".to_owned()) };
+        let runs = feed.poll_memory(&self.link.backlog, MESSAGE_BYTES);
+        if !runs.is_empty() || !feed.is_behind(head_seq) {
+            return Ok(runs);
+        }
+        // An old segment: not on the threads that everybody shares.
+        let mut feed = self.feed.take().ok_or("the last read did not end")?;
+        let read = tokio::task::spawn_blocking(move || (feed.poll_disk(MESSAGE_BYTES), feed)).await;
+        let (runs, feed) = read.map_err(|error| error.to_string())?;
+        self.feed = Some(feed);
+        runs.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,629 @@
+//! Nodes, members and the network between them, moved one small step at a time by seeded chance.
+
+use super::ledger::{Answer, Ledger, Told};
+use super::oracle::{Oracle, Published};
+use crate::core::{Core, Epoch, Offer};
+use crate::error::JournalError;
+use crate::node::{Ack, Follow, Node, Outlet, Position, Refusal, Settings, Welcome};
+use crate::replication::feed::{Backlog, Feed};
+use crate::replication::{Mode, NodeId, Run, Standing};
+use crate::storage::faulty::{Faults, FaultyDisk, Random};
+use crate::writer::Options;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const MEMBERS: usize = 4;
+const EXCHANGE: u128 = 77;
+
+/// What one storm amounted to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) acknowledged: u64,
+    pub(super) records: u64,
+    pub(super) primaries: u64,
+    pub(super) cuts: u64,
+    pub(super) power_cuts: u64,
+    pub(super) kills: u64,
+    pub(super) disk_faults: u64,
+    pub(super) refused_parting: u64,
+    pub(super) simulated_ms: i64,
+}
+
+impl Summary {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.acknowledged += other.acknowledged;
+        self.records += other.records;
+        self.primaries += other.primaries;
+        self.cuts += other.cuts;
+        self.power_cuts += other.power_cuts;
+        self.kills += other.kills;
+        self.disk_faults += other.disk_faults;
+        self.refused_parting += other.refused_parting;
+        self.simulated_ms += other.simulated_ms;
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Message {
+    Follow(Follow),
+    Welcome(Welcome),
+    Runs {
+        epoch: u32,
+        runs: Vec<Run>,
+        durable_seq: u64,
+        acknowledged: u64,
+    },
+    Ack(Ack),
+    Claim(u32),
+    /// A primary says which epoch it leads.
+    Leads(u32),
+    Promise(Standing),
+    Order(usize, u32),
+    Answer {
+        answer: Answer,
+        number: u32,
+        epoch: u32,
+    },
+    Elsewhere,
+}
+
+/// Addresses: nodes first, then members.
+#[derive(Clone, Debug)]
+struct Envelope {
+    due_ms: i64,
+    from: usize,
+    to: usize,
+    message: Message,
+}
+
+#[derive(Default)]
+struct Words {
+    acks: Vec<Ack>,
+    unfit: bool,
+}
+
+/// The outlet of a simulated node.
+struct Mouth {
+    words: Arc<Mutex<Words>>,
+    backlog: Arc<Backlog>,
+}
+
+impl Outlet for Mouth {
+    fn journaled(&mut self, run: Run) {
+        self.backlog.push(run);
+    }
+
+    fn moved(&mut self, _: Position) {}
+
+    fn ack(&mut self, ack: Ack) {
+        lock(&self.words).acks.push(ack);
+    }
+
+    fn unfit(&mut self, _: &Refusal) {
+        lock(&self.words).unfit = true;
+    }
+
+    fn begun(&mut self) {
+        self.backlog.clear();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Machine {
+    disk: FaultyDisk,
+    /// Nothing while the process is dead.
+    node: Option<Node<Ledger>>,
+    words: Arc<Mutex<Words>>,
+    backlog: Arc<Backlog>,
+    feeds: BTreeMap<usize, Feed>,
+    primary: Option<usize>,
+    heard_ms: i64,
+    /// The candidacy under way: epoch, promises.
+    claim: Option<(u32, Vec<Standing>)>,
+    inbox: VecDeque<(usize, u32)>,
+    asked: VecDeque<(usize, u32)>,
+    clock_off_us: i64,
+    up_at_ms: i64,
+}
+
+struct Member {
+    number: u32,
+    asked_ms: i64,
+    at: usize,
+}
+
+pub(super) struct World {
+    random: Random,
+    now_ms: i64,
+    nodes: Vec<Machine>,
+    members: Vec<Member>,
+    network: Vec<Envelope>,
+    /// Pairs of nodes that cannot hear each other.
+    cut: Vec<(usize, usize)>,
+    loss: usize,
+    oracle: Arc<Mutex<Oracle>>,
+    summary: Summary,
+    stormy: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let count = 2 + random.below(2);
+        let machine = |index: usize| Machine {
+            disk: FaultyDisk::new(seed * 16 + u64::try_from(index).unwrap()),
+            node: None,
+            words: Arc::default(),
+            backlog: Arc::new(Backlog::new(2_048)),
+            feeds: BTreeMap::new(),
+            primary: None,
+            heard_ms: 0,
+            claim: None,
+            inbox: VecDeque::new(),
+            asked: VecDeque::new(),
+            clock_off_us: 0,
+            up_at_ms: 0,
+        };
+        let loss = [0, 20, 150][random.below(3)];
+        let mut world = Self {
+            nodes: (0..count).map(machine).collect(),
+            members: (0..MEMBERS).map(|_| Member { number: 1, asked_ms: i64::MIN, at: 0 }).collect(),
+            network: Vec::new(),
+            cut: Vec::new(),
+            now_ms: 1_000,
+            oracle: Arc::default(),
+            summary: Summary::default(),
+            stormy: true,
+            random,
+            loss,
+        };
+        (0..count).for_each(|it| world.start(it));
+        // The exchange is founded on the first node.
+        let founder = world.nodes[0].node.as_mut().expect("it has just started");
+        let epoch = founder.claim(0).expect("an empty disk takes a promise");
+        founder.lead_by_order(epoch, false, 0).expect("the epoch is its own");
+        world
+    }
+
+    pub(super) fn summary(mut self) -> Summary {
+        self.summary.acknowledged = lock(&self.oracle).acknowledged();
+        self.summary.simulated_ms = self.now_ms;
+        self.summary
+    }
+
+    pub(super) fn storm(&mut self) {
+        for _ in 0..700 {
+            self.fault();
+            self.step();
+        }
+    }
+
+    /// Everything works again: the history that is left is one, and holds all that was promised.
+    pub(super) fn calm(&mut self) {
+        self.stormy = false;
+        self.cut.clear();
+        self.loss = 0;
+        for index in 0..self.nodes.len() {
+            self.nodes[index].disk.set_faults(Faults::default());
+            let failed = self.nodes[index].node.as_ref().is_some_and(|it| it.core().failure().is_some());
+            if failed {
+                self.stop(index, false);
+            }
+            if self.nodes[index].node.is_none() {
+                self.nodes[index].up_at_ms = 0;
+            }
+        }
+        for round in 0..3_000 {
+            // The market must go on: an operator makes somebody primary until somebody is.
+            if round % 100 == 99 && self.leaders() == 0 {
+                let candidate = (round / 100) % self.nodes.len();
+                self.claim(candidate);
+            }
+            self.step();
+            if round > 400 && self.agrees() {
+                break;
+            }
+        }
+        let heads: Vec<_> = self.nodes.iter().map(|it| it.node.as_ref().map(|it| it.position())).collect();
+        assert!(self.agrees(), "the nodes do not come together: {heads:?}");
+        let oracle = lock(&self.oracle);
+        for machine in &self.nodes {
+            let core = machine.node.as_ref().expect("all are up").core();
+            oracle.finish(core.machine(), core.head().seq);
+        }
+    }
+
+    fn leaders(&self) -> usize {
+        self.nodes.iter().filter(|it| it.node.as_ref().is_some_and(|it| it.leader().is_some())).count()
+    }
+
+    /// All nodes are up, with one primary and one history, all of it acknowledged.
+    fn agrees(&self) -> bool {
+        let cores: Vec<_> = self.nodes.iter().filter_map(|it| it.node.as_ref()).map(Node::core).collect();
+        let first = cores.first().map(|it| it.durable());
+        cores.len() == self.nodes.len()
+            && self.leaders() == 1
+            && cores.iter().all(|it| Some(it.durable()) == first && it.head() == it.durable().stamp)
+            && cores.iter().all(|it| it.machine().orders == cores[0].machine().orders)
+    }
+
+    fn chance(&mut self, one_in: usize) -> bool {
+        self.random.below(one_in) == 0
+    }
+
+    fn fault(&mut self) {
+        let index = self.random.below(self.nodes.len());
+        match self.random.below(240) {
+            0..3 => self.stop(index, false),
+            3..6 => self.stop(index, true),
+            6..9 => {
+                let other = self.random.below(self.nodes.len());
+                self.cut.push((index.min(other), index.max(other)));
+            }
+            9..14 => self.cut.clear(),
+            14..18 => self.claim(index),
+            18..20 => {
+                let off = i64::try_from(self.random.below(4_000_000)).expect("small");
+                self.nodes[index].clock_off_us = off - 2_000_000;
+            }
+            20 => self.disk_fault(index, Faults { sync_fails: true, ..Faults::default() }),
+            21 => self.disk_fault(index, Faults { capacity_bytes: Some(0), ..Faults::default() }),
+            22 => self.disk_fault(index, Faults { read_only: true, ..Faults::default() }),
+            23..26 => {
+                let at = self.nodes[index].disk.operations()
+                    + 1
+                    + u64::try_from(self.random.below(6)).expect("small");
+                self.disk_fault(index, Faults { power_lost_at: Some(at), ..Faults::default() });
+            }
+            26..34 => self.nodes[index].disk.set_faults(Faults::default()),
+            34..36 => self.nodes[index].disk.set_faults(Faults { short_writes: true, ..Faults::default() }),
+            _ => {}
+        }
+    }
+
+    fn disk_fault(&mut self, index: usize, faults: Faults) {
+        self.summary.disk_faults += 1;
+        self.nodes[index].disk.set_faults(faults);
+    }
+
+    /// The process ends; with the power, what was not synced may be gone.
+    fn stop(&mut self, index: usize, power: bool) {
+        let back_ms = i64::try_from(self.random.below(400)).expect("small");
+        let machine = &mut self.nodes[index];
+        machine.node = None;
+        machine.feeds.clear();
+        machine.inbox.clear();
+        machine.asked.clear();
+        (machine.primary, machine.claim) = (None, None);
+        machine.up_at_ms = self.now_ms + back_ms;
+        if power {
+            machine.disk.restart();
+            self.summary.power_cuts += 1;
+        } else {
+            self.summary.kills += 1;
+        }
+    }
+
+    fn start(&mut self, index: usize) {
+        let nodes = self.nodes.len();
+        let machine = &mut self.nodes[index];
+        let sink = Published { oracle: Arc::clone(&self.oracle), last_seq: 0 };
+        let options = Options { segment_bytes: 4_096, build: "sim".to_owned(), ..Options::new(EXCHANGE) };
+        let storage = Box::new(machine.disk.clone());
+        let opened =
+            Core::open(storage, options, Epoch::Follow, Ledger::default(), Box::new(sink), &mut |_| {});
+        let core = match opened {
+            Ok((core, _)) => core,
+            Err(JournalError::Io { .. } | JournalError::NoSpace { .. }) => {
+                // The disk is still full or failing: an operator tries again later.
+                machine.disk.restart();
+                machine.up_at_ms = self.now_ms + 100;
+                return;
+            }
+            Err(error) => panic!("a node refuses its own journal: {error}"),
+        };
+        let settings = Settings {
+            name: format!("n{index}"),
+            id: NodeId(u8::try_from(index).expect("few nodes")),
+            nodes,
+            mode: Mode::Sync,
+            patience_ms: 0,
+            digest_every: 7,
+            asks_before_alone: false,
+        };
+        machine.words = Arc::default();
+        machine.backlog = Arc::new(Backlog::new(2_048));
+        let mouth = Mouth { words: Arc::clone(&machine.words), backlog: Arc::clone(&machine.backlog) };
+        machine.node = Some(Node::standby(core, settings, Box::new(mouth)));
+        machine.heard_ms = 0;
+    }
+
+    /// An operator, or a lease, wants this node to lead.
+    fn claim(&mut self, index: usize) {
+        let Some(node) = self.nodes[index].node.as_mut() else { return };
+        let heard = node.follow().standing.promised;
+        let Ok(epoch) = node.claim(heard) else { return };
+        self.nodes[index].claim = Some((epoch, Vec::new()));
+        self.nodes[index].primary = None;
+        for other in (0..self.nodes.len()).filter(|it| *it != index) {
+            self.send(index, other, Message::Claim(epoch));
+        }
+        self.try_lead(index);
+    }
+
+    fn try_lead(&mut self, index: usize) {
+        let now_ms = self.now_ms;
+        let machine = &mut self.nodes[index];
+        let (Some(node), Some((epoch, promises))) = (machine.node.as_mut(), &machine.claim) else { return };
+        if node.lead(*epoch, promises, now_ms).is_ok() {
+            machine.claim = None;
+            machine.feeds.clear();
+            machine.asked.clear();
+            self.summary.primaries += 1;
+        }
+    }
+
+    fn send(&mut self, from: usize, to: usize, message: Message) {
+        let pair = (from.min(to), from.max(to));
+        if self.cut.contains(&pair) || (self.loss > 0 && self.random.below(1_000) < self.loss) {
+            return;
+        }
+        let copies = if self.loss > 0 && self.chance(30) { 2 } else { 1 };
+        for _ in 0..copies {
+            let delay = [1, 1, 2, 3, 40][self.random.below(if self.stormy { 5 } else { 3 })];
+            let message = message.clone();
+            self.network.push(Envelope { due_ms: self.now_ms + delay, from, to, message });
+        }
+    }
+
+    fn step(&mut self) {
+        self.now_ms += i64::try_from(self.random.below(4)).expect("small");
+        for index in 0..self.nodes.len() {
+            if self.nodes[index].node.is_none() && self.nodes[index].up_at_ms <= self.now_ms {
+                self.start(index);
+            }
+        }
+        self.members();
+        // Messages that are due come in any order.
+        for _ in 0..12 {
+            let due: Vec<usize> =
+                (0..self.network.len()).filter(|it| self.network[*it].due_ms <= self.now_ms).collect();
+            if due.is_empty() {
+                break;
+            }
+            let picked = due[self.random.below(due.len())];
+            let envelope = self.network.swap_remove(picked);
+            self.deliver(envelope);
+        }
+        for index in 0..self.nodes.len() {
+            self.turn(index);
+        }
+    }
+
+    fn members(&mut self) {
+        for index in 0..MEMBERS {
+            let again_ms = self.members[index].asked_ms.saturating_add(120);
+            if again_ms > self.now_ms {
+                continue;
+            }
+            // No answer: unknown. The same order again, perhaps elsewhere.
+            let at = self.random.below(self.nodes.len());
+            let member = &mut self.members[index];
+            member.at = if member.asked_ms == i64::MIN { 0 } else { at };
+            member.asked_ms = self.now_ms;
+            let (at, number) = (member.at, member.number);
+            self.send(self.nodes.len() + index, at, Message::Order(index, number));
+        }
+    }
+
+    fn deliver(&mut self, envelope: Envelope) {
+        let Envelope { from, to, message, .. } = envelope;
+        if to >= self.nodes.len() {
+            return self.deliver_to_member(from, to - self.nodes.len(), &message);
+        }
+        let now_ms = self.now_ms;
+        if self.nodes[to].node.is_none() {
+            return;
+        }
+        match message {
+            Message::Order(member, number) => self.nodes[to].inbox.push_back((member, number)),
+            Message::Follow(asked) => {
+                let node = self.nodes[to].node.as_mut().expect("checked");
+                let welcome = node.handle_follow(&asked, now_ms);
+                if let Welcome::From { seq, .. } = welcome {
+                    let reader = node.core_mut().writer().reader();
+                    self.nodes[to].feeds.insert(from, Feed::after(reader, seq));
+                }
+                if let Welcome::Outrun { .. } = welcome {
+                    // Nobody else leads in that epoch as far as it knows: it asks for promises anew.
+                    let node = self.nodes[to].node.as_mut().expect("checked");
+                    let heard = asked.standing.promised;
+                    if self.random.below(2) == 0
+                        && let Ok(epoch) = node.claim(heard)
+                    {
+                        self.nodes[to].claim = Some((epoch, Vec::new()));
+                        for other in (0..self.nodes.len()).filter(|it| *it != to) {
+                            self.send(to, other, Message::Claim(epoch));
+                        }
+                    }
+                }
+                self.send(to, from, Message::Welcome(welcome));
+            }
+            Message::Welcome(welcome) => self.welcome(from, to, welcome),
+            Message::Runs { epoch, runs, durable_seq, acknowledged } => {
+                let machine = &mut self.nodes[to];
+                let node = machine.node.as_mut().expect("checked");
+                if node.handle_runs(epoch, runs, acknowledged).is_ok() {
+                    // A quiet stream with records missing has lost its last message.
+                    let whole = node.core().durable().stamp.seq >= durable_seq;
+                    if whole || machine.heard_ms == 0 {
+                        machine.heard_ms = now_ms;
+                    }
+                }
+            }
+            Message::Ack(ack) => {
+                let id = NodeId(u8::try_from(from).expect("few nodes"));
+                self.nodes[to].node.as_mut().expect("checked").handle_ack(id, &ack, now_ms);
+            }
+            Message::Claim(epoch) => {
+                self.nodes[to].primary = None;
+                let node = self.nodes[to].node.as_mut().expect("checked");
+                if let Ok(standing) = node.handle_claim(epoch) {
+                    self.send(to, from, Message::Promise(standing));
+                }
+            }
+            Message::Leads(epoch) => {
+                self.nodes[to].node.as_mut().expect("checked").handle_rumour(epoch);
+            }
+            Message::Promise(standing) => {
+                if let Some((_, promises)) = &mut self.nodes[to].claim {
+                    promises.push(standing);
+                }
+                self.try_lead(to);
+            }
+            Message::Answer { .. } | Message::Elsewhere => {}
+        }
+    }
+
+    fn welcome(&mut self, from: usize, to: usize, welcome: Welcome) {
+        let machine = &mut self.nodes[to];
+        let node = machine.node.as_mut().expect("the caller looked");
+        match welcome {
+            Welcome::From { epoch, asked, .. } => {
+                if node.handle_welcome(epoch, asked).is_ok() {
+                    machine.primary = Some(from);
+                    machine.heard_ms = self.now_ms;
+                    machine.claim = None;
+                }
+            }
+            Welcome::PartsAfter { epoch, seq, asked } => match node.handle_parting(epoch, seq, asked) {
+                Ok(()) => {
+                    self.summary.cuts += 1;
+                    let follow = node.follow();
+                    self.send(to, from, Message::Follow(follow));
+                }
+                Err(Refusal::Acknowledged { .. }) => {
+                    self.summary.refused_parting += 1;
+                    panic!("acknowledged records are not in the primary's history");
+                }
+                Err(_) => {}
+            },
+            Welcome::Outrun { .. } | Welcome::NotPrimary => {}
+        }
+    }
+
+    fn deliver_to_member(&mut self, from: usize, index: usize, message: &Message) {
+        let member = &mut self.members[index];
+        match message {
+            Message::Answer { answer, number, epoch } => {
+                let order = (u16::try_from(index).expect("few members"), *number);
+                lock(&self.oracle).acknowledge(order, *answer, *epoch, from);
+                if *number == member.number {
+                    member.number += 1;
+                    member.asked_ms = i64::MIN + 1;
+                }
+            }
+            Message::Elsewhere => member.asked_ms = self.now_ms - 100,
+            Message::Follow(_)
+            | Message::Welcome(_)
+            | Message::Runs { .. }
+            | Message::Ack(_)
+            | Message::Claim(_)
+            | Message::Leads(_)
+            | Message::Promise(_)
+            | Message::Order(..) => {}
+        }
+    }
+
+    /// One turn of a node's thread.
+    fn turn(&mut self, index: usize) {
+        let now_ms = self.now_ms;
+        let now_us = now_ms * 1_000 + self.nodes[index].clock_off_us;
+        let machine = &mut self.nodes[index];
+        let Some(node) = machine.node.as_mut() else { return };
+        if node.core().failure().is_some() {
+            // The process says so and ends; what was on its way to the disk is in doubt.
+            return self.stop(index, true);
+        }
+        let mut elsewhere = Vec::new();
+        if node.leader().is_some() {
+            node.core_mut().begin(now_us, "n");
+            let mut offered = Vec::new();
+            while let Some((member, number)) = machine.inbox.pop_front() {
+                let body = Told::Order(u16::try_from(member).expect("few members"), number);
+                if matches!(node.core_mut().offer(body), Offer::Taken) {
+                    offered.push((member, number));
+                } else {
+                    break;
+                }
+            }
+            if node.journal(now_us).is_ok() {
+                machine.asked.extend(offered);
+            }
+        } else {
+            elsewhere.extend(machine.inbox.drain(..).map(|(member, _)| member));
+            machine.asked.clear();
+        }
+        let done = node.settle(now_us, now_ms);
+        let epoch = node.core().epoch();
+        if node.leader().is_none() {
+            machine.asked.clear();
+        }
+        let mut answers = Vec::new();
+        for it in done {
+            let (member, number) = machine.asked.pop_front().expect("every answer has an asker");
+            answers.push((member, number, it.answer));
+        }
+        let members = self.nodes.len();
+        elsewhere.into_iter().for_each(|it| self.send(index, members + it, Message::Elsewhere));
+        for (member, number, answer) in answers {
+            let message = Message::Answer { answer, number, epoch };
+            self.send(index, members + member, message);
+        }
+        self.speak(index);
+    }
+
+    /// What a node has to say to the others after its turn.
+    fn speak(&mut self, index: usize) {
+        let others: Vec<usize> = (0..self.nodes.len()).filter(|it| *it != index).collect();
+        let machine = &mut self.nodes[index];
+        let Some(node) = machine.node.as_mut() else { return };
+        let words = std::mem::take(&mut *lock(&machine.words));
+        if words.unfit {
+            machine.primary = None;
+        }
+        let mut out = Vec::new();
+        let position = node.position();
+        if position.leads {
+            if self.random.below(20) == 0 {
+                out.extend(others.iter().map(|to| (*to, Message::Leads(position.epoch))));
+            }
+            for (to, feed) in &mut machine.feeds {
+                let runs =
+                    feed.poll(&machine.backlog, position.durable_seq, 1_024).expect("all segments are kept");
+                let (durable_seq, acknowledged) = (position.durable_seq, position.acknowledged_seq);
+                out.push((*to, Message::Runs { epoch: position.epoch, runs, durable_seq, acknowledged }));
+            }
+        } else {
+            machine.feeds.clear();
+            if let Some(primary) = machine.primary {
+                out.extend(words.acks.into_iter().map(|ack| (primary, Message::Ack(ack))));
+            }
+            let silent = self.now_ms - machine.heard_ms > 150;
+            if machine.claim.is_none() && (machine.primary.is_none() || silent) && self.random.below(8) == 0 {
+                machine.heard_ms = self.now_ms;
+                let to = others[self.random.below(others.len())];
+                out.push((to, Message::Follow(node.follow())));
+            }
+            // Whoever waits for promises in vain gives up.
+            if machine.claim.is_some() && self.random.below(60) == 0 {
+                machine.claim = None;
+            }
+        }
+        out.into_iter().for_each(|(to, message)| self.send(index, to, message));
+        self.summary.records = self.summary.records.max(position.durable_seq);
+    }
+}
