@@ -19,6 +19,8 @@ use crate::ids::{MemberId, TextId};
 use crate::limits::REQUEST_ID_DAYS;
 use crate::reject::{Refusal, Reject};
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// Whose ids they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,10 +61,114 @@ impl Feed for Remembered {
 #[derive(Debug)]
 struct DayLog {
     day: i64,
-    requests: BTreeMap<u128, Remembered>,
+    requests: Table,
 }
 
 feed_struct! { DayLog { day, requests } }
+
+/// Parts of a table: each grows by itself, so that no request waits for a large one to be laid out anew.
+const PARTS: usize = 16;
+/// Places that are tried for an id. Whoever chooses ids so that they fall together gains nothing: the rest
+/// is kept in a tree.
+const PROBES: usize = 16;
+
+/// Requests of a day by the digests of their ids. Looked up in two steps of memory where a tree of as many
+/// takes ten. What is iterated is sorted first: where an entry lies says nothing.
+#[derive(Debug, Default)]
+struct Table {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Part {
+    entries: Vec<(u128, Remembered)>,
+    /// Places, a power of two of them: 0, or the number of an entry from 1.
+    slots: Vec<u32>,
+    crowded: BTreeMap<u128, u32>,
+}
+
+impl Table {
+    /// Digests are uniform: their lowest bits choose the part, the next ones the place.
+    fn part_of(key: u128) -> usize {
+        usize::try_from(key % 16).expect("below the number of parts")
+    }
+
+    fn get(&self, key: u128) -> Option<&Remembered> {
+        self.parts.get(Self::part_of(key))?.get(key)
+    }
+
+    /// An id is remembered once.
+    fn insert(&mut self, key: u128, value: Remembered) {
+        if self.parts.is_empty() {
+            self.parts.resize(PARTS, Part::default());
+        }
+        self.parts[Self::part_of(key)].insert(key, value);
+    }
+}
+
+impl Part {
+    fn places(&self, key: u128) -> impl Iterator<Item = usize> + use<> {
+        let mask = self.slots.len() - 1;
+        let first = usize::try_from((key >> 4) & 0xffff_ffff).expect("32 bits fit");
+        (0..PROBES).map(move |step| (first + step) & mask)
+    }
+
+    fn get(&self, key: u128) -> Option<&Remembered> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        for place in self.places(key) {
+            match self.slots[place] {
+                0 => return None,
+                entry if self.entry(entry).0 == key => return Some(&self.entry(entry).1),
+                _ => {}
+            }
+        }
+        self.crowded.get(&key).map(|it| &self.entry(*it).1)
+    }
+
+    fn entry(&self, entry: u32) -> &(u128, Remembered) {
+        &self.entries[usize::try_from(entry).expect("32 bits fit") - 1]
+    }
+
+    fn insert(&mut self, key: u128, value: Remembered) {
+        self.entries.push((key, value));
+        if self.entries.len() * 2 > self.slots.len() {
+            self.lay_out();
+        } else {
+            self.put(key, u32::try_from(self.entries.len()).expect("bounded by requests of a day"));
+        }
+    }
+
+    fn put(&mut self, key: u128, entry: u32) {
+        match self.places(key).find(|it| self.slots[*it] == 0) {
+            Some(place) => self.slots[place] = entry,
+            None => drop(self.crowded.insert(key, entry)),
+        }
+    }
+
+    /// Finds every entry a place among twice as many.
+    fn lay_out(&mut self) {
+        self.slots = vec![0; (self.entries.len() * 4).next_power_of_two()];
+        self.crowded.clear();
+        for index in 0..self.entries.len() {
+            let entry = u32::try_from(index + 1).expect("bounded by requests of a day");
+            self.put(self.entries[index].0, entry);
+        }
+    }
+}
+
+impl Feed for Table {
+    fn feed(&self, hasher: &mut Hasher) {
+        let mut sorted: Vec<&(u128, Remembered)> = self.parts.iter().flat_map(|it| &it.entries).collect();
+        sorted.sort_unstable_by_key(|it| it.0);
+        sorted.len().feed(hasher);
+        for (key, value) in sorted {
+            key.feed(hasher);
+            value.feed(hasher);
+        }
+    }
+}
 
 /// The memory of requests.
 #[derive(Debug, Default)]
@@ -112,7 +218,7 @@ impl RequestLog {
         let Some(days) = self.scopes.get(&scope) else { return Known::Fresh };
         let key = id.digest();
         let kept = days.iter().filter(|it| it.day >= oldest_kept(time_us));
-        match kept.filter_map(|it| it.requests.get(&key)).next() {
+        match kept.filter_map(|it| it.requests.get(key)).next() {
             None => Known::Fresh,
             Some(first) if first.content == content => {
                 Known::Repeat(answer(first.result, first.seq, first.time_us, true))
@@ -148,7 +254,7 @@ impl RequestLog {
         let days = self.scopes.entry(scope).or_default();
         let day = utc_day(time_us);
         if days.back().is_none_or(|it| it.day != day) {
-            days.push_back(DayLog { day, requests: BTreeMap::new() });
+            days.push_back(DayLog { day, requests: Table::default() });
         }
         let log = days.back_mut().expect("pushed above");
         log.requests.insert(id.digest(), Remembered { content, result, seq, time_us });
@@ -157,10 +263,12 @@ impl RequestLog {
 
 #[cfg(test)]
 mod tests {
-    use super::{Known, RequestLog, Scope};
+    use super::{Known, Remembered, RequestLog, Scope, Table};
     use crate::calendar::MINUTE_US;
+    use crate::digest::{Feed, Hasher};
     use crate::event::Made;
     use crate::ids::{MemberId, TextId};
+    use alloc::collections::BTreeMap;
 
     const DAY_US: i64 = 1_440 * MINUTE_US;
     const SCOPE: Scope = Scope::Member(MemberId(1));
@@ -176,6 +284,44 @@ mod tests {
         assert!(!repeat(14 * DAY_US));
         assert!(matches!(log.look_up(SCOPE, &id, 8, 11 * DAY_US), Known::Reused));
         assert!(matches!(log.look_up(Scope::Member(MemberId(2)), &id, 7, 11 * DAY_US), Known::Fresh));
+    }
+
+    /// Ids that a member has chosen so that all fall on the same place.
+    #[test]
+    fn a_table_finds_what_was_put_and_nothing_else_however_ids_fall() {
+        let remembered = |seq| Remembered { content: 1, result: Ok(Made::Done), seq, time_us: 0 };
+        let keys: [fn(u64) -> u128; 3] = [
+            |it| u128::from(it) << 64,
+            |it| u128::from(it) << 4,
+            |it| u128::from(it.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        ];
+        for key_of in keys {
+            let mut table = Table::default();
+            for number in 1..3_000 {
+                assert!(table.get(key_of(number)).is_none(), "{number}");
+                table.insert(key_of(number), remembered(number));
+            }
+            for number in 1..3_000 {
+                assert_eq!(table.get(key_of(number)).unwrap().seq, number);
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_feeds_what_a_tree_would() {
+        let (mut table, mut tree) = (Table::default(), BTreeMap::new());
+        for number in 1..500_u64 {
+            let id = TextId::new(&alloc::format!("o-{number}")).unwrap();
+            let remembered = Remembered { content: 1, result: Ok(Made::Done), seq: number, time_us: 0 };
+            table.insert(id.digest(), remembered);
+            tree.insert(id.digest(), remembered);
+        }
+        let digest = |it: &dyn Feed| {
+            let mut hasher = Hasher::new();
+            it.feed(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(digest(&table), digest(&tree));
     }
 
     #[test]
