@@ -112,3 +112,39 @@ fn a_directory_without_a_journal_is_wrong_use() {
     assert!(error.contains("no journal in"), "{error}");
     assert_eq!(merit("verify", &dir.path().join("nowhere"), &[]).0, 2);
 }
+
+#[test]
+fn a_damaged_journal_is_mended_from_a_copy_and_from_nothing_else() {
+    let dir = copy();
+    let from = golden();
+    let from = from.to_str().unwrap();
+    damage(dir.path(), "segment-00000000000000000006.merit", 600);
+    // Another history, or a copy that is damaged itself.
+    let other = Path::new(env!("CARGO_MANIFEST_DIR")).join("../replay/fixtures/v2");
+    let (code, _, said) = merit("repair", dir.path(), &["--from", other.to_str().unwrap()]);
+    assert_eq!(code, 5, "{said}");
+    assert!(said.contains("nothing was changed"), "{said}");
+    let (code, _, said) = merit("repair", dir.path(), &["--from", dir.path().to_str().unwrap()]);
+    assert_eq!(code, 5, "{said}");
+
+    let (code, out, said) = merit("repair", dir.path(), &["--from", from, "-o", "csv"]);
+    assert_eq!(code, 0, "{said}");
+    let line = out.lines().nth(1).unwrap();
+    assert!(line.starts_with("repaired,") && line.contains(",5,16,"), "{out}");
+    let (code, out, _) = merit("verify", dir.path(), &["-o", "csv"]);
+    assert_eq!(code, 0, "{out}");
+    let chain = |out: &str| out.lines().nth(1).unwrap().split(',').nth(8).unwrap().to_owned();
+    assert_eq!(chain(&out), chain(&merit("verify", &golden(), &["-o", "csv"]).1));
+    let (code, out, _) = merit("repair", dir.path(), &["--from", from, "-o", "csv"]);
+    assert!(code == 0 && out.lines().nth(1).unwrap().starts_with("ok,"), "{out}");
+}
+
+#[test]
+fn what_was_said_is_made_again_with_the_same_digests() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../replay/fixtures/v2");
+    let (code, out, said) = merit("outputs", &dir, &["-o", "csv"]);
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(out.lines().count(), 6, "{out}");
+    assert!(out.lines().any(|it| it.starts_with("operator,") && !it.starts_with("operator,0,")), "{out}");
+    assert_eq!(merit("outputs", &dir, &["-o", "csv"]).1, out);
+}

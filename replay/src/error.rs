@@ -157,7 +157,10 @@ impl JournalError {
             Self::NotFound { .. } => "give the directory that holds segment-*.merit",
             Self::Poisoned => "restart the node; recovery decides what the disk holds",
             Self::TooLarge { .. } => "split the request",
-            Self::Damaged(_) => "restore the named segment from the standby or the backup; do not edit it",
+            Self::Damaged(_) => {
+                "restore the named segment from the standby or the backup (merit journal repair DIR --from COPY); \
+                 do not edit it"
+            }
             Self::Format { found, newest, .. } if found > newest => "run the newer release that wrote it",
             Self::Format { .. } => "run the release that wrote it and let it migrate the journal",
             Self::OtherExchange { .. } => "take the segment of the other exchange out of the directory",

@@ -10,6 +10,7 @@
 //! - [`writer`], [`segment`], [`frame`]: bytes, batches, one sync each.
 //! - [`machine`]: what is driven, who listens, where the time comes from.
 //! - [`recovery`]: what is believed of a journal that is found, and what is refused.
+//! - [`repair`]: a damaged journal mended from another node's copy.
 //! - [`record`]: commands as payloads. [`inspect`]: what may be said without opening them.
 //! - [`storage`]: the one door to the disk, real or faulty.
 //!
@@ -29,6 +30,7 @@ pub mod machine;
 pub mod node;
 pub mod record;
 pub mod recovery;
+pub mod repair;
 pub mod replication;
 pub mod runner;
 pub mod segment;

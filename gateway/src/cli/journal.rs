@@ -1,4 +1,4 @@
-//! `merit journal`: looks at a journal on the disk, without a server and without changing anything.
+//! `merit journal`: looks at a journal on the disk, without a server; only `repair` changes anything.
 
 use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
@@ -6,13 +6,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use merit_replay::error::JournalError;
 use merit_replay::inspect::{self, Entry, Utc};
 use merit_replay::recovery::{Found, Progress};
+use merit_replay::repair::{self, Unrepaired};
 use merit_replay::storage::disk::Disk;
 use std::path::{Path, PathBuf};
 
-/// Look at a journal: verify it, list it, or compute its digest
+/// Look at a journal: verify it, list it, compute its digest, or mend it from another node's copy
 ///
-/// Nothing is changed and no lock is taken, so a running node's journal can be looked at; its last
-/// batch may then look torn.
+/// But for `repair`, nothing is changed and no lock is taken, so a running node's journal can be looked
+/// at; its last batch may then look torn.
 #[derive(Debug, clap::Args)]
 pub(super) struct Journal {
     #[command(subcommand)]
@@ -24,6 +25,8 @@ enum Verb {
     Verify(Verify),
     Print(Print),
     Digest(Digest),
+    Outputs(super::outputs::Outputs),
+    Repair(Repair),
 }
 
 /// Check every record, chain and segment by the rules that a starting node follows
@@ -73,12 +76,37 @@ struct Digest {
     output: Format,
 }
 
+/// Mend a damaged journal from another node's copy of it, never by guessing
+///
+/// The node must be stopped, and the copy must be whole and nobody may write to it. Records before the
+/// damage stay; those after it are the copy's. Nothing is done unless the copy is the same history and
+/// holds all that was acknowledged here. What is replaced stays beside the journal as *.quarantine. Exits
+/// with 0 if the journal is whole afterwards, with 5 if the copy is refused.
+#[derive(Debug, clap::Args)]
+struct Repair {
+    /// The damaged journal's directory
+    dir: PathBuf,
+    /// Directory of another node's journal, or of a backup of it
+    #[arg(long, value_name = "DIR")]
+    from: PathBuf,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
 impl Journal {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self.verb {
             Verb::Verify(it) => it.run(),
             Verb::Print(it) => it.run(),
             Verb::Digest(it) => it.run(),
+            Verb::Outputs(it) => {
+                let bar = Bar::new("replaying");
+                let done = it.run(&mut |progress| bar.show(progress));
+                bar.finish();
+                done
+            }
+            Verb::Repair(it) => it.run(),
         }
     }
 }
@@ -138,6 +166,35 @@ impl Digest {
             return Err(Failure::usage(format_args!("the journal ends at record {last}")));
         }
         let facts = vec![("seq", Cell::number(seq)), ("digest", Cell::text(inspect::digest_text(&engine)))];
+        print(&render(facts, self.output)).map_err(Failure::error)?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Repair {
+    fn run(self) -> Result<Exit, Failure> {
+        let (disk, copy) = (open(&self.dir)?, open(&self.from)?);
+        let facts = match repair::repair(&disk, &copy) {
+            Ok(repaired) => vec![
+                ("status", Cell::text("repaired")),
+                ("damage", Cell::text(repaired.damage)),
+                ("kept", Cell::number(repaired.kept_seq)),
+                ("last", Cell::number(repaired.seq_last)),
+                ("quarantine", Cell::text(repaired.quarantine.join(" "))),
+            ],
+            Err(Unrepaired::Whole(found)) => vec![
+                ("status", Cell::text("ok")),
+                ("damage", Cell::Nothing),
+                ("kept", Cell::number(found.head.stamp.seq)),
+                ("last", Cell::number(found.head.stamp.seq)),
+                ("quarantine", Cell::Nothing),
+            ],
+            Err(Unrepaired::Here(error)) => return Err(failure(error)),
+            Err(refused) => {
+                let message = format!("{refused}; nothing was changed");
+                return Err(Failure { exit: Exit::Refused, message });
+            }
+        };
         print(&render(facts, self.output)).map_err(Failure::error)?;
         Ok(Exit::Ok)
     }

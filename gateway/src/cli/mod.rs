@@ -3,6 +3,7 @@
 mod clearing;
 mod connect;
 pub mod output;
+mod outputs;
 mod reach;
 mod surveillance;
 

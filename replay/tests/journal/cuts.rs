@@ -15,15 +15,15 @@ use std::ops::Range;
 
 /// A batch in a segment: its bytes and its records.
 #[derive(Clone, Debug)]
-struct Batch {
+pub(crate) struct Batch {
     bytes: Range<usize>,
     seqs: Range<u64>,
 }
 
 /// A whole journal, and where its batches lie.
-struct Journal {
-    disk: FaultyDisk,
-    segments: Vec<(String, Vec<Batch>)>,
+pub(crate) struct Journal {
+    pub(crate) disk: FaultyDisk,
+    pub(crate) segments: Vec<(String, Vec<Batch>)>,
 }
 
 /// What recovery ought to do.
@@ -37,7 +37,7 @@ enum Verdict {
 
 /// Numbers that were handed on.
 #[derive(Default)]
-struct Collect(Vec<(u64, Vec<u8>)>);
+pub(crate) struct Collect(pub(crate) Vec<(u64, Vec<u8>)>);
 
 impl Visitor for Collect {
     fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
@@ -46,12 +46,12 @@ impl Visitor for Collect {
     }
 }
 
-fn payload(seq: u64) -> Vec<u8> {
+pub(crate) fn payload(seq: u64) -> Vec<u8> {
     let length = usize::try_from(seq * 7 % 40).unwrap();
     (0..length).map(|it| u8::try_from(it).unwrap() ^ u8::try_from(seq % 251).unwrap()).collect()
 }
 
-fn append(writer: &mut Writer, records: u64) {
+pub(crate) fn append(writer: &mut Writer, records: u64) {
     let last = writer.durable().stamp;
     let seqs = last.seq + 1..last.seq + 1 + records;
     let bytes: usize = seqs.clone().map(|seq| record_bytes(payload(seq).len())).sum();
@@ -65,7 +65,7 @@ fn append(writer: &mut Writer, records: u64) {
 }
 
 /// Three segments of 1,024 bytes, several batches in the last, all of it acknowledged.
-fn journal() -> Journal {
+pub(crate) fn journal() -> Journal {
     let disk = FaultyDisk::new(3);
     let (mut writer, found) = Writer::open(boxed(&disk), options(1_024), &mut Discard).unwrap();
     assert!(found.is_none());
@@ -97,7 +97,7 @@ fn journal() -> Journal {
 
 impl Journal {
     /// A disk with the same files, but for one.
-    fn with(&self, changed: &str, content: Option<&[u8]>, keep_mark: bool) -> FaultyDisk {
+    pub(crate) fn with(&self, changed: &str, content: Option<&[u8]>, keep_mark: bool) -> FaultyDisk {
         let disk = FaultyDisk::new(4);
         for name in self.disk.list().unwrap() {
             let known = name.starts_with("segment-") || (keep_mark && name == MARK_NAME);

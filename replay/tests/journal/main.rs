@@ -7,4 +7,5 @@ mod cuts;
 mod golden;
 mod market;
 mod pair;
+mod repair;
 mod runner;

@@ -107,6 +107,58 @@ impl Keeper {
     }
 }
 
+/// A read model in memory of a journal that nobody writes to, for whoever compares.
+///
+/// # Errors
+///
+/// What is wrong with the journal, or with the model.
+pub fn of_journal(
+    journal: &Path,
+    progress: &mut dyn FnMut(merit_replay::recovery::Progress),
+) -> Result<ReadModel, String> {
+    let inner = Inner { state: State::default(), store: Store::in_memory() };
+    let mut direct = Direct { inner, batch: Batch::default(), commands: 0, result: Ok(()) };
+    let (storage, mut machine) = (Disk::existing(journal), Exchange::default());
+    merit_replay::core::replay(&storage, &mut machine, &mut direct, progress)
+        .map_err(|error| format!("{error}\nremedy: {}", error.remedy()))?;
+    direct.commit();
+    direct.result.map_err(|doubt| doubt.0)?;
+    let (applied, _) = watch::channel(direct.inner.state.seq);
+    Ok(ReadModel { inner: RwLock::new(direct.inner), applied })
+}
+
+/// Applies on the thread that replays.
+struct Direct {
+    inner: Inner,
+    batch: Batch,
+    commands: usize,
+    result: Result<(), Doubt>,
+}
+
+impl Direct {
+    fn commit(&mut self) {
+        self.commands = 0;
+        let Inner { state, store } = &mut self.inner;
+        let committed = store.commit(std::mem::take(&mut self.batch), state.seq);
+        self.result = std::mem::replace(&mut self.result, Ok(())).and(committed);
+    }
+}
+
+impl Sink<Exchange> for Direct {
+    fn applied(&mut self, stamp: Stamp, reply: &Arc<Reply>, events: Vec<Event>, _replayed: bool) {
+        if self.result.is_err() {
+            return;
+        }
+        let applied = Applied { stamp, reply: Arc::clone(reply), events };
+        let Inner { state, store } = &mut self.inner;
+        self.result = Applying { state, store: &*store, batch: &mut self.batch }.apply(&applied);
+        self.commands += 1;
+        if self.commands >= REPLAY_BATCH {
+            self.commit();
+        }
+    }
+}
+
 struct Turn {
     model: Arc<ReadModel>,
     directory: PathBuf,

@@ -20,7 +20,7 @@ pub mod registry;
 pub mod state;
 pub mod store;
 
-pub use keeper::{Feed, Keeper, Start};
+pub use keeper::{Feed, Keeper, Start, of_journal};
 pub use queries::Page;
 
 use super::certificate::Fingerprint;
