@@ -6,3 +6,4 @@ mod cluster;
 mod lease;
 mod orders;
 mod proxy;
+mod times;
