@@ -14,7 +14,7 @@ use std::fmt::Write as _;
 const STYLE: &str = "body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;\
 color:#1b2a33;background:#fff}h1{font-size:1.6rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem;\
 border-bottom:1px solid #cfd8dc}table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
-td,th{padding:.2rem .6rem;text-align:right;border-bottom:1px solid #eceff1}th{color:#546e7a;font-weight:600}\
+td,th{padding:.2rem .4rem;text-align:right;border-bottom:1px solid #eceff1}th{color:#546e7a;font-weight:600}\
 td:first-child,th:first-child{text-align:left}.sub{color:#546e7a}svg{width:100%;height:auto;background:#fafbfc}\
 svg text{font:11px system-ui,sans-serif;fill:#546e7a}.neg{color:#b23c17}.note{color:#546e7a;font-size:12px}\
 @media print{h2{break-after:avoid}}";
@@ -383,7 +383,12 @@ pub fn page(book: &Book, day: &str) -> String {
     };
     for market in Market::ALL {
         let results = of(market);
-        if !results.is_empty() {
+        let traded = results.iter().any(|it| it.bought.iter().any(|lots| *lots != 0));
+        if !results.is_empty() && !traded {
+            let auctions = results.len();
+            let note = format!("<p class=note>Nothing was traded in {auctions} auctions.</p>");
+            section(market.name(), note);
+        } else if traded {
             section(&format!("{}: prices per MWh", market.name()), prices(&results));
             section(&format!("{}: cleared volume, MW", market.name()), volumes(&results));
             section(&format!("{}: curves", market.name()), curves(&results));

@@ -14,6 +14,7 @@ mod order_entry;
 mod postgres;
 mod process;
 mod rights;
+mod samples;
 mod sealed;
 mod streams;
 mod week;

@@ -299,6 +299,9 @@ async fn documents_payments_and_exports_are_the_same_bytes_and_balance() {
     let csv = String::from_utf8(statement["GEN/statement.csv"].clone()).unwrap();
     let last = csv.lines().last().unwrap().rsplit(',').next().unwrap().to_owned();
     assert_eq!(last, first.balances()["member:GEN"].to_string(), "{csv}");
+    let reference = bank::reference(runs[2], "GEN");
+    let paid = camt("IN29HOUSE0000001", &[entry("B1", &reference, "9375.00", "DBIT", "INR")]);
+    crate::samples::check(&first, runs[2], ACCOUNTS, &paid);
     check_payments(&first);
     check_erp(&first);
     check_signature(&exchange);
