@@ -325,10 +325,13 @@ impl Anneal {
         let chance = i128::from(self.next() >> 48);
         let allowed = portion(portion(self.heat, chance), chance);
         let best = exact.best_welfare().unwrap_or(i128::MIN);
-        if welfare > best {
+        if welfare >= best {
             if loss.losers == 0 {
                 exact.record(welfare);
-            } else if loss.losers <= 8 && exact.accounts.within_reach(scene.model, &exact.market) {
+            } else if welfare > best
+                && loss.losers <= 8
+                && exact.accounts.within_reach(scene.model, &exact.market)
+            {
                 exact.judge(scene, desk, 60);
             }
         }

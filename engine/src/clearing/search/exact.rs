@@ -1,6 +1,7 @@
 //! Decisions in whole lots: their welfare, whether prices make everyone whole, and the best so far.
 
 use super::accounts::{Accounts, Loss};
+use super::equals::KEPT;
 use super::market::{Desk, Kept, Market};
 use super::model::{Model, WHOLE};
 use super::relax::Scene;
@@ -43,6 +44,8 @@ pub(super) struct Exact {
     pub(super) cost: i128,
     pub(super) conditions: Conditions,
     pub(super) best: Option<Best>,
+    /// Other decisions with the welfare of the best.
+    pub(super) equals: Vec<Best>,
     /// (item, level before) since the journal was opened.
     changes: Vec<(usize, i64)>,
     kept: Vec<(usize, Kept, i128)>,
@@ -80,6 +83,7 @@ impl Exact {
             cost: 0,
             conditions: Conditions::default(),
             best: None,
+            equals: Vec::new(),
             changes: Vec::new(),
             kept: Vec::new(),
             is_kept: vec![false; periods],
@@ -146,11 +150,29 @@ impl Exact {
     /// What is set clears, and everyone is whole at the mid-point: kept if it beats the best.
     pub(super) fn record(&mut self, welfare: i128) -> bool {
         let beats = self.best.as_ref().is_none_or(|best| welfare > best.welfare);
-        if beats {
-            let (levels, prices) = (self.market.level.clone(), self.accounts.prices.clone());
-            self.best = Some(Best { welfare, levels, prices });
+        if beats || self.is_equal(welfare) {
+            let prices = self.accounts.prices.clone();
+            self.keep(welfare, prices);
         }
         beats
+    }
+
+    /// True if what is set has the welfare of the best, is not known yet, and can still be kept.
+    fn is_equal(&self, welfare: i128) -> bool {
+        self.equals.len() < KEPT
+            && self.best.as_ref().is_some_and(|best| best.welfare == welfare)
+            && self.best.iter().chain(&self.equals).all(|it| it.levels != self.market.level)
+    }
+
+    /// Keeps what is set: as the best, or beside it.
+    fn keep(&mut self, welfare: i128, prices: Vec<i64>) {
+        let kept = Best { welfare, levels: self.market.level.clone(), prices };
+        if self.best.as_ref().is_some_and(|best| best.welfare == welfare) {
+            self.equals.push(kept);
+        } else {
+            self.best = Some(kept);
+            self.equals.clear();
+        }
     }
 
     /// Opens a journal. Prices and values are fresh.
@@ -220,8 +242,8 @@ impl Exact {
         self.conditions.read(scene.book, scene.grid, desk, scene.model, &self.market);
         match self.conditions.search(effort) {
             Support::Found(prices) => {
-                if self.best.as_ref().is_none_or(|best| welfare > best.welfare) {
-                    self.best = Some(Best { welfare, levels: self.market.level.clone(), prices });
+                if self.best.as_ref().is_none_or(|best| welfare > best.welfare) || self.is_equal(welfare) {
+                    self.keep(welfare, prices);
                 }
                 Trial::Legal(welfare)
             }

@@ -114,8 +114,12 @@ fn attempt(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, target: &[(usiz
     }
     if target.iter().all(|&(item, _)| fits(scene, exact, item)) {
         for _ in 0..=ROOM {
-            let Some((welfare, loss)) = exact.assess(scene, desk).filter(|it| it.0 > before) else { break };
+            let Some((welfare, loss)) = exact.assess(scene, desk).filter(|it| it.0 >= before) else { break };
             if exact.settles(scene, desk, welfare, loss, 100) {
+                if welfare == before {
+                    // It is kept beside the best; retries go on from where they were.
+                    break;
+                }
                 exact.commit();
                 return true;
             }

@@ -609,6 +609,39 @@ impl Market {
         self.stale[period] = false;
     }
 
+    /// Lots that leave each area over the lines of a fresh period, on balance.
+    pub(super) fn net(&self, grid: &Grid, desk: &Desk, period: usize) -> Vec<i64> {
+        let mut net = vec![0; grid.areas];
+        for line in 0..grid.lines {
+            let flow = self.flow[period * grid.lines + line];
+            net[desk.network.from[line]] += flow;
+            net[desk.network.to[line]] -= flow;
+        }
+        net
+    }
+
+    /// Moves lots from areas that give to areas that take, as far as the lines between equal prices have
+    /// room beside the flows of a fresh period.
+    pub(super) fn transfer(
+        &self,
+        book: &AuctionBook,
+        grid: &Grid,
+        desk: &mut Desk,
+        period: usize,
+        prices: &[i64],
+        lots: (&mut [i64], &mut [i64]),
+    ) {
+        let Desk { network, flows, router, .. } = desk;
+        flows.load(book.frame(), period);
+        let first = period * grid.areas;
+        for line in 0..grid.lines {
+            flows.flow[line] = self.flow[period * grid.lines + line];
+            flows.open[line] = prices[first + network.from[line]] == prices[first + network.to[line]];
+        }
+        let members: Vec<usize> = (0..grid.areas).collect();
+        router.transfer(network, flows, &members, lots.0, lots.1);
+    }
+
     /// Steps of active complex orders in a cell: (item, price, lots), for publication.
     pub(super) fn active_steps<'a>(
         &'a self,

@@ -24,6 +24,7 @@
 //! - [`anneal`]: walks by threshold accepting, from the best decisions with one unit kicked to its best
 //!   answer, or from what a node suggested; losses weigh against welfare, and a trial is estimated on
 //!   the quadratic before it is priced.
+//! - [`equals`]: of the decisions that were found to have the welfare of the best, the first by the rules.
 //! - [`tree`], [`branch`]: best bound first with plunges. A node is bounded, items whose other choice
 //!   cannot beat the best are fixed, the rounded relaxation is tried, and one item or ratio is split.
 //!   An integral optimum of a node that no prices support is cut off once all that it accepts is
@@ -40,7 +41,6 @@
 //!
 //! # What is open
 //!
-//! - Of equal welfare the first found stays; volume and ids are not compared.
 //! - A step is one walk over all items, one pricing of all periods or one search for supporting
 //!   prices: about a millisecond for a session or a real day, up to 20 ms with 4,000 blocks over 96
 //!   periods and 13 areas, 66 ms at worst on a lumpy one.
@@ -53,6 +53,7 @@ mod branch;
 mod choice;
 mod corner;
 mod dual;
+mod equals;
 mod exact;
 mod local;
 mod market;

@@ -49,6 +49,8 @@ impl Ord for Node {
 const PRICED_A_STEP: u64 = 48;
 /// Items of an auction that is rounded before the climb has ended.
 const LARGE: usize = 1_000;
+/// Walks have so much of the work for one of nodes.
+const SHARE: u64 = 2;
 /// Work of nodes before the first walk: easy auctions end before.
 const WALK_AFTER: u64 = 1_000;
 
@@ -72,6 +74,8 @@ enum Stage {
     /// A walk from the best decisions.
     Anneal,
     Branch,
+    /// What was found as good as the best is compared with it.
+    Equals,
     Done,
 }
 
@@ -201,7 +205,7 @@ impl Search {
 
     /// No result has more welfare than this, grid units.
     pub(in crate::clearing) fn bound(&self) -> i128 {
-        if matches!(self.stage, Stage::Anneal | Stage::Branch | Stage::Done) {
+        if matches!(self.stage, Stage::Anneal | Stage::Branch | Stage::Equals | Stage::Done) {
             let best = self.exact.best_welfare().unwrap_or(i128::MIN);
             let open = self
                 .heap
@@ -228,6 +232,13 @@ impl Search {
             Stage::Improve { pass } => self.improve(book, pass),
             Stage::Anneal => self.anneal(book),
             Stage::Branch => self.branch(book),
+            Stage::Equals => {
+                let Self { model, grid, desk, exact, .. } = self;
+                if super::equals::step(Scene { book, grid, model }, desk, exact) {
+                    self.stage = Stage::Done;
+                }
+                return matches!(self.stage, Stage::Done);
+            }
             Stage::Done => return true,
         }
         self.take_turns(before);
@@ -241,7 +252,7 @@ impl Search {
             if !matches!(self.stage, Stage::Branch | Stage::Anneal) {
                 self.stop_early();
             }
-            self.stage = Stage::Done;
+            self.stage = if self.exact.equals.is_empty() { Stage::Done } else { Stage::Equals };
         }
         matches!(self.stage, Stage::Done)
     }
@@ -389,20 +400,20 @@ impl Search {
         }
     }
 
-    /// Walks and nodes take turns, so that either has had about as much work.
+    /// Walks and nodes take turns, so that walks have had about [`SHARE`] times as much work.
     fn take_turns(&mut self, before: u64) {
         let spent = self.work() - before;
         match self.stage {
             Stage::Anneal => {
                 self.walked += spent;
-                if !self.anneal.runs() && self.walked >= self.branched {
+                if !self.anneal.runs() && self.walked >= SHARE * self.branched {
                     self.stage = Stage::Branch;
                 }
             }
             Stage::Branch => {
                 self.branched += spent;
                 let open = self.heap.len() + usize::from(self.plunge.is_some());
-                if self.visit.is_none() && self.branched > self.walked + WALK_AFTER && open > 0 {
+                if self.visit.is_none() && self.branched > self.walked / SHARE + WALK_AFTER && open > 0 {
                     self.stage = Stage::Anneal;
                 }
             }
@@ -411,6 +422,7 @@ impl Search {
             | Stage::Round
             | Stage::Mend { .. }
             | Stage::Improve { .. }
+            | Stage::Equals
             | Stage::Done => {}
         }
     }
