@@ -53,6 +53,9 @@ pub(super) struct Anneal {
     moves_left: u64,
     stages_left: u64,
     pub(super) cycles: u32,
+    /// A start is set; whether the best is to be kicked there.
+    prepared: bool,
+    kicked: bool,
     /// Welfare and losses of what is set.
     welfare: i128,
     loss: Loss,
@@ -85,12 +88,45 @@ impl Anneal {
         usize::try_from(wide >> 64).unwrap_or(0)
     }
 
+    /// True once a cycle is prepared that has not started.
+    pub(super) fn is_prepared(&self) -> bool {
+        self.prepared
+    }
+
     /// True while a cycle runs.
     pub(super) fn runs(&self) -> bool {
         self.stages_left > 0
     }
 
-    /// Starts a cycle from the best so far. `gain` is what blocks may add to welfare.
+    /// Sets where the next cycle starts from: the best so far, or what the guide says. Prices follow.
+    pub(super) fn prepare(
+        &mut self,
+        scene: Scene<'_>,
+        desk: &mut Desk,
+        exact: &mut Exact,
+        guide: &Guide<'_>,
+    ) {
+        self.cycles += 1;
+        desk.walked += 2_048;
+        self.prepared = true;
+        self.kicked = guide.from.is_empty();
+        let Exact { best, .. } = exact;
+        let Some(best) = best.as_ref().map(|best| best.levels.clone()) else { return };
+        // Nothing better contradicts the choices: the walk keeps to them from its start.
+        let levels = if self.kicked { &best } else { &guide.from };
+        for (item, (&level, &choice)) in levels.iter().zip(guide.choices).enumerate() {
+            let level = match choice {
+                Choice::Out => 0,
+                Choice::In(least, most) => level.clamp(least, most),
+                Choice::Free(most) if most >= level => level,
+                Choice::Free(most) if most >= scene.model.items[item].least => most,
+                Choice::Free(_) => 0,
+            };
+            exact.set(scene, item, level);
+        }
+    }
+
+    /// Starts a prepared cycle, once all is priced. `gain` is what blocks may add to welfare.
     pub(super) fn start(
         &mut self,
         scene: Scene<'_>,
@@ -100,26 +136,12 @@ impl Anneal {
         guide: &Guide<'_>,
         answers: &mut Answers,
     ) {
+        self.prepared = false;
         let Some(best) = exact.best.clone() else { return };
-        let model = scene.model;
-        let kicked = guide.from.is_empty();
+        let (model, kicked) = (scene.model, self.kicked);
         if self.random == 0 {
             self.random = 0x9E37_79B9_7F4A_7C15;
             self.tried.resize(model.units.len(), 0);
-        }
-        self.cycles += 1;
-        desk.walked += 2_048;
-        // Nothing better contradicts the choices: the walk keeps to them from its start.
-        let levels = if kicked { &best.levels } else { &guide.from };
-        for (item, (&level, &choice)) in levels.iter().zip(guide.choices).enumerate() {
-            let level = match choice {
-                Choice::Out => 0,
-                Choice::In(least, most) => level.clamp(least, most),
-                Choice::Free(most) if most >= level => level,
-                Choice::Free(most) if most >= model.items[item].least => most,
-                Choice::Free(_) => 0,
-            };
-            exact.set(scene, item, level);
         }
         if !exact.open_accounts(scene, desk) {
             return;

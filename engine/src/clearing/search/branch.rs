@@ -87,9 +87,29 @@ impl Search {
                 }
                 Phase::Split
             }
-            Phase::Split => return self.decide_node(book, node),
+            Phase::Split => {
+                if self.suggest(book, &node) {
+                    return self.decide_node(book, node);
+                }
+                Phase::Split
+            }
         };
         self.visit = Some(Visit { node, phase: next });
+    }
+
+    /// Sets what a node suggests and prices it, in steps; true when all is priced.
+    fn suggest(&mut self, book: &AuctionBook, node: &Node) -> bool {
+        let levels = if self.is_leaf(&node.choices) {
+            node.choices.iter().map(|it| it.least()).collect()
+        } else {
+            self.rounded(&node.choices, WHOLE / 2)
+        };
+        let Self { model, grid, desk, exact, tried, .. } = self;
+        if levels == *tried {
+            return true;
+        }
+        exact.assign(Scene { book, grid, model }, &levels);
+        exact.market.refresh_some(book, grid, desk)
     }
 
     /// Tries what a bounded node suggests, and splits it.
@@ -260,7 +280,7 @@ impl Search {
             if leaps == 0 {
                 relaxation.smooth(grid, self.width_node + if narrow { 0 } else { 4 });
             }
-            relaxation.settle(scene, desk, &node.choices);
+            relaxation.settle(scene, &node.choices);
         }
         let Some(left) = relaxation.leap_step(scene, desk, &node.choices, answers) else {
             return Phase::Climb { narrow, leaps };

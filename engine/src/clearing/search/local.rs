@@ -22,6 +22,10 @@ pub(super) struct Retries {
     open: Vec<Choice>,
     /// Units by what they miss, least first.
     missed: Vec<usize>,
+    /// Members of the unit at hand that are still to be tried alone.
+    alone: Vec<usize>,
+    /// Losers that made room in the trial at hand.
+    trial: Option<usize>,
     better: bool,
 }
 
@@ -55,7 +59,7 @@ impl Retries {
         retries
     }
 
-    /// Retries one unit; when none is left, whether any beat the best.
+    /// One trial: of a unit, or of one of its members; when none is left, whether any beat the best.
     pub(super) fn step(
         &mut self,
         scene: Scene<'_>,
@@ -63,25 +67,77 @@ impl Retries {
         exact: &mut Exact,
         answers: &mut Answers,
     ) -> Option<bool> {
+        let model = scene.model;
+        if self.trial.is_some() {
+            self.pursue(scene, desk, exact);
+            return None;
+        }
+        if let Some(item) = self.alone.pop() {
+            if exact.level(item) == 0 && self.dual.earning[item].surplus > 0 {
+                let target = insertion(scene, exact, item);
+                self.attempt(scene, desk, exact, &target);
+            }
+            return None;
+        }
         let Some(unit) = self.missed.pop() else {
             exact.close_accounts();
             return Some(self.better);
         };
-        let model = scene.model;
         self.dual.unit(model, &self.open, unit, answers);
         let target: Vec<(usize, i64)> = model.units[unit]
             .iter()
             .rev()
             .map(|&item| (item, self.dual.answer(model, &self.open, item, answers)))
             .collect();
-        self.better |= attempt(scene, desk, exact, &target);
-        // Members alone, beside what is accepted.
-        for &item in model.units[unit].iter().rev() {
-            if exact.level(item) == 0 && self.dual.earning[item].surplus > 0 && model.units[unit].len() > 1 {
-                self.better |= attempt(scene, desk, exact, &insertion(scene, exact, item));
+        // Members alone come after it, beside what is accepted.
+        if model.units[unit].len() > 1 {
+            self.alone.clone_from(&model.units[unit]);
+        }
+        self.attempt(scene, desk, exact, &target);
+        None
+    }
+
+    /// Tries levels for some items, in this step and the next ones.
+    fn attempt(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, target: &[(usize, i64)]) {
+        desk.walked += 256;
+        exact.begin();
+        for &(item, level) in target {
+            if level == 0 {
+                exact.eject(scene, item);
+            } else {
+                exact.set(scene, item, level);
             }
         }
-        None
+        if target.iter().all(|&(item, _)| fits(scene, exact, item)) {
+            self.trial = Some(0);
+            self.pursue(scene, desk, exact);
+        } else {
+            exact.rollback(scene);
+        }
+    }
+
+    /// Goes on with a trial: it is kept if it beats the best, everyone whole; else what loses most makes
+    /// room, a few times.
+    fn pursue(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) {
+        let made = self.trial.take().unwrap_or(ROOM);
+        let before = exact.best_welfare().unwrap_or(i128::MAX);
+        if let Some((welfare, loss)) = exact.assess(scene, desk).filter(|it| it.0 >= before) {
+            if exact.settles(scene, desk, welfare, loss, 100) {
+                // What is just as good is kept beside the best; retries go on from where they were.
+                if welfare > before {
+                    exact.commit();
+                    self.better = true;
+                    return;
+                }
+            } else if made < ROOM
+                && let Some(worst) = loss.worst
+            {
+                exact.eject(scene, worst);
+                self.trial = Some(made + 1);
+                return;
+            }
+        }
+        exact.rollback(scene);
     }
 }
 
@@ -98,37 +154,6 @@ fn insertion(scene: Scene<'_>, exact: &Exact, item: usize) -> Vec<(usize, i64)> 
     }
     target.push((item, entry.parent.map_or(WHOLE, |parent| exact.level(parent))));
     target
-}
-
-/// Tries levels for some items; keeps them if that beats the best, everyone whole.
-fn attempt(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, target: &[(usize, i64)]) -> bool {
-    let Some(before) = exact.best_welfare() else { return false };
-    desk.walked += 256;
-    exact.begin();
-    for &(item, level) in target {
-        if level == 0 {
-            exact.eject(scene, item);
-        } else {
-            exact.set(scene, item, level);
-        }
-    }
-    if target.iter().all(|&(item, _)| fits(scene, exact, item)) {
-        for _ in 0..=ROOM {
-            let Some((welfare, loss)) = exact.assess(scene, desk).filter(|it| it.0 >= before) else { break };
-            if exact.settles(scene, desk, welfare, loss, 100) {
-                if welfare == before {
-                    // It is kept beside the best; retries go on from where they were.
-                    break;
-                }
-                exact.commit();
-                return true;
-            }
-            let Some(worst) = loss.worst else { break };
-            exact.eject(scene, worst);
-        }
-    }
-    exact.rollback(scene);
-    false
 }
 
 /// True if an item's level agrees with its parent, its children and its group.

@@ -26,6 +26,8 @@ struct Step {
     item: usize,
 }
 
+/// Periods that are priced in one go.
+const PRICED_AT_ONCE: u64 = 12;
 /// Buckets of the index over the prices of a cell's levels.
 const BUCKETS: usize = 64;
 
@@ -505,12 +507,22 @@ impl Market {
 
     /// Prices every period whose injections changed.
     pub(super) fn refresh(&mut self, book: &AuctionBook, grid: &Grid, desk: &mut Desk) {
+        while !self.refresh_some(book, grid, desk) {}
+    }
+
+    /// Prices some of the periods whose injections changed; true if none is left.
+    pub(super) fn refresh_some(&mut self, book: &AuctionBook, grid: &Grid, desk: &mut Desk) -> bool {
+        let until = desk.priced + PRICED_AT_ONCE;
         for period in 0..self.stale.len() {
             if self.stale[period] {
+                if desk.priced == until {
+                    return false;
+                }
                 self.price(book, grid, desk, period);
             }
         }
         self.priced_once = true;
+        true
     }
 
     /// All prices are to be found anew.

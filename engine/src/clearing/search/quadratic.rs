@@ -288,21 +288,34 @@ pub(super) fn scaled(ratio: i64, shift: u32) -> i64 {
 }
 
 /// Where a leap stands between two steps.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Stride {
-    /// Slopes and earnings are read next.
+    /// Between two leaps.
     #[default]
+    Stands,
+    /// Periods are priced where it stands.
+    Price,
+    /// Slopes and earnings are read next.
     Read,
     /// Rounds on the quadratic made so far.
     Round(usize),
-    /// The way is tried so far, in 2^−LINE of the whole.
-    Try { attempt: u32, part: i64, promised: i128 },
+    /// The way is tried so far, in 2^−LINE of the whole: shares move, periods are priced.
+    Move {
+        attempt: u32,
+        part: i64,
+        promised: i128,
+    },
+    Try {
+        attempt: u32,
+        part: i64,
+        promised: i128,
+    },
 }
 
 impl Relaxation {
     /// True between two leaps.
     pub(super) fn stands(&self) -> bool {
-        matches!(self.stride, Stride::Read)
+        matches!(self.stride, Stride::Stands)
     }
 
     /// One step of a leap, in which all shares move once: a walk over all units, or one pricing. At its
@@ -317,6 +330,14 @@ impl Relaxation {
         desk.walked += u64::try_from(scene.model.parts.len()).expect("a length fits");
         let stride = core::mem::take(&mut self.stride);
         let promised = match stride {
+            Stride::Stands | Stride::Price => {
+                let priced = self.market.refresh_some(scene.book, scene.grid, desk);
+                self.stride = if priced { Stride::Read } else { Stride::Price };
+                if priced {
+                    self.look(0..scene.model.areas * scene.model.periods);
+                }
+                return None;
+            }
             Stride::Read => {
                 let mut quadratic = core::mem::take(&mut self.quadratic);
                 quadratic.read(scene, desk, self);
@@ -332,14 +353,23 @@ impl Relaxation {
                 }
                 let promised = self.aim();
                 if promised > 0 {
-                    self.stride = Stride::Try { attempt: 0, part: 1 << LINE, promised };
+                    self.stride = Stride::Move { attempt: 0, part: 1 << LINE, promised };
                     return None;
                 }
                 promised
             }
+            Stride::Move { attempt, part, promised } => {
+                self.go(scene, part);
+                self.stride = Stride::Try { attempt, part, promised };
+                return None;
+            }
             Stride::Try { attempt, part, promised } => {
-                if let Some(part) = self.follow_way(scene, desk, attempt, part, promised) {
-                    self.stride = Stride::Try { attempt: attempt + 1, part, promised };
+                if !self.market.refresh_some(scene.book, scene.grid, desk) {
+                    self.stride = stride;
+                    return None;
+                }
+                if let Some(part) = self.follow_way(scene, attempt, part, promised) {
+                    self.stride = Stride::Move { attempt: attempt + 1, part, promised };
                     return None;
                 }
                 promised
@@ -374,16 +404,9 @@ impl Relaxation {
         promised
     }
 
-    /// Goes a part of the way; returns the part to try instead if that is too far.
-    fn follow_way(
-        &mut self,
-        scene: Scene<'_>,
-        desk: &mut Desk,
-        attempt: u32,
-        part: i64,
-        promised: i128,
-    ) -> Option<i64> {
-        let slope = self.slope_at(scene, desk, part);
+    /// Stays at a part of the way; returns the part to try instead if that is too far.
+    fn follow_way(&mut self, scene: Scene<'_>, attempt: u32, part: i64, promised: i128) -> Option<i64> {
+        let slope = self.slope(scene);
         if slope >= 0 || -slope < promised / 16 || attempt == 4 {
             if attempt == 0 {
                 self.quadratic.firm = self.quadratic.firm.saturating_sub(1);
@@ -409,8 +432,8 @@ impl Relaxation {
         quadratic
     }
 
-    /// Stands at a part of the way (2^−LINE) and returns the slope there.
-    fn slope_at(&mut self, scene: Scene<'_>, desk: &mut Desk, part: i64) -> i128 {
+    /// Goes a part of the way (2^−LINE).
+    fn go(&mut self, scene: Scene<'_>, part: i64) {
         let model = scene.model;
         for item in 0..model.items.len() {
             if self.way[item] != 0 {
@@ -418,7 +441,11 @@ impl Relaxation {
                 self.market.set(scene.grid, model, item, level);
             }
         }
-        self.market.refresh(scene.book, scene.grid, desk);
+    }
+
+    /// The slope of the way where it stands, freshly priced.
+    fn slope(&mut self, scene: Scene<'_>) -> i128 {
+        let model = scene.model;
         self.look(0..model.areas * model.periods);
         let mut slope = 0_i128;
         for item in 0..model.items.len() {

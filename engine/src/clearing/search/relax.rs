@@ -8,7 +8,7 @@
 
 use super::choice::Choice;
 use super::dual::Dual;
-use super::market::{Desk, Grid, Market};
+use super::market::{Grid, Market};
 use super::model::{Model, WHOLE};
 use super::quadratic::{Quadratic, Stride};
 use super::table::Table;
@@ -110,13 +110,12 @@ impl Relaxation {
         self.market.forget();
     }
 
-    /// Brings shares into their boxes and prices up to date.
-    pub(super) fn settle(&mut self, scene: Scene<'_>, desk: &mut Desk, choices: &[Choice]) {
+    /// Brings shares into their boxes; prices follow in the next steps.
+    pub(super) fn settle(&mut self, scene: Scene<'_>, choices: &[Choice]) {
         self.clip(scene, choices);
         if let Some(table) = &mut self.market.table {
             table.follow(scene.grid, &self.live.prices);
         }
-        self.market.refresh(scene.book, scene.grid, desk);
-        self.look(0..scene.model.areas * scene.model.periods);
+        self.stride = Stride::Price;
     }
 }

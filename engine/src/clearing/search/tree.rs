@@ -224,6 +224,10 @@ impl Search {
     /// One bounded step; true when the search has ended.
     pub(in crate::clearing) fn step(&mut self, book: &AuctionBook) -> bool {
         let before = self.work();
+        if self.prices_wait(book) {
+            self.take_turns(before);
+            return false;
+        }
         match self.stage.clone() {
             Stage::Start => self.start(book),
             Stage::Climb { width, sweep } => self.climb(book, width, sweep),
@@ -255,6 +259,14 @@ impl Search {
             self.stage = if self.exact.equals.is_empty() { Stage::Done } else { Stage::Equals };
         }
         matches!(self.stage, Stage::Done)
+    }
+
+    /// Prices decisions that were set as a whole, in steps; true if that was this one. Nodes and walks
+    /// price what they change.
+    fn prices_wait(&mut self, book: &AuctionBook) -> bool {
+        let whole = matches!(self.stage, Stage::Start | Stage::Mend { .. });
+        let Self { grid, desk, exact, .. } = self;
+        whole && !exact.market.refresh_some(book, grid, desk)
     }
 
     /// The whole root is still open.
@@ -293,7 +305,7 @@ impl Search {
             if sweep == 0 {
                 relaxation.smooth(grid, width);
             }
-            relaxation.settle(scene, desk, root);
+            relaxation.settle(scene, root);
         }
         let Some(left) = relaxation.leap_step(scene, desk, root, answers) else { return };
         let dual = Dual::at(book, grid, model, relaxation.prices());
@@ -362,11 +374,9 @@ impl Search {
     /// Rounds the shares and mends them step by step.
     fn round(&mut self, book: &AuctionBook) {
         let levels = self.rounded(&self.root, WHOLE / 2);
-        let Self { model, grid, desk, exact, .. } = self;
-        let scene = Scene { book, grid, model };
+        let Self { model, grid, exact, .. } = self;
         exact.close_accounts();
-        exact.assign(scene, &levels);
-        exact.open_accounts(scene, desk);
+        exact.assign(Scene { book, grid, model }, &levels);
         self.fresh = levels;
         self.stage = Stage::Mend { then: self.after_mending };
     }
@@ -406,7 +416,7 @@ impl Search {
         match self.stage {
             Stage::Anneal => {
                 self.walked += spent;
-                if !self.anneal.runs() && self.walked >= SHARE * self.branched {
+                if !self.anneal.runs() && !self.anneal.is_prepared() && self.walked >= SHARE * self.branched {
                     self.stage = Stage::Branch;
                 }
             }
@@ -434,8 +444,15 @@ impl Search {
             let gain = self.bound - self.free;
             let dual =
                 root_dual.get_or_insert_with(|| Dual::at(book, grid, model, self.bound_prices.clone()));
-            let from = if anneal.cycles % 2 == 0 { core::mem::take(&mut self.fresh) } else { Vec::new() };
-            anneal.start(scene, desk, exact, gain, &Guide { dual, choices: root, from }, answers);
+            if anneal.is_prepared() {
+                if exact.market.refresh_some(book, grid, desk) {
+                    let guide = Guide { dual, choices: root, from: Vec::new() };
+                    anneal.start(scene, desk, exact, gain, &guide, answers);
+                }
+            } else {
+                let from = if anneal.cycles % 2 == 0 { core::mem::take(&mut self.fresh) } else { Vec::new() };
+                anneal.prepare(scene, desk, exact, &Guide { dual, choices: root, from });
+            }
             return;
         }
         let until = desk.priced + PRICED_A_STEP;
