@@ -207,7 +207,9 @@ pub fn scan(
     scan_segments(storage, exchange_id, visitor).map(|(found, _)| found)
 }
 
-/// As [`scan`], and then mends the end of the last segment if a torn tail may be cut.
+/// As [`scan`], and then mends the end of the last segment if a torn tail may be cut, and writes what is
+/// believed of that segment once more: the last process may have ended because a sync failed, and what is
+/// read then may be in memory only.
 ///
 /// # Errors
 ///
@@ -221,6 +223,7 @@ pub(crate) fn recover(
     if let Some(tail) = &mut found.tail {
         mend(storage, tail, &bytes, found.last.segment_bytes)?;
     }
+    make_durable(storage, &found, &bytes)?;
     Ok(found)
 }
 
@@ -448,6 +451,18 @@ impl Scan<'_> {
             (_, _) => damaged(Flaw::HeaderFields),
         }
     }
+}
+
+/// Writes the last segment up to its end again, over itself, and syncs it. After a failed sync the system
+/// takes the pages for written: they are read back as if they were on the disk, and gone after a power cut.
+/// Segments before the last one were synced when the next one began.
+fn make_durable(storage: &dyn Storage, found: &Found, bytes: &[u8]) -> Result<(), JournalError> {
+    let io = JournalError::io;
+    let name = segment::segment_name(found.last.seq_first);
+    let mut file = storage.open(&name, false).map_err(io("open", &name))?;
+    write_all_at(&mut *file, 0, &bytes[..frame::index_of(found.end)]).map_err(io("write", &name))?;
+    file.sync().map_err(io("sync", &name))?;
+    storage.sync_names().map_err(io("sync", "the journal directory"))
 }
 
 /// Keeps the tail in a file of its own, then blanks it, then both are durable.

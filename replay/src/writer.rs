@@ -116,7 +116,10 @@ impl Writer {
         let mark = Mark::open(&*storage, options.exchange_id, mark_exists)?;
         let promise_exists = names.iter().any(|it| it == PROMISE_NAME);
         let (promise, promised) = if promise_exists {
-            let (mark, promised) = Mark::open_promise(&*storage, options.exchange_id, true)?;
+            let (mut mark, promised) = Mark::open_promise(&*storage, options.exchange_id, true)?;
+            // As for the last segment: what is read may never have reached the disk.
+            mark.write(promised)?;
+            mark.sync()?;
             (Some(mark), promised)
         } else {
             (None, 0)
