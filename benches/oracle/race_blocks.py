@@ -9,9 +9,9 @@ shared tools: its models and prices are used, and its procedure: the welfare MIL
 rejecting what loses most, solving again, until nobody loses (at most --solve seconds a solve, --total in all). Curves
 are handed to HiGHS already aggregated by price. After every round its decisions are also made legal at once, by
 rejecting everything that loses until nobody does; such a result counts for HiGHS at its own time, and the time it
-takes is not charged to the procedure. So HiGHS has an answer wherever one can be had from its decisions. HiGHS is timed
-on the processor, handing it the models included (a second or two of the long rows), so that a busy machine does not
-slow it; Merit by the clock on the wall.
+takes is not charged to the procedure. So HiGHS has an answer wherever one can be had from its decisions. Both are
+timed on the processor, so that a busy machine does not slow them; HiGHS with handing it the models (a second or
+two of the long rows).
 
 Gaps are per cent of the welfare that blocks add: (bound - welfare) / (bound - welfare of the curves alone), with the
 least bound that either side proved. What HiGHS found is kept in FILE, so that its hours need not be repeated when only

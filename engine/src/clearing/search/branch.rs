@@ -50,7 +50,7 @@ impl Search {
                 self.narrow_root(book);
                 return;
             }
-            if let Some(node) = self.plunge.take().or_else(|| self.heap.pop()) {
+            if let Some(node) = self.plunge.take().or_else(|| self.pop()) {
                 self.nodes += 1;
                 self.visit = Some(Visit { node, phase: Phase::First });
             }
@@ -205,7 +205,7 @@ impl Search {
         let prices = self.bound_prices.clone();
         let dual = self.root_dual.take();
         let dual = dual.unwrap_or_else(|| Dual::at(book, &self.grid, &self.model, prices.clone()));
-        let mut node = Node { bound: self.bound, number: 0, choices: self.root.clone(), prices };
+        let mut node = Node { bound: self.bound, choices: self.root.clone(), prices };
         let open = self.fix(&dual, &mut node);
         self.root_dual = Some(dual);
         if !open {
@@ -214,6 +214,9 @@ impl Search {
             return;
         }
         self.root = node.choices;
+        if let Some(best) = self.welfare() {
+            self.heap.retain(|waiting| waiting.bound > best);
+        }
         let left = self.root.iter().filter(|&&it| choice::is_open(it)).count();
         if self.corner.as_ref().is_none_or(|corner| left * 5 < corner.items.len() * 4) {
             let scene = Scene { book, grid: &self.grid, model: &self.model };
@@ -392,14 +395,12 @@ impl Search {
         let mut second = node.choices.clone();
         second[split.item] = split.second;
         if choice::propagate(&self.model, &mut second, unit) {
-            self.push(node.bound, second, node.prices.clone());
+            self.push(node.bound, &second, node.prices.clone());
         }
         let mut first = node.choices;
         first[split.item] = split.first;
         if choice::propagate(&self.model, &mut first, unit) {
-            self.numbers += 1;
-            self.plunge =
-                Some(Node { bound: node.bound, number: self.numbers, choices: first, prices: node.prices });
+            self.plunge = Some(Node { bound: node.bound, choices: first, prices: node.prices });
         }
     }
 }

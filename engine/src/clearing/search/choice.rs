@@ -1,7 +1,7 @@
 //! What is still open about each item: its box of ratios, and what one choice means for its family
 //! and its group.
 
-use super::model::{Model, WHOLE};
+use super::model::{Model, WHOLE, index};
 use alloc::vec::Vec;
 
 /// The ratios that an item may still have, in millionths.
@@ -47,6 +47,26 @@ pub(super) fn is_open(choice: Choice) -> bool {
 /// Everything is open.
 pub(super) fn open(model: &Model) -> Vec<Choice> {
     model.items.iter().map(|_| Choice::Free(WHOLE)).collect()
+}
+
+/// (item, least, most) of the choices that differ from others.
+pub(super) fn pack(from: &[Choice], choices: &[Choice]) -> Vec<(u32, u32, u32)> {
+    let small = |value: i64| u32::try_from(value).expect("ratios are at most whole");
+    let pairs = (0_u32..).zip(from.iter().zip(choices)).filter(|(_, (before, now))| before != now);
+    pairs.map(|(item, (_, now))| (item, small(now.least()), small(now.most()))).collect()
+}
+
+/// The choices that were packed, on top of others.
+pub(super) fn unpack(from: &[Choice], packed: &[(u32, u32, u32)]) -> Vec<Choice> {
+    let mut choices = from.to_vec();
+    for &(item, least, most) in packed {
+        choices[index(item)] = match (i64::from(least), i64::from(most)) {
+            (0, 0) => Choice::Out,
+            (0, most) => Choice::Free(most),
+            (least, most) => Choice::In(least, most),
+        };
+    }
+    choices
 }
 
 /// What must be if an item is to be accepted.

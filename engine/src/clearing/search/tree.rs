@@ -21,25 +21,34 @@ use core::cmp::Ordering;
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) bound: i128,
-    /// Later nodes first among equals: they are deeper.
-    pub(super) number: u64,
     pub(super) choices: Vec<Choice>,
     /// Prices that gave the bound.
     pub(super) prices: Vec<i64>,
 }
 
-impl PartialEq for Node {
+/// A node that waits, packed: there may be a hundred thousand.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) bound: i128,
+    /// Later nodes first among equals: they are deeper.
+    number: u64,
+    /// (item, choice) where it is narrower than the root's was.
+    narrower: Vec<(u32, u32, u32)>,
+    prices: Vec<i64>,
+}
+
+impl PartialEq for Waiting {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
-impl Eq for Node {}
-impl PartialOrd for Node {
+impl Eq for Waiting {}
+impl PartialOrd for Waiting {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Node {
+impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> Ordering {
         (self.bound, self.number).cmp(&(other.bound, other.number))
     }
@@ -104,7 +113,7 @@ pub(in crate::clearing) struct Search {
     stage: Stage,
     after_mending: Climbed,
     retries: Option<Retries>,
-    pub(super) heap: BinaryHeap<Node>,
+    pub(super) heap: BinaryHeap<Waiting>,
     /// The node that a plunge goes on with.
     pub(super) plunge: Option<Node>,
     /// The node at hand.
@@ -207,14 +216,9 @@ impl Search {
     pub(in crate::clearing) fn bound(&self) -> i128 {
         if matches!(self.stage, Stage::Anneal | Stage::Branch | Stage::Equals | Stage::Done) {
             let best = self.exact.best_welfare().unwrap_or(i128::MIN);
-            let open = self
-                .heap
-                .peek()
-                .into_iter()
-                .chain(&self.plunge)
-                .chain(self.visit.as_ref().map(|it| &it.node))
-                .map(|node| node.bound)
-                .max();
+            let waiting = self.heap.peek().map(|it| it.bound);
+            let nodes = self.plunge.iter().chain(self.visit.as_ref().map(|it| &it.node));
+            let open = nodes.map(|node| node.bound).chain(waiting).max();
             best.max(open.unwrap_or(best)).max(self.unresolved.unwrap_or(best)).min(self.bound.max(best))
         } else {
             self.bound
@@ -271,13 +275,20 @@ impl Search {
 
     /// The whole root is still open.
     fn stop_early(&mut self) {
-        let (bound, prices) = (self.bound, self.bound_prices.clone());
-        self.push(bound, self.root.clone(), prices);
+        let (bound, prices, root) = (self.bound, self.bound_prices.clone(), self.root.clone());
+        self.push(bound, &root, prices);
     }
 
-    pub(super) fn push(&mut self, bound: i128, choices: Vec<Choice>, prices: Vec<i64>) {
+    pub(super) fn push(&mut self, bound: i128, choices: &[Choice], prices: Vec<i64>) {
         self.numbers += 1;
-        self.heap.push(Node { bound, number: self.numbers, choices, prices });
+        let narrower = choice::pack(&self.root, choices);
+        self.heap.push(Waiting { bound, number: self.numbers, narrower, prices });
+    }
+
+    /// The waiting node with the greatest bound. What was decided at the root since holds for it too.
+    pub(super) fn pop(&mut self) -> Option<Node> {
+        let Waiting { bound, narrower, prices, .. } = self.heap.pop()?;
+        Some(Node { bound, choices: choice::unpack(&self.root, &narrower), prices })
     }
 
     /// Everything rejected: always legal.
