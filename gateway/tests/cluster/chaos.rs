@@ -51,12 +51,12 @@ async fn outage(told: &Told) -> Duration {
     }
 }
 
-async fn failover(cluster: &Cluster, lost: usize) -> Duration {
+pub(crate) async fn failover(cluster: &Cluster, lost: usize) -> Duration {
     let begun = Instant::now();
     loop {
         for to in (0..cluster.count()).filter(|it| *it != lost) {
             let request = v1::FailoverRequest { lost: name(lost), ..Default::default() };
-            let answer = cluster.at(to, "otto").operator().failover(request).await;
+            let answer = cluster.at(to, cluster.operator).operator().failover(request).await;
             if answer.as_ref().is_ok_and(|it| it.get_ref().epoch > 0) {
                 return begun.elapsed();
             }
@@ -68,7 +68,8 @@ async fn failover(cluster: &Cluster, lost: usize) -> Duration {
 
 async fn switchover(cluster: &Cluster, from: usize, to: usize) -> Option<Duration> {
     let request = v1::SwitchoverRequest { to: name(to), plan: false, at_any_moment: true };
-    let answer = cluster.at(from, "otto").operator().switchover(request).await.unwrap().into_inner();
+    let answer =
+        cluster.at(from, cluster.operator).operator().switchover(request).await.unwrap().into_inner();
     (answer.epoch > 0).then(|| Duration::from_micros(answer.pause_us))
 }
 

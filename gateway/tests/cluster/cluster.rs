@@ -3,7 +3,7 @@
 use super::proxy::Wire;
 use merit_client::{Client, Config as ClientConfig, Retry, v1};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -34,6 +34,8 @@ pub(crate) struct Cluster {
     wires: Vec<Vec<Option<Wire>>>,
     mode: &'static str,
     settings: Vec<(String, String)>,
+    /// Name of an operator.
+    pub(crate) operator: &'static str,
     processes: Vec<Option<Child>>,
 }
 
@@ -53,6 +55,35 @@ impl Cluster {
     }
 
     pub(crate) fn with(count: usize, mode: &'static str, settings: &[(String, String)]) -> Self {
+        let mut cluster = Self::still(count, mode, settings, "otto");
+        (0..count).for_each(|node| cluster.spawn(node));
+        cluster
+    }
+
+    /// The first node begins with the journal of a day that the demo played; the others have nothing yet.
+    pub(crate) fn played(
+        count: usize,
+        mode: &'static str,
+        settings: &[(String, String)],
+        journal: &Path,
+    ) -> Self {
+        let mut cluster = Self::still(count, mode, settings, "operator");
+        let to = cluster.data(0).join("journal");
+        std::fs::create_dir_all(&to).unwrap();
+        for entry in std::fs::read_dir(journal).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+        (0..count).for_each(|node| cluster.spawn(node));
+        cluster
+    }
+
+    fn still(
+        count: usize,
+        mode: &'static str,
+        settings: &[(String, String)],
+        operator: &'static str,
+    ) -> Self {
         let ports = ports(count);
         let wire =
             |from: usize, to: usize| (from != to).then(|| Wire::new(([127, 0, 0, 1], ports[to]).into()));
@@ -61,9 +92,7 @@ impl Cluster {
         std::fs::write(directory.path().join("registry.toml"), REGISTRY).unwrap();
         let processes = (0..count).map(|_| None).collect();
         let settings = settings.to_vec();
-        let mut cluster = Self { directory, ports, wires, mode, settings, processes };
-        (0..count).for_each(|node| cluster.spawn(node));
-        cluster
+        Self { directory, ports, wires, mode, settings, operator, processes }
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -156,7 +185,7 @@ impl Cluster {
     }
 
     pub(crate) async fn status(&self, node: usize) -> Option<v1::GetStatusResponse> {
-        let client = self.at(node, "otto");
+        let client = self.at(node, self.operator);
         let asked = tokio::time::timeout(Duration::from_secs(1), client.get_status(v1::GetStatusRequest {}));
         asked.await.ok()?.ok()
     }

@@ -3,7 +3,10 @@
 
 mod chaos;
 mod cluster;
+#[path = "../server/hook.rs"]
+mod hook;
 mod lease;
 mod orders;
 mod proxy;
+mod push;
 mod times;
