@@ -97,15 +97,32 @@ fn cells(row: &Row, rows: &[Row]) -> Vec<Cell> {
     ]
 }
 
-/// Phases of the current auctions, as the primary says.
+/// Phases of the auctions that have begun and not ended, as the primary says; of the others the number.
 fn market(rows: &[Row]) -> Vec<String> {
     let answers = || rows.iter().filter_map(|it| it.answer.as_ref().ok());
     let primary = answers().find(|it| it.role() == v1::NodeRole::Primary).or_else(|| answers().next());
-    let line = |it: &v1::AuctionCounts| {
-        let phase = it.phase().as_str_name().trim_start_matches("AUCTION_PHASE_").to_lowercase();
-        format!("{}: {phase}, {} orders of {} members", it.auction_id, it.orders, it.members)
-    };
-    primary.map(|it| it.auctions.iter().map(line).collect()).unwrap_or_default()
+    let (mut lines, mut scheduled, mut ended) = (Vec::new(), 0, 0);
+    for it in primary.iter().flat_map(|it| &it.auctions) {
+        match it.phase() {
+            v1::AuctionPhase::Scheduled => scheduled += 1,
+            v1::AuctionPhase::Published | v1::AuctionPhase::Cancelled => ended += 1,
+            v1::AuctionPhase::Unspecified
+            | v1::AuctionPhase::Open
+            | v1::AuctionPhase::GateClosed
+            | v1::AuctionPhase::UnconstrainedRun
+            | v1::AuctionPhase::AwaitingCapacity
+            | v1::AuctionPhase::FundsCheck
+            | v1::AuctionPhase::ConstrainedRun
+            | v1::AuctionPhase::Halted => {
+                let phase = it.phase().as_str_name().trim_start_matches("AUCTION_PHASE_").to_lowercase();
+                lines.push(format!("{}: {phase}, {} orders of {} members", it.auction_id, it.orders, it.members));
+            }
+        }
+    }
+    if scheduled + ended > 0 {
+        lines.push(format!("{scheduled} auctions scheduled, {ended} ended"));
+    }
+    lines
 }
 
 /// Everything that an operator should look at.
