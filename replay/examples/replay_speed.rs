@@ -161,7 +161,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     if wanted("apply") {
         let engine = timed("and apply", orders, || apply(&disk, orders))?;
-        println!("state digest {:032x}", engine.map_or(0, |it| it.digest()));
+        let before = cpu_ns()?;
+        let digest = engine.map_or(0, |it| it.digest());
+        println!("state digest {digest:032x}, in {} ms", (cpu_ns()? - before) / 1_000_000);
     }
     Ok(())
 }

@@ -43,10 +43,10 @@ pub fn start(
     model: &Arc<ReadModel>,
     targets: Vec<Box<dyn Target>>,
     stopping: &watch::Receiver<bool>,
-    position: Option<&watch::Receiver<Position>>,
+    position: Option<watch::Receiver<Position>>,
 ) -> Pushing {
     let task = |target: Box<dyn Target>| {
-        let role = Role { position: position.filter(|_| target.is_shared()).cloned() };
+        let role = Role { position: position.clone().filter(|_| target.is_shared()) };
         tokio::spawn(run(Arc::clone(model), target, stopping.clone(), role))
     };
     Pushing { tasks: targets.into_iter().map(task).collect() }

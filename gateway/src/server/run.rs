@@ -193,8 +193,7 @@ impl Running {
             }
         };
         let (stopping, stopped) = watch::channel(false);
-        let position = node.link.as_ref().map(|it| it.watch());
-        let pushing = push::start(&node.model, targets, &stopped, position.as_ref());
+        let pushing = push::start(&node.model, targets, &stopped, node.link.as_ref().map(|it| it.watch()));
         let address = listener.local_addr().map_err(|error| ServeError::Door(DoorError::Io(error)))?;
         let (door, incoming) =
             Door::open(listener, security, door_limits(&config.limits)).map_err(ServeError::Door)?;
