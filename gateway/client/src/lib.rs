@@ -60,6 +60,7 @@ mod link;
 mod member;
 pub mod orders;
 mod roles;
+pub mod signed;
 pub mod units;
 
 pub use config::{Config, ConnectError, Retry};

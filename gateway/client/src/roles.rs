@@ -58,6 +58,8 @@ reads! {
     dispatch::get_corridor_request(GetCorridorRequestRequest) -> GetCorridorRequestResponse;
     /// The schedules of an auction or of a day.
     dispatch::get_schedules(GetSchedulesRequest) -> GetSchedulesResponse;
+    /// What a revision of a schedule changed against an earlier one.
+    dispatch::get_schedule_changes(GetScheduleChangesRequest) -> GetScheduleChangesResponse;
     /// What one member owes and is owed for one delivery day.
     settlement::get_statement(GetStatementRequest) -> GetStatementResponse;
     /// Balances of all accounts.

@@ -27,6 +27,7 @@ fn nothing<T>() -> Result<Response<T>, Status> {
 #[tonic::async_trait]
 impl DispatchService for Exchange {
     type StreamSchedulesStream = Out<v1::StreamSchedulesResponse>;
+    type StreamScheduleChangesStream = Out<v1::StreamScheduleChangesResponse>;
     type StreamDispatchStream = Out<v1::StreamDispatchResponse>;
 
     async fn submit_transfer_capacity(
@@ -66,6 +67,20 @@ impl DispatchService for Exchange {
         &self,
         _: Request<v1::StreamSchedulesRequest>,
     ) -> Result<Response<Self::StreamSchedulesStream>, Status> {
+        nothing()
+    }
+
+    async fn get_schedule_changes(
+        &self,
+        _: Request<v1::GetScheduleChangesRequest>,
+    ) -> Result<Response<v1::GetScheduleChangesResponse>, Status> {
+        nothing()
+    }
+
+    async fn stream_schedule_changes(
+        &self,
+        _: Request<v1::StreamScheduleChangesRequest>,
+    ) -> Result<Response<Self::StreamScheduleChangesStream>, Status> {
         nothing()
     }
 

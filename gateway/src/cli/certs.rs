@@ -1,4 +1,5 @@
-//! `merit certs DIR`: a development authority, a server certificate, and one certificate for each user.
+//! `merit certs DIR`: a development authority, a server certificate, a key to sign schedules with, and one
+//! certificate for each user.
 //!
 //! For demo and sandbox. A production exchange has an authority of its own and only registers fingerprints.
 //! Nothing is ever overwritten: what is there stays, and only what is missing is made, so members can be
@@ -7,6 +8,7 @@
 use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
 use crate::server::certificate::{Fingerprint, PeerCertificate, hex};
+use crate::server::signing::Signer;
 use merit_engine::calendar::Day;
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -28,7 +30,8 @@ const BACKDATED: Duration = Duration::from_secs(60 * 60);
 /// Make a development authority and certificates for the server and for users
 ///
 /// Makes what is missing in DIR and overwrites nothing: an authority, a certificate for the server (localhost,
-/// 127.0.0.1, ::1 and the hosts named), one for each of the users operator, dispatch and settlement, and one
+/// 127.0.0.1, ::1 and the hosts named), a key to sign schedules with (signing.key, and signing.pub for the
+/// dispatch centre), a certificate for each of the users operator, dispatch and settlement, and one
 /// for each user of the members named. Keys can be read by you alone. A production exchange has an authority
 /// of its own and registers only fingerprints.
 #[derive(Debug, clap::Args)]
@@ -38,6 +41,9 @@ pub(super) struct Certs {
     /// A member, with one user M-trader, or with the users named: M:alice,bob
     #[arg(long = "member", value_name = "M[:USER,…]")]
     members: Vec<String>,
+    /// One more user of the exchange, e.g. a second operator
+    #[arg(long = "user", value_name = "NAME")]
+    users: Vec<String>,
     /// One more host name or address of the server
     #[arg(long = "host", value_name = "HOST")]
     hosts: Vec<String>,
@@ -51,7 +57,8 @@ pub(super) struct Certs {
 
 impl Certs {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let plan = Plan::new(self.dir, &self.members, self.hosts, self.days).map_err(Failure::usage)?;
+        let plan = Plan::new(self.dir, &self.members, self.hosts, self.days);
+        let plan = plan.and_then(|it| it.with_users(&self.users)).map_err(Failure::usage)?;
         let made = make(&plan, SystemTime::now()).map_err(Failure::error)?;
         let mut table = Table::new(&["name", "made", "ends", "certificate", "key", "sha256"]);
         for one in made {
@@ -121,33 +128,47 @@ impl Plan {
                 users.push(User { name, member: Some(member.to_string()) });
             }
         }
-        let mut names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
-        names.extend(["authority", "server"]);
+        Self { dir, users, hosts, days }.checked()
+    }
+
+    /// The same with more users of the exchange.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn with_users(mut self, names: &[String]) -> Result<Self, CertsError> {
+        self.users.extend(names.iter().map(|name| User { name: name.clone(), member: None }));
+        self.checked()
+    }
+
+    fn checked(self) -> Result<Self, CertsError> {
+        let mut names: Vec<&str> = self.users.iter().map(|user| user.name.as_str()).collect();
+        names.extend(["authority", "server", "signing"]);
         names.sort_unstable();
         if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
             return Err(CertsError::Name { name: twice[0].to_string() });
         }
-        for user in &users {
+        for user in &self.users {
             for name in user.member.iter().chain([&user.name]) {
                 if merit_engine::ids::TextId::new(name).is_none() || name.starts_with('.') {
                     return Err(CertsError::Name { name: name.clone() });
                 }
             }
         }
-        Ok(Self { dir, users, hosts, days })
+        Ok(self)
     }
 }
 
 /// One certificate with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// Whose: `authority`, `server`, or the user's name.
+    /// Whose: `authority`, `server`, `signing`, or the user's name.
     pub name: String,
-    /// The certificate, PEM.
+    /// The certificate, PEM; of `signing`, the public key in hexadecimal digits.
     pub certificate: PathBuf,
     /// The key, PEM, readable by its owner only.
     pub key: PathBuf,
-    /// SHA-256 of the certificate's DER.
+    /// SHA-256 of the certificate's DER; of `signing`, of the public key, as signatures name it.
     pub fingerprint: Fingerprint,
     /// When it ends, seconds since 1970.
     pub ends_at_s: Option<i64>,
@@ -251,8 +272,37 @@ pub fn make(plan: &Plan, now: SystemTime) -> Result<Vec<Made>, CertsError> {
             write_pair(&certificate, &signed, &key, &pair)?;
         }
         made.push(described(&name, &certificate, &key, kept)?);
+        if name == "server" {
+            made.push(signing(&plan.dir)?);
+        }
     }
     Ok(made)
+}
+
+/// The key that schedules are signed with, and its public half.
+fn signing(dir: &Path) -> Result<Made, CertsError> {
+    let (public, key) = (dir.join("signing.pub"), dir.join("signing.key"));
+    let kept = present(&public, &key)?;
+    if !kept {
+        let pair = KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(CertsError::Make)?;
+        write_new(&key, &pair.serialize_pem())?;
+        let text: String = pair.public_key_raw().iter().map(|it| format!("{it:02x}")).collect();
+        write_new(&public, &format!("{text}\n"))?;
+    }
+    let unusable = |path: &Path, reason| CertsError::Unusable { path: path.to_path_buf(), reason };
+    let signer = Signer::read(&key).map_err(|reason| unusable(&key, reason))?;
+    let text = std::fs::read_to_string(&public).map_err(io_at(&public))?;
+    if text.trim() != signer.public_hex() {
+        return Err(unusable(&public, "is not the public half of signing.key".to_owned()));
+    }
+    Ok(Made {
+        name: "signing".to_string(),
+        certificate: public,
+        key,
+        fingerprint: *signer.key_id(),
+        ends_at_s: None,
+        kept,
+    })
 }
 
 fn params(name: &str, now: SystemTime, days: u32) -> CertificateParams {
@@ -314,12 +364,14 @@ fn write_pair(
     key: &Path,
     pair: &KeyPair,
 ) -> Result<(), CertsError> {
-    for (path, text) in [(key, pair.serialize_pem()), (certificate, signed.pem())] {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io_at(path))?;
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_at(path))?;
-    }
-    Ok(())
+    write_new(key, &pair.serialize_pem())?;
+    write_new(certificate, &signed.pem())
+}
+
+fn write_new(path: &Path, text: &str) -> Result<(), CertsError> {
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io_at(path))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(io_at(path))
 }
 
 fn described(name: &str, certificate: &Path, key: &Path, kept: bool) -> Result<Made, CertsError> {
@@ -354,8 +406,8 @@ mod tests {
         let now = SystemTime::now();
         let first = make(&plan(dir.path(), &["M1"]), now).unwrap();
         let names: Vec<&str> = first.iter().map(|made| made.name.as_str()).collect();
-        assert_eq!(names, ["authority", "server", "operator", "dispatch", "settlement", "M1-trader"]);
-        assert!(first.iter().all(|made| !made.kept && made.ends_at_s.is_some()));
+        assert_eq!(names, ["authority", "server", "signing", "operator", "dispatch", "settlement", "M1-trader"]);
+        assert!(first.iter().all(|made| !made.kept && made.ends_at_s.is_some() == (made.name != "signing")));
         for made in &first {
             for path in [&made.certificate, &made.key] {
                 let mode = std::fs::metadata(path).unwrap().permissions().mode();
@@ -363,12 +415,12 @@ mod tests {
             }
         }
         let second = make(&plan(dir.path(), &["M1", "M2:alice,bob"]), now).unwrap();
-        assert_eq!(second.len(), 8);
+        assert_eq!(second.len(), 9);
         for (made, before) in second.iter().zip(&first) {
             assert_eq!(made, &Made { kept: true, ..before.clone() });
         }
-        assert!(second[6..].iter().all(|made| !made.kept));
-        let der = CertificateDer::from_pem_file(&second[7].certificate).unwrap();
+        assert!(second[7..].iter().all(|made| !made.kept));
+        let der = CertificateDer::from_pem_file(&second[8].certificate).unwrap();
         assert_eq!(PeerCertificate::read(&der).uris, ["merit://member/M2/user/bob"]);
     }
 
@@ -384,9 +436,15 @@ mod tests {
 
     #[test]
     fn names_that_are_no_codes_or_stand_twice_are_refused() {
-        for bad in ["../M1", "M1:a b", "M1:", "M1:operator", "M1:x,x", "M1:server", "M1:.hidden"] {
+        for bad in ["../M1", "M1:a b", "M1:", "M1:operator", "M1:x,x", "M1:server", "M1:signing", "M1:.hidden"] {
             let plan = Plan::new(PathBuf::from("."), &[bad.to_string()], vec![], 1);
             assert!(matches!(plan, Err(CertsError::Name { .. })), "{bad}");
         }
+        for bad in ["operator", "signing", "a b", ""] {
+            let plan = plan(Path::new("."), &["M1"]).with_users(&[bad.to_string()]);
+            assert!(matches!(plan, Err(CertsError::Name { .. })), "{bad}");
+        }
+        let plan = plan(Path::new("."), &["M1"]).with_users(&["otto".to_string()]).unwrap();
+        assert_eq!(plan.users.last().unwrap().uri(), "merit://exchange/user/otto");
     }
 }

@@ -3,9 +3,10 @@
 use super::reach::{Connect, carried_out, failed};
 use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
+use merit_client::signed::{self, ExchangeKeys, SignatureError};
 use merit_client::{units, v1};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The grid dispatch centre: corridor requests, capacities, schedules, acknowledgements
 #[derive(Debug, clap::Args)]
@@ -19,8 +20,52 @@ enum Verb {
     Corridor(Corridor),
     Capacity(Capacity),
     Schedules(Schedules),
+    VerifySchedule(VerifySchedule),
     Changes(Changes),
     Acknowledge(Acknowledge),
+}
+
+/// Whose signatures are the exchange's.
+#[derive(Clone, Debug, clap::Args)]
+struct Trust {
+    /// Public keys of the exchange, one a line; without it signing.pub in the directory of --certs
+    #[arg(long, value_name = "FILE")]
+    public: Option<PathBuf>,
+}
+
+impl Trust {
+    /// The keys, if any are given.
+    fn keys(&self, connect: &Connect) -> Result<Option<ExchangeKeys>, Failure> {
+        let beside = connect.certs().map(|it| it.join("signing.pub")).filter(|it| it.is_file());
+        self.public.clone().or(beside).map(|it| read_keys(&it)).transpose()
+    }
+}
+
+fn read_keys(path: &Path) -> Result<ExchangeKeys, Failure> {
+    let wrong = |error: &dyn std::fmt::Display| Failure::usage(format_args!("{}: {error}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(&error))?;
+    ExchangeKeys::read(&text).map_err(|error| wrong(&error))
+}
+
+/// Says whether signatures were checked; one that is wrong or missing ends the verb, and nothing is shown.
+fn check(
+    keys: Option<&ExchangeKeys>,
+    checks: impl IntoIterator<Item = (String, Result<(), SignatureError>)>,
+) -> Result<(), Failure> {
+    if keys.is_none() {
+        eprintln!("merit: signatures are not checked: give --public FILE, or signing.pub beside the certificates");
+        return Ok(());
+    }
+    let mut count = 0;
+    for (what, checked) in checks {
+        checked.map_err(|error| Failure {
+            exit: Exit::CheckFailed,
+            message: format!("{what}: {error}"),
+        })?;
+        count += 1;
+    }
+    eprintln!("merit: {count} signatures are the exchange's");
+    Ok(())
 }
 
 /// Show the flows that the unconstrained run asks for, or with --areas what areas inject and draw
@@ -28,6 +73,8 @@ enum Verb {
 struct Corridor {
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    trust: Trust,
     /// Auction, e.g. DAM-2026-11-24
     auction: String,
     /// Injection and drawal by area instead of flows by line
@@ -60,6 +107,12 @@ struct Capacity {
 struct Schedules {
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    trust: Trust,
+    /// Also write each as its signed text, AUCTION-REVISION.schedule, with its signature in hexadecimal
+    /// digits beside it (.ed25519), into this directory
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
     /// Auction, or a delivery day like 2026-11-24
     of: String,
     /// Revision; the newest if it is not given
@@ -70,14 +123,27 @@ struct Schedules {
     output: Format,
 }
 
+/// Check a schedule that `schedules --save` wrote against its signature, with no connection
+#[derive(Debug, clap::Args)]
+struct VerifySchedule {
+    /// Public keys of the exchange, one a line
+    #[arg(long, value_name = "FILE")]
+    public: PathBuf,
+    /// The schedules; the signature of each is in a file of the same name with .ed25519 at the end
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+}
+
 /// Show what a revision of an auction's schedule changed against an earlier one
 #[derive(Debug, clap::Args)]
 struct Changes {
     #[command(flatten)]
     connect: Connect,
+    #[command(flatten)]
+    trust: Trust,
     /// Auction
     auction: String,
-    /// The earlier revision
+    /// The earlier revision; 0: none, so that every row is a change
     #[arg(long)]
     from: u32,
     /// The later revision; the newest if it is not given
@@ -106,6 +172,7 @@ impl DispatchCentre {
             Verb::Corridor(it) => it.run(),
             Verb::Capacity(it) => it.run(),
             Verb::Schedules(it) => it.run(),
+            Verb::VerifySchedule(it) => it.run(),
             Verb::Changes(it) => it.run(),
             Verb::Acknowledge(it) => it.run(),
         }
@@ -122,10 +189,15 @@ fn block(row: Option<&v1::TimeRow>) -> Cell {
 
 impl Corridor {
     fn run(self) -> Result<Exit, Failure> {
-        let Self { connect, auction, areas, output } = self;
+        let Self { connect, trust, auction, areas, output } = self;
+        let keys = trust.keys(&connect)?;
         let asked = v1::GetCorridorRequestRequest { auction_id: auction };
         let answer = connect.run(async |client, _| client.get_corridor_request(asked).await.map_err(failed))?;
-        let request = answer.request.unwrap_or_default();
+        let Some(request) = answer.request else {
+            return Err(Failure::error("corridors are not asked for: the unconstrained run is not done"));
+        };
+        let checked = keys.as_ref().map(|it| (request.auction_id.clone(), it.check_corridor(&request)));
+        check(keys.as_ref(), checked)?;
         let mut table = if areas {
             Table::new(&["block", "area", "injection_mw", "drawal_mw"])
         } else {
@@ -212,7 +284,16 @@ fn request_for(of: &str, revision: Option<u32>) -> v1::GetSchedulesRequest {
 impl Schedules {
     fn run(self) -> Result<Exit, Failure> {
         let asked = request_for(&self.of, self.revision);
+        let keys = self.trust.keys(&self.connect)?;
         let answer = self.connect.run(async |client, _| client.get_schedules(asked).await.map_err(failed))?;
+        let name = |it: &v1::Schedule| format!("{} revision {}", it.auction_id, it.revision);
+        let checked = |keys: &ExchangeKeys| -> Vec<_> {
+            answer.schedules.iter().map(|it| (name(it), keys.check_schedule(it))).collect()
+        };
+        check(keys.as_ref(), keys.as_ref().map(checked).unwrap_or_default())?;
+        for it in self.save.iter().flat_map(|to| answer.schedules.iter().map(move |it| (to, it))) {
+            save(it.0, it.1)?;
+        }
         let columns = ["auction", "revision", "acknowledged", "block", "area", "member", "portfolio", "net_mw"];
         let mut table = Table::new(&columns);
         for schedule in &answer.schedules {
@@ -234,46 +315,61 @@ impl Schedules {
     }
 }
 
-/// Where a row stands: block, area, member, portfolio.
-type Place = (u32, String, String, String);
-
-fn rows(schedule: Option<&v1::Schedule>) -> BTreeMap<Place, i64> {
-    let place = |it: &v1::ScheduleRow| {
-        let block = it.row.as_ref().map_or(0, |row| row.block);
-        ((block, it.area.clone(), it.member.clone(), it.portfolio.clone()), it.net_watts)
-    };
-    schedule.map(|it| it.rows.iter().map(place).collect()).unwrap_or_default()
+/// Writes a schedule as it was signed, and its signature.
+fn save(directory: &Path, schedule: &v1::Schedule) -> Result<(), Failure> {
+    let text = signed::schedule_text(schedule).map_err(Failure::error)?;
+    let name = directory.join(format!("{}-{}.schedule", schedule.auction_id, schedule.revision));
+    let bytes = schedule.signature.iter().flat_map(|it| &it.signature);
+    let signature: String = bytes.map(|it| format!("{it:02x}")).collect();
+    let failed = |error| Failure::error(format_args!("{}: {error}", name.display()));
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    std::fs::write(&name, text).map_err(failed)?;
+    std::fs::write(signature_of(&name), format!("{signature}\n")).map_err(failed)
 }
 
-/// Rows that differ: before and after; a row that is not there is 0, for schedules leave out what is 0.
-fn differences(before: &BTreeMap<Place, i64>, after: &BTreeMap<Place, i64>) -> Vec<(Place, i64, i64)> {
-    let mut places: Vec<&Place> = before.keys().chain(after.keys()).collect();
-    places.sort();
-    places.dedup();
-    let at = |rows: &BTreeMap<Place, i64>, place: &Place| rows.get(place).copied().unwrap_or(0);
-    let pair = |place: &Place| (place.clone(), at(before, place), at(after, place));
-    places.into_iter().map(pair).filter(|(_, before, after)| before != after).collect()
+fn signature_of(schedule: &Path) -> PathBuf {
+    let mut name = schedule.as_os_str().to_owned();
+    name.push(".ed25519");
+    PathBuf::from(name)
+}
+
+impl VerifySchedule {
+    fn run(self) -> Result<Exit, Failure> {
+        let keys = read_keys(&self.public)?;
+        for file in &self.files {
+            let read = |path: &Path| {
+                std::fs::read(path).map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))
+            };
+            let (text, beside) = (read(file)?, read(&signature_of(file))?);
+            let hex = String::from_utf8_lossy(&beside).trim().to_owned();
+            let signature = crate::settle::documents::from_hex(&hex).unwrap_or_default();
+            keys.check_text(&text, &signature).map_err(|error| Failure {
+                exit: Exit::CheckFailed,
+                message: format!("{}: {error}", file.display()),
+            })?;
+        }
+        print(&format!("{} schedules are those that the exchange signed\n", self.files.len()))
+            .map_err(Failure::error)?;
+        Ok(Exit::Ok)
+    }
 }
 
 impl Changes {
     fn run(self) -> Result<Exit, Failure> {
-        let Self { connect, auction, from, to, output } = self;
-        let (before, after) = connect.run(async |client, _| {
-            let before = client.get_schedules(request_for(&auction, Some(from))).await.map_err(failed)?;
-            let after = client.get_schedules(request_for(&auction, to)).await.map_err(failed)?;
-            Ok((before, after))
-        })?;
-        let (Some(before), Some(after)) = (before.schedules.first(), after.schedules.first()) else {
-            return Err(Failure::error("there is no such revision"));
-        };
+        let Self { connect, trust, auction, from, to, output } = self;
+        let keys = trust.keys(&connect)?;
+        let asked = v1::GetScheduleChangesRequest { auction_id: auction, from_revision: from, to_revision: to };
+        let answer =
+            connect.run(async |client, _| client.get_schedule_changes(asked).await.map_err(failed))?;
+        let changes = answer.changes.ok_or_else(|| Failure::error("the exchange gave no answer"))?;
+        let name = format!("{} from {} to {}", changes.auction_id, changes.from_revision, changes.to_revision);
+        check(keys.as_ref(), keys.as_ref().map(|it| (name, it.check_changes(&changes))))?;
         let mut table = Table::new(&["block", "area", "member", "portfolio", "before_mw", "after_mw"]);
-        for ((block, area, member, portfolio), before, after) in
-            differences(&rows(Some(before)), &rows(Some(after)))
-        {
-            let place = [area, member, portfolio].map(Cell::text);
-            let mut cells = vec![Cell::number(block)];
+        for it in &changes.rows {
+            let place = [&it.area, &it.member, &it.portfolio].map(Cell::text);
+            let mut cells = vec![block(it.row.as_ref())];
             cells.extend(place);
-            cells.extend([megawatts(before), megawatts(after)]);
+            cells.extend([megawatts(it.before_watts), megawatts(it.after_watts)]);
             table.add(cells);
         }
         print(&table.render(output)).map_err(Failure::error)?;
@@ -294,8 +390,7 @@ impl Acknowledge {
 
 #[cfg(test)]
 mod tests {
-    use super::{capacities, differences};
-    use std::collections::BTreeMap;
+    use super::capacities;
 
     #[test]
     fn capacities_are_read_and_faults_name_their_line() {
@@ -313,14 +408,5 @@ mod tests {
         ] {
             assert_eq!(capacities(text).unwrap_err(), fault);
         }
-    }
-
-    #[test]
-    fn a_row_that_is_gone_is_zero() {
-        let place = |block: u32| (block, "A".to_owned(), "M".to_owned(), "P".to_owned());
-        let before = BTreeMap::from([(place(1), 5), (place(2), 7)]);
-        let after = BTreeMap::from([(place(2), 7), (place(3), -2)]);
-        let found = differences(&before, &after);
-        assert_eq!(found, [(place(1), 5, 0), (place(3), 0, -2)]);
     }
 }

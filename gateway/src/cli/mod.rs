@@ -22,7 +22,11 @@ macro_rules! verbs {
 
         #[derive(Debug, Subcommand)]
         enum Verb {
-            $($arguments($file::$arguments),)+
+            $(
+                // The verb is called as its file is.
+                #[command(name = stringify!($file))]
+                $arguments($file::$arguments),
+            )+
         }
 
         impl Verb {

@@ -3,7 +3,10 @@
 use super::reach::{Connect, carried_out, failed};
 use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
+use crate::server::certificate::fingerprint;
 use merit_client::{units, v1};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// Operators: status, members, collateral, clearances, suspensions, exceptional acts
 #[derive(Debug, clap::Args)]
@@ -21,6 +24,42 @@ pub(super) struct OperatorDesk {
 enum Verb {
     /// Auctions that are not over: phase, orders, members
     Status,
+    /// What is wrong now, and the last alarms
+    Alarms,
+    /// Register a member
+    AddMember {
+        /// Its code, for good
+        member: String,
+        /// Its full name
+        name: String,
+    },
+    /// Register a portfolio of a member
+    AddPortfolio {
+        /// Member
+        member: String,
+        /// Its code, unique over all members
+        portfolio: String,
+        /// An area in which it may trade; none: all
+        #[arg(long = "area")]
+        areas: Vec<String>,
+    },
+    /// Register a user, or give one another certificate
+    AddUser {
+        /// Its name
+        name: String,
+        /// What it may do
+        #[arg(long, value_parser = ["trader", "auditor", "dispatch", "settlement", "operator"])]
+        role: String,
+        /// PEM file of its certificate
+        #[arg(long, value_name = "FILE")]
+        certificate: std::path::PathBuf,
+        /// Member of a trader or auditor
+        #[arg(long)]
+        member: Option<String>,
+        /// A portfolio that a trader may trade; none: all of the member's
+        #[arg(long = "portfolio")]
+        portfolios: Vec<String>,
+    },
     /// Every step of a delivery day, when it is due and when it was done
     Timetable {
         /// Delivery day, e.g. 2026-11-24
@@ -127,7 +166,7 @@ impl OperatorDesk {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let Self { connect, output, verb } = self;
         match verb {
-            Verb::Status | Verb::Timetable { .. } | Verb::Members | Verb::Collateral { .. } | Verb::Clearances { .. } => {
+            Verb::Status | Verb::Alarms | Verb::Timetable { .. } | Verb::Members | Verb::Collateral { .. } | Verb::Clearances { .. } => {
                 let table = connect.run(async |client, _| look(&client, verb).await)?;
                 print(&table.render(output)).map_err(Failure::error)?;
                 Ok(Exit::Ok)
@@ -138,10 +177,15 @@ impl OperatorDesk {
                     client.propose_act(asked).await.map_err(failed)
                 })?;
                 let exit = carried_out(answer.answer)?;
+                let name = answer.proposal_id.as_deref().unwrap_or_default();
+                eprintln!("merit: proposed; another operator says: merit operator approve {name}");
                 let mut table = Table::new(&["proposal"]);
                 table.add(vec![answer.proposal_id.map_or(Cell::Nothing, Cell::text)]);
                 print(&table.render(output)).map_err(Failure::error)?;
                 Ok(exit)
+            }
+            Verb::AddMember { .. } | Verb::AddPortfolio { .. } | Verb::AddUser { .. } => {
+                carried_out(connect.run(async |client, request_id| register(&client, request_id, verb).await)?)
             }
             Verb::Deposit { .. }
             | Verb::Withdraw { .. }
@@ -159,18 +203,12 @@ impl OperatorDesk {
 /// Reads that make a table.
 async fn look(client: &merit_client::Client, verb: Verb) -> Result<Table, Failure> {
     match verb {
-        Verb::Status => {
+        Verb::Status => status(client).await,
+        Verb::Alarms => {
             let status = client.get_status(v1::GetStatusRequest {}).await.map_err(failed)?;
-            let mut table = Table::new(&["auction", "phase", "next_due", "orders", "members"]);
-            for it in &status.auctions {
-                let due = it.phase_next_due.as_ref().map(at);
-                table.add(vec![
-                    Cell::text(&it.auction_id),
-                    Cell::text(phase(it.phase())),
-                    due.unwrap_or(Cell::Nothing),
-                    Cell::number(it.orders),
-                    Cell::number(it.members),
-                ]);
+            let mut table = Table::new(&["alarm"]);
+            for it in status.alarms {
+                table.add(vec![Cell::text(it)]);
             }
             Ok(table)
         }
@@ -223,8 +261,27 @@ async fn look(client: &merit_client::Client, verb: Verb) -> Result<Table, Failur
         | Verb::CancelAuction { .. }
         | Verb::ExtendGate { .. }
         | Verb::Rerun { .. }
+        | Verb::AddMember { .. }
+        | Verb::AddPortfolio { .. }
+        | Verb::AddUser { .. }
         | Verb::Approve { .. } => Err(Failure::error("this verb changes something")),
     }
+}
+
+async fn status(client: &merit_client::Client) -> Result<Table, Failure> {
+    let status = client.get_status(v1::GetStatusRequest {}).await.map_err(failed)?;
+    let mut table = Table::new(&["auction", "phase", "next_due", "orders", "members"]);
+    for it in &status.auctions {
+        let due = it.phase_next_due.as_ref().map(at);
+        table.add(vec![
+            Cell::text(&it.auction_id),
+            Cell::text(phase(it.phase())),
+            due.unwrap_or(Cell::Nothing),
+            Cell::number(it.orders),
+            Cell::number(it.members),
+        ]);
+    }
+    Ok(table)
 }
 
 async fn members(client: &merit_client::Client) -> Result<Table, Failure> {
@@ -286,6 +343,10 @@ fn proposal(request_id: String, verb: Verb) -> Result<v1::ProposeActRequest, Fai
             (Act::ExtendGate(v1::ExtendGateAct { auction_id: auction, gate_closes_at }), reason)
         }
         Verb::Status
+        | Verb::Alarms
+        | Verb::AddMember { .. }
+        | Verb::AddPortfolio { .. }
+        | Verb::AddUser { .. }
         | Verb::Timetable { .. }
         | Verb::Members
         | Verb::Deposit { .. }
@@ -299,6 +360,37 @@ fn proposal(request_id: String, verb: Verb) -> Result<v1::ProposeActRequest, Fai
         | Verb::Approve { .. } => return Err(Failure::error("this verb proposes nothing")),
     };
     Ok(v1::ProposeActRequest { request_id, reason, act: Some(act) })
+}
+
+/// Registrations.
+async fn register(
+    client: &merit_client::Client,
+    request_id: String,
+    verb: Verb,
+) -> Result<Option<v1::RequestAnswer>, Failure> {
+    if let Verb::AddMember { member, name } = verb {
+        let asked = v1::RegisterMemberRequest { request_id, member, name };
+        return Ok(client.register_member(asked).await.map_err(failed)?.answer);
+    }
+    if let Verb::AddPortfolio { member, portfolio, areas } = verb {
+        let asked = v1::RegisterPortfolioRequest { request_id, member, portfolio, areas };
+        return Ok(client.register_portfolio(asked).await.map_err(failed)?.answer);
+    }
+    let Verb::AddUser { name, role, certificate, member, portfolios } = verb else {
+        return Err(Failure::error("this verb registers nobody"));
+    };
+    let role = v1::Role::from_str_name(&format!("ROLE_{}", role.to_ascii_uppercase()));
+    let der = CertificateDer::from_pem_file(&certificate)
+        .map_err(|error| Failure::usage(format_args!("{}: {error}", certificate.display())))?;
+    let asked = v1::RegisterUserRequest {
+        request_id,
+        user: name,
+        certificate_sha256: fingerprint(&der).to_vec(),
+        role: role.unwrap_or_default().into(),
+        member,
+        portfolios,
+    };
+    Ok(client.register_user(asked).await.map_err(failed)?.answer)
 }
 
 /// Requests that change something and answer with nothing else.
@@ -339,6 +431,10 @@ async fn change(
             Ok(client.approve_act(asked).await.map_err(failed)?.answer)
         }
         Verb::Status
+        | Verb::Alarms
+        | Verb::AddMember { .. }
+        | Verb::AddPortfolio { .. }
+        | Verb::AddUser { .. }
         | Verb::Timetable { .. }
         | Verb::Members
         | Verb::Collateral { .. }

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Connect {
     /// Where the exchange listens, e.g. https://host:7443; several are tried in this order
-    #[arg(long, required = true)]
+    #[arg(long, required = true, env = "MERIT_ENDPOINT", value_delimiter = ',')]
     endpoint: Vec<String>,
     /// Directory with authority.pem, USER.pem and USER.key, as `merit certs` makes it; without it the
     /// connection is plaintext, which the exchange allows on loopback only
-    #[arg(long)]
+    #[arg(long, env = "MERIT_CERTS")]
     certs: Option<PathBuf>,
     /// Who asks
-    #[arg(long)]
+    #[arg(long, env = "MERIT_USER")]
     user: String,
     /// Id of the request, to repeat one whose answer was lost; made anew if it is not given
     #[arg(long)]
@@ -23,6 +23,11 @@ pub(super) struct Connect {
 }
 
 impl Connect {
+    /// Where certificates lie, if the connection is not plaintext.
+    pub(super) fn certs(&self) -> Option<&std::path::Path> {
+        self.certs.as_deref()
+    }
+
     /// Runs one conversation with the exchange.
     pub(super) fn run<F, R>(self, talk: impl FnOnce(Client, String) -> F) -> Result<R, Failure>
     where
@@ -57,7 +62,14 @@ pub(super) fn failed(error: CallError) -> Failure {
 pub(super) fn carried_out(answer: Option<v1::RequestAnswer>) -> Result<Exit, Failure> {
     let answer = answer.ok_or_else(|| Failure::error("the exchange gave no answer"))?;
     match answer.refused {
-        None => Ok(Exit::Ok),
+        None => {
+            let again = if answer.replayed { "done before" } else { "done" };
+            let time =
+                answer.time.map(|it| it.seconds.saturating_mul(1_000_000) + i64::from(it.nanos) / 1_000);
+            let time = time.map(|it| format!(", journaled at {}", crate::server::clock::format_utc(it)));
+            eprintln!("merit: {} {again}{}", answer.request_id, time.unwrap_or_default());
+            Ok(Exit::Ok)
+        }
         Some(refusal) => {
             let reason = refusal.reason().as_str_name().trim_start_matches("REJECT_REASON_").to_owned();
             let missing = refusal.missing.map(|it| format!(", {} missing", merit_client::units::decimal(it)));

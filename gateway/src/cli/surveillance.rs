@@ -70,11 +70,14 @@ enum Who {
     Users(UserId, Option<UserId>),
 }
 
+/// Every zone is ahead of UTC by whole quarters of an hour, so each belongs to one local day.
+const QUARTER_US: i64 = 15 * 60 * 1_000_000;
+
 /// What the journal says that is out of the ordinary.
 #[derive(Debug, Default)]
 struct Findings {
     all: Vec<Finding>,
-    /// Refusals by member and reason: how many, and when the last one was.
+    /// Refusals by quarter of an hour, member and reason: how many, and when the last one was.
     refused: BTreeMap<(i64, MemberId, &'static str), (u64, i64)>,
 }
 
@@ -151,20 +154,26 @@ impl Findings {
         let Stream::Member(member) = event.stream else { return };
         let name = merit_client::v1::RejectReason::try_from(i32::from(reject.code()));
         let name = name.map_or("", |it| it.as_str_name().trim_start_matches("REJECT_REASON_"));
-        let hour = event.time_us.div_euclid(24 * 3_600_000_000);
-        let (count, last) = self.refused.entry((hour, member, name)).or_default();
+        let quarter = event.time_us.div_euclid(QUARTER_US);
+        let (count, last) = self.refused.entry((quarter, member, name)).or_default();
         *count += 1;
         *last = event.time_us;
     }
 
     fn table(mut self, engine: &Engine, day: Option<Day>) -> Table {
+        let zone = engine.rules().first().map(|it| it.zone);
+        let on = |time_us: i64| zone.map(|it| it.day_of(time_us));
+        let mut by_day: BTreeMap<(Option<Day>, MemberId, &'static str), (u64, i64)> = BTreeMap::new();
         for ((_, member, reason), (count, last_us)) in std::mem::take(&mut self.refused) {
+            let (sum, last) = by_day.entry((on(last_us), member, reason)).or_default();
+            *sum += count;
+            *last = last_us.max(*last);
+        }
+        for ((_, member, reason), (count, last_us)) in by_day {
             let text = format!("{count} requests refused: {reason}");
             self.add(last_us, "refusals", None, Who::Member(member), text);
         }
         self.all.sort_by_key(|it| it.time_us);
-        let zone = engine.rules().first().map(|it| it.zone);
-        let on = |time_us: i64| zone.map(|it| it.day_of(time_us));
         let mut table = Table::new(&["time", "kind", "auction", "who", "what"]);
         for it in self.all.iter().filter(|it| day.is_none() || on(it.time_us) == day) {
             table.add(vec![

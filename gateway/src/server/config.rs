@@ -33,6 +33,8 @@ pub struct Config {
     /// Certificate and key of the server and the authority of client certificates; nothing with
     /// plaintext.
     pub tls: Option<TlsFiles>,
+    /// Key that schedules are signed with, if any.
+    pub signing_key: Option<PathBuf>,
     /// Bounds on what clients can use up.
     pub limits: Limits,
     /// Where time comes from.
@@ -217,6 +219,7 @@ impl Config {
             listen: draft.address("listen.address"),
             plaintext: draft.flag("listen.plaintext"),
             tls: draft.tls(),
+            signing_key: draft.signing_key(),
             limits: draft.limits(),
             clock: draft.clock(),
             log_filter: draft.text("log.filter"),

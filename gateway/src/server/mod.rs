@@ -15,6 +15,7 @@ pub mod node;
 pub mod read_model;
 pub mod run;
 pub mod services;
+pub mod signing;
 pub mod status;
 pub mod streams;
 pub mod tls;

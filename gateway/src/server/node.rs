@@ -50,6 +50,8 @@ pub struct Node {
     pub link: Option<Arc<Link>>,
     /// Where meter readings lie.
     pub archive: crate::meters::archive::Archive,
+    /// Signs what goes to the dispatch centre; nothing if the node has no key.
+    pub signer: Option<super::signing::Signer>,
     /// Open streams by user.
     pub streams: Mutex<BTreeMap<UserId, u32>>,
 }

@@ -13,6 +13,7 @@ use super::read_model::{Keeper, ReadModel};
 use super::services::{
     Dispatch, MarketData, Member, NOT_IMPLEMENTED, Operator, Replication, Risk, Settlement,
 };
+use super::signing::Signer;
 use super::tls::{self, TlsError};
 use crate::push;
 use crate::push::embedded::Ledger;
@@ -77,6 +78,8 @@ pub enum ServeError {
     Tls(TlsError),
     /// The door cannot be opened.
     Door(DoorError),
+    /// The key that schedules are signed with cannot be used.
+    Signing(PathBuf, String),
     /// What the exchange should start with was refused.
     Bootstrap(Vec<String>),
     /// Obligations cannot be carried to a target.
@@ -89,6 +92,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Data(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Signing(path, error) => write!(f, "{}: {error}", path.display()),
             Self::Journal(error) => write!(f, "{error}; {}", error.remedy()),
             Self::Tls(error) => error.fmt(f),
             Self::Door(error) => error.fmt(f),
@@ -153,10 +157,7 @@ impl Running {
         listener: TcpListener,
         substitutes: Substitutes,
     ) -> Result<Self, ServeError> {
-        let security = match &config.tls {
-            Some(files) => Security::MutualTls(tls::server_config(files).map_err(ServeError::Tls)?),
-            None => Security::Plaintext,
-        };
+        let (security, signer) = keys(config)?;
         let given = config.clone();
         let (link, founds) = match link_of(config).await? {
             Some((link, founds)) => (Some(link), founds),
@@ -176,6 +177,7 @@ impl Running {
             archive: crate::meters::archive::Archive::in_data(&config.data),
             leave: watch::Sender::new(Leave::Stays),
             link: link.clone(),
+            signer,
             streams: std::sync::Mutex::default(),
         });
         node.fresh().await;
@@ -278,6 +280,18 @@ impl Running {
         end(&self.node, self.runner, self.keeper).await?;
         transport
     }
+}
+
+/// What the configuration says of keys: the door's, and the one that schedules are signed with.
+fn keys(config: &Config) -> Result<(Security, Option<Signer>), ServeError> {
+    let security = match &config.tls {
+        Some(files) => Security::MutualTls(tls::server_config(files).map_err(ServeError::Tls)?),
+        None => Security::Plaintext,
+    };
+    let Some(path) = &config.signing_key else { return Ok((security, None)) };
+    let signer = Signer::read(path).map_err(|error| ServeError::Signing(path.clone(), error))?;
+    tracing::info!(public_key = signer.public_hex(), "schedules are signed");
+    Ok((security, Some(signer)))
 }
 
 type Targets = Vec<Box<dyn push::Target>>;

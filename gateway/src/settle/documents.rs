@@ -331,7 +331,8 @@ pub fn schemas() -> String {
     format!("{:#}\n", serde_json::Value::Array(all.collect()))
 }
 
-fn from_hex(text: &str) -> Option<Vec<u8>> {
+/// Bytes from hexadecimal digits.
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     let text = text.trim().as_bytes();
     let digit = |it: u8| char::from(it).to_digit(16).and_then(|it| u8::try_from(it).ok());
     let pairs = text.chunks(2).map(|pair| match pair {

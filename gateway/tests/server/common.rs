@@ -66,6 +66,11 @@ pub(crate) struct Exchange {
 impl Exchange {
     /// A new exchange with the Indian rules from 2026-11-23 on and the members of [`REGISTRY`].
     pub(crate) async fn new(settings: &[(&str, &str)]) -> Self {
+        Self::starting(MORNING, settings).await
+    }
+
+    /// The same, at another instant.
+    pub(crate) async fn starting(instant: &str, settings: &[(&str, &str)]) -> Self {
         let data = TempDir::new().unwrap();
         let registry = data.path().join("registry.toml");
         std::fs::write(&registry, REGISTRY).unwrap();
@@ -78,7 +83,7 @@ impl Exchange {
             ("node.data".into(), data.path().join("data").display().to_string()),
         ];
         all.extend(settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let clock = Clock::manual(parse_utc(MORNING).unwrap());
+        let clock = Clock::manual(parse_utc(instant).unwrap());
         let mut exchange = Self { data, clock, running: None, settings: all };
         exchange.start().await;
         exchange

@@ -16,5 +16,7 @@ mod process;
 mod rights;
 mod samples;
 mod sealed;
+mod signed;
+mod soak;
 mod streams;
 mod week;

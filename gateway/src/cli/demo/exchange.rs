@@ -80,6 +80,7 @@ fn config(home: &Home, day: &str, operator: &str, members: usize) -> anyhow::Res
         ("tls.certificate", path(&certs.join("server.pem"))),
         ("tls.key", path(&certs.join("server.key"))),
         ("tls.client_ca", path(&certs.join("authority.pem"))),
+        ("signing.key", path(&certs.join("signing.key"))),
         ("limits.connections_max", connections.clone()),
         ("limits.connections_per_address_max", connections),
         ("bootstrap.rules", "india".to_owned()),

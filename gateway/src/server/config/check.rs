@@ -309,6 +309,14 @@ impl Draft {
         Some(TlsFiles { certificate: certificate?, key: key?, client_authority: client_ca? })
     }
 
+    pub(super) fn signing_key(&mut self) -> Option<PathBuf> {
+        let path = self.path("signing.key");
+        if path.as_ref().is_some_and(|it| !it.is_file()) {
+            self.fault("signing.key", "there is no such file");
+        }
+        path
+    }
+
     pub(super) fn clock(&mut self) -> ClockConfig {
         let accelerated = self.choice("clock.kind", &["wall", "accelerated"]) == 1;
         let factor = self.whole("clock.factor", 1, 100_000);

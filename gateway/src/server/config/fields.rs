@@ -34,6 +34,12 @@ pub const FIELDS: &[Field] = &[
     field("tls.certificate", "\"\"", "PEM file with the chain of the server's certificate."),
     field("tls.key", "\"\"", "PEM file with its private key."),
     field("tls.client_ca", "\"\"", "PEM file with the authorities whose client certificates are let in."),
+    field(
+        "signing.key",
+        "\"\"",
+        "PEM file with an Ed25519 key (PKCS#8) that signs schedules, their changes and corridor requests;\n\
+         empty: they go out unsigned. `merit certs` makes one, with its public key beside it.",
+    ),
     field("limits.request_bytes_max", "4194304", "Largest message that is read, bytes (1024 to 67108864)."),
     field("limits.batch_commands_max", "5000", "Commands in one batch (1 to 100000)."),
     field(

@@ -47,6 +47,7 @@ pub fn corridor_request(info: &AuctionInfo, net_positions: &[i64], flows: &[i64]
         due_at: Some(timestamp(info.capacities_us)),
         flows: wanted,
         areas,
+        signature: None,
     }
 }
 
@@ -108,6 +109,7 @@ pub fn schedule(
         status: final_status(revision).into(),
         rows: listed,
         acknowledged: false,
+        signature: None,
     }
 }
 

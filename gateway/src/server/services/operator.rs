@@ -76,9 +76,11 @@ impl Operator {
         if core.space_is_low {
             alarms.push("no further journal segment could be made: free disk space".into());
         }
-        // A standby takes the primary's time.
-        if core.clock_behind_us > 0 && core.state != CoreState::Standby {
-            alarms.push(format!("the clock is {} µs behind the journal", core.clock_behind_us));
+        // A standby takes the primary's time. Asked now, not taken from the core: it looks at its clock only
+        // when something is due.
+        let behind_us = core.head.time_us.saturating_sub(self.node.clock.now_us());
+        if behind_us > 0 && core.state != CoreState::Standby {
+            alarms.push(format!("the clock is {behind_us} µs behind the journal"));
         }
         let line = |(time_us, alarm): &(i64, v1::Alarm)| {
             let about = alarm.auction_id.as_deref().unwrap_or("the node");
