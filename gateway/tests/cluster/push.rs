@@ -54,8 +54,9 @@ async fn a_failover_amid_delivery_books_every_obligation_once() {
     let mut random = Random::new(20_261_127);
     for round in 0..rounds() {
         let address = format!("127.0.0.1:{}", ports(1)[0]);
+        let url = format!("http://{address}/obligations");
         let settings = [
-            ("push.webhook_url".to_owned(), format!("http://{address}/obligations")),
+            ("push.webhook_url".to_owned(), url.clone()),
             ("push.webhook_secret".to_owned(), secret.display().to_string()),
         ];
         let mut cluster = Cluster::played(2, "async", &settings, &journal);
@@ -64,6 +65,7 @@ async fn a_failover_amid_delivery_books_every_obligation_once() {
         // answers get lost: booked, and the sender never hears of it.
         let booked = Booked { lose_answers: 2, ..Booked::default() };
         let hook = Hook::with(Arc::new(Mutex::new(booked)), &address).await;
+        assert_eq!(hook.url, url);
         let part = 1 + u64::try_from(random.below(usize::try_from(head).unwrap())).unwrap();
         delivered(&hook, part, &cluster).await;
         cluster.kill(0);

@@ -168,7 +168,7 @@ async fn whoever_is_killed_whenever_every_obligation_is_booked_once() {
     let secret = home.path().join("secret");
     std::fs::write(&secret, SECRET).unwrap();
     let lines = home.path().join("followed.jsonl");
-    let (hook, postgres) = (Hook::start().await, Postgres::start());
+    let (hook, postgres) = (Hook::with(std::sync::Arc::default(), "127.0.0.1:0").await, Postgres::start());
     let mut world = World { data, lines, secret, hook, postgres, port: 0, node: None, consumer: None };
     let mut random = merit_replay::storage::faulty::Random::new(61_126);
     world.reset();

@@ -39,11 +39,7 @@ impl Drop for Hook {
 }
 
 impl Hook {
-    pub(crate) async fn start() -> Self {
-        Self::with(Arc::new(Mutex::new(Booked::default())), "127.0.0.1:0").await
-    }
-
-    /// Starts a receiver on what another one had booked.
+    /// Starts a receiver, on what another one had booked if there was one.
     pub(crate) async fn with(booked: Arc<Mutex<Booked>>, address: &str) -> Self {
         let listener = loop {
             match TcpListener::bind(address).await {

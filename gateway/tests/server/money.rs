@@ -120,7 +120,7 @@ async fn settle(exchange: &Exchange) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn obligations_reach_every_target_once_and_the_books_agree() {
-    let (hook, postgres) = (Hook::start().await, Postgres::start());
+    let (hook, postgres) = (Hook::with(std::sync::Arc::default(), "127.0.0.1:0").await, Postgres::start());
     hook.booked.lock().unwrap().lose_answers = 2;
     let secret = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(secret.path(), SECRET).unwrap();
