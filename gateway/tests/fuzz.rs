@@ -151,6 +151,9 @@ fn case(corpus: &[Value], seed: u64) -> String {
     }
     let mut bytes = text.into_bytes();
     for _ in 0..=dice.below(3) {
+        if bytes.is_empty() {
+            break;
+        }
         let at = dice.below(bytes.len());
         match dice.below(4) {
             0 => drop(bytes.remove(at)),

@@ -13,6 +13,9 @@ use alloc::vec::Vec;
 /// Work of moves of the corner in one step, parts walked over.
 const TOIL: usize = 60_000;
 
+/// Nodes before the linear programme is worth its start.
+const CORNER_AFTER: u64 = 4;
+
 /// How an item's choices are split.
 struct Split {
     item: usize,
@@ -36,6 +39,8 @@ enum Phase {
     Climb { narrow: bool, leaps: u32 },
     /// The corner of the linear programme moves, so many times so far.
     Corner { moves: usize },
+    /// As before, for everything that is still open: the bound of all, and what it decides.
+    Root { moves: usize },
     /// What cannot pay is fixed.
     Fix,
     /// What it suggests is tried, and it is split.
@@ -46,8 +51,14 @@ impl Search {
     /// One step of the next node: the one at hand, the plunge, or the open one with the greatest bound.
     pub(super) fn branch(&mut self, book: &AuctionBook) {
         let Some(visit) = self.visit.take() else {
-            if self.narrowed != self.welfare() {
+            if self.narrowed != self.welfare() || self.nodes == CORNER_AFTER && self.corner_wanted() {
                 self.narrow_root(book);
+                return;
+            }
+            if self.corner_due() {
+                let (bound, prices) = (self.bound, self.bound_prices.clone());
+                let node = Node { bound, choices: self.root.clone(), prices };
+                self.visit = Some(Visit { node, phase: Phase::Root { moves: 0 } });
                 return;
             }
             if let Some(node) = self.plunge.take().or_else(|| self.pop()) {
@@ -79,6 +90,12 @@ impl Search {
                 }
             }
             Phase::Corner { moves } => self.move_corner(book, &mut node, moves),
+            Phase::Root { moves } => match self.move_corner(book, &mut node, moves) {
+                Phase::Corner { moves } => Phase::Root { moves },
+                Phase::First | Phase::Climb { .. } | Phase::Root { .. } | Phase::Fix | Phase::Split => {
+                    return self.lower_root(node);
+                }
+            },
             Phase::Climb { narrow, leaps } => self.climb_node(book, &mut node, narrow, leaps),
             Phase::Fix => {
                 let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
@@ -218,7 +235,8 @@ impl Search {
             self.heap.retain(|waiting| waiting.bound > best);
         }
         let left = self.root.iter().filter(|&&it| choice::is_open(it)).count();
-        if self.corner.as_ref().is_none_or(|corner| left * 5 < corner.items.len() * 4) {
+        let due = self.corner.as_ref().is_none_or(|corner| left * 5 < corner.items.len() * 4);
+        if due && self.nodes >= CORNER_AFTER {
             let scene = Scene { book, grid: &self.grid, model: &self.model };
             let from = self.corner.as_ref().map_or(node.prices, Corner::ticks);
             self.corner = Corner::new(scene, &self.root, &from).or(self.corner.take());
@@ -265,13 +283,29 @@ impl Search {
             self.corner = Corner::new(scene, &self.root, &prices);
         }
         self.sharpen(book, node, prices);
-        if self.nodes == 1 && node.bound < self.bound {
+        Phase::Fix
+    }
+
+    /// True once, when easy auctions would have ended.
+    fn corner_wanted(&mut self) -> bool {
+        !core::mem::replace(&mut self.wanted, true)
+    }
+
+    /// True if the linear programme is to start now.
+    fn corner_due(&mut self) -> bool {
+        let due = self.nodes == CORNER_AFTER && self.corner.is_some() && !self.lowered;
+        self.lowered |= due;
+        due
+    }
+
+    /// The bound of all that is open, at better prices.
+    fn lower_root(&mut self, node: Node) {
+        if node.bound < self.bound {
             self.bound = node.bound;
-            self.bound_prices.clone_from(&node.prices);
+            self.bound_prices = node.prices;
             self.root_dual = None;
             self.narrowed = None;
         }
-        Phase::Fix
     }
 
     /// One step of a leap towards prices that bound a node better; what comes after it.

@@ -126,6 +126,9 @@ pub(in crate::clearing) struct Search {
     pub(super) root_dual: Option<Dual>,
     /// The relaxation as a linear programme, where it is small.
     pub(super) corner: Option<Corner>,
+    /// It was asked for, and has bounded the root.
+    pub(super) wanted: bool,
+    pub(super) lowered: bool,
     /// The best welfare for which the root was narrowed.
     pub(super) narrowed: Option<i128>,
     /// Work of nodes and of walks.
@@ -182,6 +185,8 @@ impl Search {
             bound_prices: Vec::new(),
             root_dual: None,
             corner: None,
+            wanted: false,
+            lowered: false,
             narrowed: None,
             free: 0,
             branched: 0,
