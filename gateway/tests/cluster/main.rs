@@ -4,10 +4,6 @@
 mod chaos;
 mod cluster;
 #[path = "../server/hook.rs"]
-#[expect(
-    dead_code,
-    reason = "only the server's own tests start a receiver by itself and ask for its address"
-)]
 mod hook;
 mod lease;
 mod orders;
