@@ -1,11 +1,12 @@
-//! How long the markets take, seen by their users over mutual TLS: `market_times [PORTFOLIOS [BLOCKS]]`.
+//! How long the markets take, seen by their users over mutual TLS: `market_times [PORTFOLIOS [BLOCKS [books]]]`.
 //!
 //! One node in this process, its journal on disk, its clock moved by hand so that nothing waits; members,
 //! dispatch centre and clearing house come through the door. A delivery day of 48 real-time sessions: from
 //! the gate until the verified, durable result is out, its signed schedule pulled and checked, and its
 //! obligations durable in the clearing house's ledger. In the middle of the day the day-ahead auction of
 //! the next: from its capacities to the final result, with order entry timed while it clears and sessions
-//! that close meanwhile. Then the day's settlement run, its documents and its pay-out file.
+//! that close meanwhile. Then the day's settlement run, its documents and its pay-out file; with `books` also
+//! after each session, as a provisional run, read from the journal and written to files.
 
 use merit_client::signed::ExchangeKeys;
 use merit_client::{Client, Config as ClientConfig, Events, orders, v1};
@@ -16,7 +17,7 @@ use merit_gateway::server::run::{Running, Substitutes};
 use merit_gateway::settle::book::Book;
 use merit_gateway::settle::{bank, documents};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -85,6 +86,9 @@ struct Market {
     house: Client,
     keys: ExchangeKeys,
     portfolios: usize,
+    directory: PathBuf,
+    /// Whether each session is settled, documented and paid out.
+    books: bool,
     public: Events<v1::StreamMarketResponse>,
     chance: Chance,
     requests: u64,
@@ -112,7 +116,7 @@ fn registry(portfolios: usize) -> String {
 }
 
 impl Market {
-    async fn start(directory: &Path, portfolios: usize) -> Result<Self, Fault> {
+    async fn start(directory: &Path, portfolios: usize, books: bool) -> Result<Self, Fault> {
         let certificates = directory.join("certs");
         let users: Vec<String> = (0..MEMBERS).map(|it| format!("M{it:02}")).collect();
         certs::make(&Plan::new(certificates.clone(), &users, vec![], 2)?, SystemTime::now())?;
@@ -152,6 +156,8 @@ impl Market {
             house: client("settlement")?,
             keys: ExchangeKeys::read(&std::fs::read_to_string(certificates.join("signing.pub"))?)?,
             portfolios,
+            directory: directory.to_owned(),
+            books,
             public,
             chance: Chance(5),
             requests: 0,
@@ -336,6 +342,7 @@ struct Gates {
     published: Times,
     pulled: Times,
     booked: Times,
+    written: Times,
     rows: usize,
 }
 
@@ -350,6 +357,11 @@ impl Gates {
         self.pulled.0.push(begun.elapsed());
         market.booked().await;
         self.booked.0.push(begun.elapsed());
+        if market.books {
+            provisional(market).await?;
+            write(market)?;
+            self.written.0.push(begun.elapsed());
+        }
         Ok(())
     }
 
@@ -357,6 +369,9 @@ impl Gates {
         self.published.row(&format!("{what}: gate to published, verified, durable result"));
         self.pulled.row(&format!("{what}: gate to schedule pulled, its signature checked"));
         self.booked.row(&format!("{what}: gate to obligations and entries in the ledger"));
+        if !self.written.0.is_empty() {
+            self.written.row(&format!("{what}: gate to documents and pay-out file written"));
+        }
     }
 }
 
@@ -426,10 +441,8 @@ async fn published(mut events: Events<v1::StreamMarketResponse>, begun: Instant)
     }
 }
 
-/// The settlement run of the day, its documents and its pay-out file.
-async fn settle(market: &mut Market, directory: &Path) -> Result<(), Fault> {
-    market.at(delivery_us(49) + 60 * MINUTE_US).await?;
-    let begun = Instant::now();
+/// A provisional settlement run of the day, until it is in the ledger.
+async fn provisional(market: &mut Market) -> Result<(), Fault> {
     let request = v1::RunSettlementRequest {
         request_id: market.id("run"),
         delivery_day: DAY.into(),
@@ -441,27 +454,54 @@ async fn settle(market: &mut Market, directory: &Path) -> Result<(), Fault> {
         return Err(format!("{refusal:?}").into());
     }
     market.booked().await;
+    Ok(())
+}
+
+/// The pay-out file of the newest run.
+fn pay_out(book: &Book, run: &v1::SettlementRun) -> Result<String, Fault> {
+    let mut list = String::from("member,name,account,bank\n*,House,IN00HOUSE,HOUSEINBB\n");
+    for member in 0..MEMBERS {
+        let _ = writeln!(list, "M{member:02},Member {member},IN00M{member:02},BANKINBB");
+    }
+    Ok(bank::pay_out(book, run, &bank::accounts(&list)?, "2026-11-25")?)
+}
+
+/// Every document of the newest run and its pay-out file, from the journal to files.
+fn write(market: &Market) -> Result<(), Fault> {
+    let book = Book::read(&market.directory.join("data/journal"), &mut |_| {})?;
+    let run = book.run(DAY, None).ok_or("no run")?;
+    let out = market.directory.join("documents");
+    for (name, bytes) in documents::files(&book, run, None, None) {
+        let path = out.join(name);
+        std::fs::create_dir_all(path.parent().ok_or("a directory")?)?;
+        std::fs::write(path, bytes)?;
+    }
+    std::fs::write(out.join("pain.001.xml"), pay_out(&book, run)?)?;
+    Ok(())
+}
+
+/// The settlement run of the day, its documents and its pay-out file.
+async fn settle(market: &mut Market) -> Result<(), Fault> {
+    market.at(delivery_us(49) + 60 * MINUTE_US).await?;
+    let begun = Instant::now();
+    provisional(market).await?;
     one("settlement run of the day, in the ledger", begun.elapsed());
     let begun = Instant::now();
-    let book = Book::read(&directory.join("data/journal"), &mut |_| {})?;
+    let book = Book::read(&market.directory.join("data/journal"), &mut |_| {})?;
     let run = book.run(DAY, None).ok_or("no run")?;
     one("the day's book read from the whole journal", begun.elapsed());
     let begun = Instant::now();
     let files = documents::files(&book, run, None, None);
     one(&format!("documents of {MEMBERS} members: {} files", files.len()), begun.elapsed());
     let begun = Instant::now();
-    let mut list = String::from("member,name,account,bank\n*,House,IN00HOUSE,HOUSEINBB\n");
-    for member in 0..MEMBERS {
-        let _ = writeln!(list, "M{member:02},Member {member},IN00M{member:02},BANKINBB");
-    }
-    let xml = bank::pay_out(&book, run, &bank::accounts(&list)?, "2026-11-25")?;
+    let xml = pay_out(&book, run)?;
     one(&format!("pay-out file of {} bytes", xml.len()), begun.elapsed());
     Ok(())
 }
 
-async fn run(portfolios: usize, blocks: usize) -> Result<(), Fault> {
+async fn run(portfolios: usize, blocks: usize, books: bool) -> Result<(), Fault> {
     let directory = tempfile::tempdir()?;
-    let mut market = Market::start(directory.path(), portfolios).await?;
+    let mut market = Market::start(directory.path(), portfolios, books).await?;
     println!("{portfolios} portfolios of {MEMBERS} members, {blocks} blocks; milliseconds");
     println!("{:<64} {:>5} {:>9} {:>9} {:>9}", "", "count", "p50", "p99", "max");
     market.at(parse_utc(BEGIN).ok_or("an instant")?).await?;
@@ -484,7 +524,7 @@ async fn run(portfolios: usize, blocks: usize) -> Result<(), Fault> {
     quiet.rows("session");
     busy.rows("session while the day-ahead auction clears");
     println!("rows of schedules pulled: {} and {}", quiet.rows, busy.rows);
-    settle(&mut market, directory.path()).await?;
+    settle(&mut market).await?;
     let head = market.running.node().inbox.status().head;
     println!("journal: {} records", head.seq);
     market.running.stop().await?;
@@ -495,5 +535,9 @@ fn main() -> Result<(), Fault> {
     let mut words = std::env::args().skip(1);
     let portfolios = words.next().map_or(Ok(1_000), |it| it.parse())?;
     let blocks = words.next().map_or(Ok(1_000), |it| it.parse())?;
-    tokio::runtime::Runtime::new()?.block_on(run(portfolios, blocks))
+    tokio::runtime::Runtime::new()?.block_on(run(
+        portfolios,
+        blocks,
+        words.next().is_some_and(|it| it == "books"),
+    ))
 }
