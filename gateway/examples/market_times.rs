@@ -174,6 +174,13 @@ impl Market {
         assert!(self.running.move_clock(time_us), "the clock is moved by hand");
     }
 
+    /// The market's events from here on, for somebody else.
+    fn watch(&self) -> Events<v1::StreamMarketResponse> {
+        let model = &self.running.node().model;
+        let head = model.read(|state, _| state.head(merit_engine::event::Stream::Market));
+        self.members[1].subscribe(Some(head + 1))
+    }
+
     /// Moves time and waits until the core has nothing to do.
     async fn at(&self, time_us: i64) -> Result<(), Fault> {
         self.move_to(time_us);
@@ -353,6 +360,12 @@ impl Gates {
         market.move_to(delivery_us(number) - 60 * MINUTE_US);
         market.heard(&name, v1::AuctionPhase::Published).await?;
         self.published.0.push(begun.elapsed());
+        self.finish(market, number, begun).await
+    }
+
+    /// What comes after publication.
+    async fn finish(&mut self, market: &mut Market, number: i64, begun: Instant) -> Result<(), Fault> {
+        let name = session(number);
         self.rows += market.pull(&name).await?;
         self.pulled.0.push(begun.elapsed());
         market.booked().await;
@@ -383,18 +396,38 @@ async fn open(market: &mut Market, number: i64) -> Result<(), Fault> {
     market.capacities(&session(number)).await
 }
 
-/// The day-ahead auction: entry, gate, corridor request; what is left is the constrained run.
-async fn day_ahead(market: &mut Market, blocks: usize) -> Result<(), Fault> {
-    market.move_to(delivery_us(23) - 60 * MINUTE_US);
-    market.heard(DAM, v1::AuctionPhase::Open).await?;
+/// The day-ahead auction: entry, gate, corridor request, with the sessions that close meanwhile; what is
+/// left is the constrained run.
+async fn day_ahead(
+    market: &mut Market,
+    blocks: usize,
+    busy: &mut Gates,
+    quiet: &mut Gates,
+) -> Result<(), Fault> {
+    // It opens with the gate of session 23 and closes with that of session 25.
+    open(market, 23).await?;
+    let opened = market.watch();
+    quiet.close(market, 23).await?;
+    until(opened, DAM, v1::AuctionPhase::Open, Instant::now()).await?;
     let begun = Instant::now();
     market.enter(DAM, 96, blocks).await?;
     one("day-ahead: all orders entered", begun.elapsed());
+    open(market, 24).await?;
+    quiet.close(market, 24).await?;
+    open(market, 25).await?;
+    let session_25 = market.watch();
     let begun = Instant::now();
+    let published =
+        tokio::spawn(
+            async move { until(session_25, &session(25), v1::AuctionPhase::Published, begun).await },
+        );
     market.move_to(delivery_us(25) - 60 * MINUTE_US);
     market.heard(DAM, v1::AuctionPhase::AwaitingCapacity).await?;
     one("day-ahead: gate to corridor request", begun.elapsed());
-    Ok(())
+    busy.published.0.push(published.await??);
+    busy.finish(market, 25, begun).await?;
+    open(market, 26).await?;
+    quiet.close(market, 26).await
 }
 
 /// From the capacities to the final result, with order entry and gates of sessions in between; the number
@@ -402,12 +435,10 @@ async fn day_ahead(market: &mut Market, blocks: usize) -> Result<(), Fault> {
 async fn constrained(market: &mut Market, busy: &mut Gates, quiet: &mut Gates) -> Result<i64, Fault> {
     open(market, 27).await?;
     market.at(delivery_us(27) - 61 * MINUTE_US).await?;
-    let node = market.running.node();
-    let head = node.model.read(|state, _| state.head(merit_engine::event::Stream::Market));
-    let watcher = market.members[1].subscribe::<v1::StreamMarketResponse>(Some(head + 1));
+    let watcher = market.watch();
     let begun = Instant::now();
     market.capacities(DAM).await?;
-    let done = tokio::spawn(published(watcher, begun));
+    let done = tokio::spawn(async move { until(watcher, DAM, v1::AuctionPhase::Published, begun).await });
     busy.close(market, 27).await?;
     let (mut entry, mut number) = (Times::default(), 28);
     while !done.is_finished() && number <= 30 {
@@ -429,12 +460,18 @@ async fn constrained(market: &mut Market, busy: &mut Gates, quiet: &mut Gates) -
     Ok(number)
 }
 
-async fn published(mut events: Events<v1::StreamMarketResponse>, begun: Instant) -> Result<Duration, Fault> {
+/// How long after `begun` an auction is in a phase.
+async fn until(
+    mut events: Events<v1::StreamMarketResponse>,
+    auction: &str,
+    phase: v1::AuctionPhase,
+    begun: Instant,
+) -> Result<Duration, Fault> {
     loop {
         let message = events.next().await?;
         if let Some(v1::stream_market_response::Event::Auction(it)) = message.event
-            && it.auction_id == DAM
-            && it.phase() == v1::AuctionPhase::Published
+            && it.auction_id == auction
+            && it.phase() == phase
         {
             return Ok(begun.elapsed());
         }
@@ -509,8 +546,7 @@ async fn run(portfolios: usize, blocks: usize, books: bool) -> Result<(), Fault>
     let mut number = 1;
     while number <= 48 {
         if number == 23 {
-            // Ten o'clock: the day-ahead auction opens with the gate of the session before.
-            day_ahead(&mut market, blocks).await?;
+            day_ahead(&mut market, blocks, &mut busy, &mut quiet).await?;
             number = constrained(&mut market, &mut busy, &mut quiet).await?;
             continue;
         }
