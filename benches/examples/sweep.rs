@@ -112,7 +112,12 @@ fn draw(out: &mut String, panel: &Panel, left: f64, top: f64) -> std::fmt::Resul
     let (least, most) = decades(panel.dots.iter().map(|it| it.millis));
     let x = |size: f64| x0 + wide * (size.log10() - first) / (last - first);
     let y = |millis: f64| y0 + high - high * (millis.log10() - least) / (most - least);
-    writeln!(out, r#"<text x="{x0:.0}" y="{:.0}" font-weight="bold">{}</text>"#, y0 - 12.0, panel.title)?;
+    writeln!(
+        out,
+        r#"<text x="{x0:.0}" y="{:.0}" font-weight="bold">{}: milliseconds</text>"#,
+        y0 - 12.0,
+        panel.title
+    )?;
     writeln!(
         out,
         r##"<rect x="{x0:.1}" y="{y0:.1}" width="{wide:.1}" height="{high:.1}" fill="none" stroke="#888"/>"##
@@ -140,7 +145,6 @@ fn draw(out: &mut String, panel: &Panel, left: f64, top: f64) -> std::fmt::Resul
         y0 + high + 34.0,
         panel.axis
     )?;
-    writeln!(out, r#"<text x="{:.1}" y="{:.1}">ms</text>"#, left + 14.0, y0 - 2.0)?;
     let points: Vec<(f64, f64, bool)> =
         panel.dots.iter().map(|it| (x(it.size.into()), y(it.millis), it.reached)).collect();
     let line: Vec<String> = points.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
