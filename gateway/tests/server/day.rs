@@ -25,7 +25,7 @@ async fn an_order_goes_through_the_journal_into_the_engine_and_its_event_comes_b
 }
 
 /// Capacities of every line, the same in every period.
-fn capacities(auction: &v1::Auction, watts: i64) -> Vec<v1::LineCapacity> {
+pub(crate) fn capacities(auction: &v1::Auction, watts: i64) -> Vec<v1::LineCapacity> {
     let both = [v1::Direction::Forward, v1::Direction::Backward];
     let periods = usize::try_from(auction.periods).unwrap();
     let lines = auction.lines.iter().flat_map(|line| both.map(|direction| (line.line.clone(), direction)));
@@ -38,7 +38,7 @@ fn capacities(auction: &v1::Auction, watts: i64) -> Vec<v1::LineCapacity> {
         .collect()
 }
 
-async fn auction(client: &Client, auction_id: &str) -> v1::Auction {
+pub(crate) async fn auction(client: &Client, auction_id: &str) -> v1::Auction {
     let request = v1::GetAuctionRequest { auction_id: auction_id.into() };
     client.market().get_auction(request).await.unwrap().into_inner().auction.unwrap()
 }

@@ -1,6 +1,7 @@
 //! What goes to the dispatch centre is signed, and differences between revisions are there.
 
 use crate::common::{DAM, Exchange, accepted, step};
+use crate::day;
 use merit_client::signed::{ExchangeKeys, SignatureError, changes};
 use merit_client::{Client, v1};
 use merit_gateway::cli::certs::{self, Plan};
@@ -16,21 +17,8 @@ fn of(auction: &str) -> v1::GetSchedulesRequest {
     v1::GetSchedulesRequest { auction_id: Some(auction.into()), ..Default::default() }
 }
 
-async fn lines(client: &Client, auction: &str) -> Vec<v1::LineCapacity> {
-    let request = v1::GetAuctionRequest { auction_id: auction.into() };
-    let shown = client.get_auction(request).await.unwrap().auction.unwrap();
-    let both = shown.lines.iter().flat_map(|it| {
-        [v1::Direction::Forward, v1::Direction::Backward].map(|direction| v1::LineCapacity {
-            line: it.line.clone(),
-            direction: direction.into(),
-            capacity_watts: vec![1_000_000_000; usize::try_from(shown.periods).unwrap()],
-        })
-    });
-    both.collect()
-}
-
 async fn capacities(nldc: &Client, auction: &str, revision: u32) {
-    let capacities = lines(nldc, auction).await;
+    let capacities = day::capacities(&day::auction(nldc, auction).await, 1_000_000_000);
     let request_id = format!("c-{auction}-{revision}");
     let auction_id = auction.to_owned();
     let asked = v1::SubmitTransferCapacityRequest { request_id, auction_id, revision, capacities };

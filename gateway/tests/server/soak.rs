@@ -11,6 +11,7 @@
 //! taken too late because the machine was slow, then the alarm must be there.
 
 use crate::common::{Exchange, step};
+use crate::day;
 use merit_client::{Client, units, v1};
 use merit_gateway::server::clock::{format_utc, parse_utc};
 use merit_gateway::server::node::Node;
@@ -122,22 +123,9 @@ impl World {
         what(&mut self.heard.lock().unwrap());
     }
 
-    async fn lines(&self, client: &Client, auction: &str) -> Vec<v1::LineCapacity> {
-        let request = v1::GetAuctionRequest { auction_id: auction.into() };
-        let shown = client.get_auction(request).await.unwrap().auction.unwrap();
-        let both = shown.lines.iter().flat_map(|it| {
-            [v1::Direction::Forward, v1::Direction::Backward].map(|direction| v1::LineCapacity {
-                line: it.line.clone(),
-                direction: direction.into(),
-                capacity_watts: vec![1_000_000_000; usize::try_from(shown.periods).unwrap()],
-            })
-        });
-        both.collect()
-    }
-
     /// The dispatch centre sends a revision; what comes of it is noted.
     async fn send(&self, nldc: &Client, auction: &str, revision: u32) {
-        let capacities = self.lines(nldc, auction).await;
+        let capacities = day::capacities(&day::auction(nldc, auction).await, 1_000_000_000);
         let (request_id, auction_id) = (format!("c-{auction}-{revision}"), auction.to_owned());
         let asked = v1::SubmitTransferCapacityRequest { request_id, auction_id, revision, capacities };
         let answer = nldc.submit_transfer_capacity(asked).await.unwrap().answer.unwrap();

@@ -1,3 +1,5 @@
+//! Every signed text against every bit flipped, another key, and what a hasty receiver would miss.
+
 use super::{
     ALGORITHM, ExchangeKeys, SignatureError, changes, changes_text, corridor_text, key_id, schedule_text,
 };
