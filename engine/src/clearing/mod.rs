@@ -102,6 +102,8 @@ pub struct Clearing {
     sharing: share::Sharing,
     loops: loops::Loops,
     ties: fill::Ties,
+    /// The search for decisions, while it is set up.
+    setup: Option<Box<search::Setup>>,
     /// The search for decisions, while it runs; only where there is something to decide.
     search: Option<Box<search::Search>>,
     decided: Option<Box<search::Decided>>,
@@ -152,6 +154,7 @@ impl Clearing {
             sharing: share::Sharing::default(),
             loops: loops::Loops::default(),
             ties: fill::Ties::default(),
+            setup: None,
             search: None,
             decided: None,
             prices: Vec::new(),
@@ -165,7 +168,7 @@ impl Clearing {
         };
         clearing.total = clearing.count(book);
         if book.blocks().next().is_some() || book.complex_orders().next().is_some() {
-            clearing.search = Some(Box::new(search::Search::new(book, limit)));
+            clearing.setup = Some(Box::new(search::Setup::new(book, limit)));
             clearing.next = Step::Search;
             clearing.total = clearing.total.saturating_add(limit.work);
         }
@@ -183,6 +186,17 @@ impl Clearing {
     #[must_use]
     pub fn is_broken(&self) -> bool {
         self.fault.is_some()
+    }
+
+    /// What the next step does, in a word or two: for whoever times steps.
+    #[must_use]
+    pub fn doing(&self) -> &'static str {
+        match self.next {
+            Step::Search => self.search.as_ref().map_or("set up", |search| search.doing()),
+            Step::Price { .. } => "price",
+            Step::Fill { .. } => "fill",
+            Step::Done => "done",
+        }
     }
 
     /// Works for about `quantum` units (at least one step, at most one step too many) and returns
@@ -204,7 +218,7 @@ impl Clearing {
     /// How far the search for decisions is, while it runs; only where there is something to decide.
     #[must_use]
     pub fn standing(&self) -> Option<Standing> {
-        let search = self.search.as_deref()?;
+        let search = self.search.as_deref().filter(|it| it.is_bounded())?;
         Some(Standing { welfare: search.welfare()?, bound: search.bound(), nodes: search.nodes })
     }
 
@@ -281,6 +295,15 @@ impl Clearing {
 
     /// One step of the search; true when it has ended.
     fn search(&mut self, book: &AuctionBook) -> bool {
+        if let Some(setup) = &mut self.setup {
+            let before = setup.work;
+            let ready = setup.step(book);
+            self.done += setup.work - before;
+            if let Some(search) = ready {
+                (self.setup, self.search) = (None, Some(Box::new(search)));
+            }
+            return false;
+        }
         let Some(search) = &mut self.search else { return true };
         let before = search.work();
         let ended = search.step(book);

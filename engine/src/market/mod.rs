@@ -40,7 +40,7 @@ pub use registry::{Member, Portfolio, User};
 pub use timetable::LOADED_PER_JUMP_MAX;
 
 /// Units of clearing work that the runner asks for in one quantum.
-const QUANTUM_UNITS: u32 = 64;
+const QUANTUM_UNITS: u32 = 32;
 
 /// The engine: the whole state of the exchange.
 #[derive(Debug, Default)]

@@ -4,9 +4,17 @@
 //! it moves and not the size of the auction.
 
 use super::market::Market;
-use super::model::{Model, WHOLE};
+use super::model::{Model, WHOLE, index};
 use alloc::vec;
 use alloc::vec::Vec;
+
+/// A part of an item in its cell.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    item: u32,
+    /// What it sells at the level that counts; negative if it buys, nothing of a complex order.
+    lots: i64,
+}
 
 /// Mid-point prices and earnings at them.
 #[derive(Clone, Debug, Default)]
@@ -15,8 +23,12 @@ pub(super) struct Accounts {
     pub(super) prices: Vec<i64>,
     /// At the level of an accepted item, wholly accepted for a rejected one; grid units.
     pub(super) surplus: Vec<i128>,
-    /// (item, part) by cell.
-    at_cell: Vec<Vec<(usize, usize)>>,
+    /// What stands in each cell, cell by cell.
+    entries: Vec<Entry>,
+    /// First entry of each cell; one more at the end.
+    starts: Vec<usize>,
+    /// Entry of each part.
+    slots: Vec<u32>,
     /// Scratch of [`Self::loss`]: what an item is left with, descendants included.
     slack: Vec<i128>,
 }
@@ -32,16 +44,8 @@ pub(super) struct Loss {
 }
 
 impl Accounts {
-    /// Reads everything anew. Prices of the market are fresh.
+    /// Reads everything anew; all parts are laid out. Prices of the market are fresh.
     pub(super) fn open(&mut self, model: &Model, market: &Market) {
-        if self.at_cell.is_empty() {
-            self.at_cell = vec![Vec::new(); model.areas * model.periods];
-            for item in 0..model.items.len() {
-                for at in model.items[item].parts.clone() {
-                    self.at_cell[model.parts[at].cell].push((item, at));
-                }
-            }
-        }
         self.prices.clear();
         self.prices.extend(market.lo.iter().zip(&market.hi).map(|(lo, hi)| (lo + hi + 1).div_euclid(2)));
         self.surplus.clear();
@@ -52,28 +56,57 @@ impl Accounts {
         }
     }
 
+    /// Sorts all parts by cell.
+    pub(super) fn lay_out(&mut self, model: &Model) {
+        let small =
+            |it: usize| u32::try_from(it).expect("limits of orders and their periods multiply to less");
+        let mut starts = vec![0; model.areas * model.periods + 1];
+        for part in &model.flat {
+            starts[part.cell() + 1] += 1;
+        }
+        for cell in 1..starts.len() {
+            starts[cell] += starts[cell - 1];
+        }
+        let mut next = starts.clone();
+        self.starts = starts;
+        self.entries.resize(model.flat.len(), Entry { item: 0, lots: 0 });
+        self.slots.resize(model.flat.len(), 0);
+        for (item, entry) in model.items.iter().enumerate() {
+            for at in entry.parts.clone() {
+                let slot = &mut next[model.flat[at].cell()];
+                let lots = if model.is_complex(item) { 0 } else { entry.sign * model.flat[at].lots };
+                self.entries[*slot] = Entry { item: small(item), lots };
+                self.slots[at] = small(*slot);
+                *slot += 1;
+            }
+        }
+    }
+
     /// An item has a new level.
     pub(super) fn level(&mut self, model: &Model, item: usize, level: i64) {
         let level = if level == 0 { WHOLE } else { level };
         self.surplus[item] = model.surplus_at(item, level, &self.prices);
+        let entry = &model.items[item];
+        if entry.least < WHOLE {
+            for at in entry.parts.clone() {
+                let lots = entry.sign * (model.flat[at].lots * level / WHOLE);
+                self.entries[index(self.slots[at])].lots = lots;
+            }
+        }
     }
 
     /// A period has new prices.
     pub(super) fn period(&mut self, model: &Model, market: &Market, period: usize) {
         for cell in period * model.areas..(period + 1) * model.areas {
             let price = (market.lo[cell] + market.hi[cell] + 1).div_euclid(2);
-            let change = i128::from(price - self.prices[cell]) * model.scale;
+            let change = price - self.prices[cell];
             if change == 0 {
                 continue;
             }
             self.prices[cell] = price;
-            for &(item, at) in &self.at_cell[cell] {
-                if model.is_complex(item) {
-                    continue;
-                }
-                let (lots, level) = (model.parts[at].lots, market.level[item]);
-                let lots = if level == 0 || level == WHOLE { lots } else { lots * level / WHOLE };
-                self.surplus[item] += change * i128::from(lots * model.items[item].sign);
+            for entry in &self.entries[self.starts[cell]..self.starts[cell + 1]] {
+                let earned = i128::from(change) * i128::from(entry.lots);
+                self.surplus[index(entry.item)] += model.scaled(earned);
             }
         }
     }
@@ -91,9 +124,14 @@ impl Accounts {
         self.slack[item]
     }
 
-    /// (item, part) in a cell.
-    pub(super) fn at(&self, cell: usize) -> &[(usize, usize)] {
-        &self.at_cell[cell]
+    /// How many parts of items stand in a cell.
+    pub(super) fn count(&self, cell: usize) -> usize {
+        self.starts[cell + 1] - self.starts[cell]
+    }
+
+    /// The item of one of the parts in a cell.
+    pub(super) fn item(&self, cell: usize, at: usize) -> usize {
+        index(self.entries[self.starts[cell] + at].item)
     }
 
     /// True if every accepted order that loses at the mid-point could be whole at some prices that

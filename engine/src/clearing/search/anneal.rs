@@ -11,13 +11,14 @@
 use super::accounts::Loss;
 use super::choice::{self, Choice};
 use super::dual::{Answers, Dual};
-use super::exact::Exact;
+use super::exact::{Exact, walk};
 use super::local;
 use super::market::Desk;
 use super::model::{Model, WHOLE};
 use super::quadratic::Quadratic;
 use super::relax::Scene;
 use alloc::vec::Vec;
+use core::task::Poll;
 
 /// Stages of cooling in a cycle; each leaves five sixths of the heat.
 const STAGES: u64 = 32;
@@ -39,6 +40,32 @@ pub(super) struct Guide<'a> {
     pub(super) from: Vec<i64>,
 }
 
+/// What is done next before the first move.
+#[derive(Clone, Copy, Debug)]
+enum Opening {
+    Accounts,
+    Kick,
+    Assess,
+}
+
+/// What a walk does next.
+#[derive(Clone, Copy, Debug, Default)]
+enum Act {
+    #[default]
+    Move,
+    /// The plan is set; it is priced.
+    Price,
+    /// The plan beats the best, if prices make everyone whole; whether the walk goes there then.
+    Judge { goes: bool, there: (i128, Loss) },
+    /// For the record, what loses most is rejected so many times yet, as long as welfare is above the
+    /// floor: it is priced, and judged with these losses.
+    Aside { left: u32, floor: i128, judged: Option<Loss> },
+    /// What loses most is rejected, whatever it costs, so many times yet; whether one is set.
+    Relieve { left: usize, set: bool },
+    /// The next stage begins.
+    Gather,
+}
+
 /// A walk and where it stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Anneal {
@@ -53,9 +80,10 @@ pub(super) struct Anneal {
     moves_left: u64,
     stages_left: u64,
     pub(super) cycles: u32,
-    /// A start is set; whether the best is to be kicked there.
-    prepared: bool,
+    /// A start is set, and what is done with it next; whether the best is to be kicked there.
+    opening: Option<Opening>,
     kicked: bool,
+    act: Act,
     /// Welfare and losses of what is set.
     welfare: i128,
     loss: Loss,
@@ -90,7 +118,7 @@ impl Anneal {
 
     /// True once a cycle is prepared that has not started.
     pub(super) fn is_prepared(&self) -> bool {
-        self.prepared
+        self.opening.is_some()
     }
 
     /// True while a cycle runs.
@@ -108,7 +136,7 @@ impl Anneal {
     ) {
         self.cycles += 1;
         desk.walked += 2_048;
-        self.prepared = true;
+        self.opening = Some(Opening::Accounts);
         self.kicked = guide.from.is_empty();
         let Exact { best, .. } = exact;
         let Some(best) = best.as_ref().map(|best| best.levels.clone()) else { return };
@@ -126,7 +154,7 @@ impl Anneal {
         }
     }
 
-    /// Starts a prepared cycle, once all is priced. `gain` is what blocks may add to welfare.
+    /// One step of the start of a prepared cycle; all is priced. `gain` is what blocks may add to welfare.
     pub(super) fn start(
         &mut self,
         scene: Scene<'_>,
@@ -136,25 +164,50 @@ impl Anneal {
         guide: &Guide<'_>,
         answers: &mut Answers,
     ) {
-        self.prepared = false;
-        let Some(best) = exact.best.clone() else { return };
+        match self.opening.take() {
+            Some(Opening::Accounts) => {
+                if self.random == 0 {
+                    self.random = 0x9E37_79B9_7F4A_7C15;
+                    self.tried.resize(scene.model.units.len(), 0);
+                }
+                self.locked = usize::MAX;
+                self.opening = match exact.open_accounts(scene, desk) {
+                    Poll::Pending => Some(Opening::Accounts),
+                    Poll::Ready(true) if self.kicked => Some(Opening::Kick),
+                    Poll::Ready(true) => Some(Opening::Assess),
+                    Poll::Ready(false) => None,
+                };
+            }
+            Some(Opening::Kick) => {
+                self.kick(scene, exact, guide, answers);
+                desk.walked += walk(scene.model);
+                self.opening = Some(Opening::Assess);
+            }
+            Some(Opening::Assess) => match exact.assess(scene, desk) {
+                Poll::Pending => self.opening = Some(Opening::Assess),
+                Poll::Ready(None) => {
+                    if let Some(best) = &exact.best {
+                        let levels = best.levels.clone();
+                        exact.assign(scene, &levels);
+                    }
+                }
+                Poll::Ready(Some(here)) => self.set_out(scene, exact, gain, guide, here),
+            },
+            None => {}
+        }
+    }
+
+    /// The first stage of a cycle begins, at this welfare and these losses.
+    fn set_out(
+        &mut self,
+        scene: Scene<'_>,
+        exact: &Exact,
+        gain: i128,
+        guide: &Guide<'_>,
+        here: (i128, Loss),
+    ) {
         let (model, kicked) = (scene.model, self.kicked);
-        if self.random == 0 {
-            self.random = 0x9E37_79B9_7F4A_7C15;
-            self.tried.resize(model.units.len(), 0);
-        }
-        if !exact.open_accounts(scene, desk) {
-            return;
-        }
-        self.locked = usize::MAX;
-        if kicked {
-            self.kick(scene, exact, guide, answers);
-        }
-        let Some((welfare, loss)) = exact.assess(scene, desk) else {
-            exact.assign(scene, &best.levels);
-            return;
-        };
-        (self.welfare, self.loss) = (welfare, loss);
+        (self.welfare, self.loss) = here;
         let items = i128::try_from(model.items.len().max(1)).unwrap_or(1);
         self.heat = (if kicked { gain / items / 16 } else { gain / items }).max(1);
         self.weight = 16;
@@ -167,6 +220,7 @@ impl Anneal {
         self.stages_left = if kicked { STAGES / 2 } else { STAGES };
         self.accepted = 0;
         self.moves_left = self.stage_moves;
+        self.act = Act::Move;
     }
 
     /// Gives one unit its best answer to the prices of the bound, and locks it there for a cycle.
@@ -223,7 +277,7 @@ impl Anneal {
         }
     }
 
-    /// One move; true if the cycle has ended.
+    /// One step; true if the cycle has ended.
     pub(super) fn step(
         &mut self,
         scene: Scene<'_>,
@@ -231,32 +285,57 @@ impl Anneal {
         exact: &mut Exact,
         quadratic: &mut Quadratic,
     ) -> bool {
-        if self.moves_left == 0 {
-            self.stages_left = self.stages_left.saturating_sub(1);
-            self.moves_left = self.stage_moves;
-            self.heat -= self.heat / 6;
-            self.look_aside(scene, desk, exact);
-            self.relieve(scene, desk, exact);
-            self.accepted = 0;
-            self.gather(scene.model, exact);
-            if self.stages_left == 0 || self.plausible.is_empty() {
-                self.stages_left = 0;
-                exact.close_accounts();
-                return true;
+        self.act = match self.act {
+            Act::Move if self.moves_left == 0 => self.end_stage(scene, exact),
+            Act::Move => {
+                self.moves_left -= 1;
+                desk.walked += 64;
+                let at = self.below(self.plausible.len());
+                let direct = self.next() >> 61 == 0;
+                let item = self.loss.worst.filter(|_| direct).unwrap_or(self.plausible[at]);
+                if self.propose(scene, exact, quadratic, item) {
+                    exact.begin();
+                    for &(item, level) in &self.plan {
+                        exact.set(scene, item, level);
+                    }
+                    self.price(scene, desk, exact)
+                } else {
+                    self.swing();
+                    Act::Move
+                }
             }
-        }
-        self.moves_left -= 1;
-        desk.walked += 64;
-        let at = self.below(self.plausible.len());
-        let direct = self.next() >> 61 == 0;
-        let item = self.loss.worst.filter(|_| direct).unwrap_or(self.plausible[at]);
-        if !self.propose(scene, exact, quadratic, item) {
-            self.swing();
-            return false;
-        }
-        self.attempt(scene, desk, exact);
-        self.swing();
+            Act::Price => self.price(scene, desk, exact),
+            Act::Judge { goes, there } => match exact.judge(scene, desk, 60) {
+                Poll::Pending => self.act,
+                Poll::Ready(_) => self.arrive(scene, exact, goes, there),
+            },
+            Act::Aside { left, floor, judged } => self.look_aside(scene, desk, exact, (left, floor, judged)),
+            Act::Relieve { left, set } => self.relieve(scene, desk, exact, left, set),
+            Act::Gather => {
+                self.accepted = 0;
+                self.gather(scene.model, exact);
+                if self.stages_left == 0 || self.plausible.is_empty() {
+                    self.stages_left = 0;
+                    exact.close_accounts();
+                    self.act = Act::Move;
+                    return true;
+                }
+                Act::Move
+            }
+        };
         false
+    }
+
+    /// A stage has ended; what comes before the next one.
+    fn end_stage(&mut self, scene: Scene<'_>, exact: &mut Exact) -> Act {
+        self.stages_left = self.stages_left.saturating_sub(1);
+        self.moves_left = self.stage_moves;
+        self.heat -= self.heat / 6;
+        let floor = exact.best_welfare().unwrap_or(i128::MIN);
+        let Some(worst) = self.loss.worst.filter(|_| self.welfare > floor) else { return self.relief() };
+        exact.begin();
+        exact.eject(scene, worst);
+        Act::Aside { left: 19, floor, judged: None }
     }
 
     /// Plans a change of one order, perhaps with a partner; false if the estimate is against it.
@@ -323,29 +402,27 @@ impl Anneal {
         if self.next() >> 63 == 0 && quadratic.same_price(cell, there) {
             cell = there;
         }
-        let listed = exact.accounts.at(cell);
-        if listed.is_empty() {
+        let count = exact.accounts.count(cell);
+        if count == 0 {
             return None;
         }
-        let partner = listed[self.below(listed.len())].0;
+        let partner = exact.accounts.item(cell, self.below(count));
         let accepted = exact.level(partner) > 0;
         let change = if accepted { -model.items[partner].sign } else { model.items[partner].sign };
         (partner != item && change == -gives).then_some(partner)
     }
 
     /// Prices the plan and goes there if it is not too much worse.
-    fn attempt(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) {
-        exact.begin();
-        for &(item, level) in &self.plan {
-            exact.set(scene, item, level);
-        }
-        let Some((welfare, loss)) = exact.assess(scene, desk) else {
+    fn price(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> Act {
+        let Poll::Ready(assessed) = exact.assess(scene, desk) else { return Act::Price };
+        let Some((welfare, loss)) = assessed else {
             exact.rollback(scene);
-            return;
+            self.swing();
+            return Act::Move;
         };
         let change = (welfare - self.welfare).saturating_sub(self.burden(loss) - self.burden(self.loss));
         let chance = i128::from(self.next() >> 48);
-        let allowed = portion(portion(self.heat, chance), chance);
+        let goes = change >= -portion(portion(self.heat, chance), chance);
         let best = exact.best_welfare().unwrap_or(i128::MIN);
         if welfare >= best {
             if loss.losers == 0 {
@@ -354,16 +431,23 @@ impl Anneal {
                 && loss.losers <= 8
                 && exact.accounts.within_reach(scene.model, &exact.market)
             {
-                exact.judge(scene, desk, 60);
+                return Act::Judge { goes, there: (welfare, loss) };
             }
         }
-        if change >= -allowed {
+        self.arrive(scene, exact, goes, (welfare, loss))
+    }
+
+    /// Goes where the plan leads, or takes it back.
+    fn arrive(&mut self, scene: Scene<'_>, exact: &mut Exact, goes: bool, there: (i128, Loss)) -> Act {
+        if goes {
             exact.commit();
             self.accepted += 1;
-            (self.welfare, self.loss) = (welfare, loss);
+            (self.welfare, self.loss) = there;
         } else {
             exact.rollback(scene);
         }
+        self.swing();
+        Act::Move
     }
 
     /// An estimate of (welfare, relief of the worst loser) as one number.
@@ -378,48 +462,77 @@ impl Anneal {
     }
 
     /// Rejects what loses most until nobody loses, for the record; the walk goes on from where it was.
-    fn look_aside(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) {
-        let best = exact.best_welfare().unwrap_or(i128::MIN);
-        if self.loss.losers == 0 || self.welfare <= best {
-            return;
-        }
-        exact.begin();
-        let mut loss = self.loss;
-        for _ in 0..20 {
-            let Some(worst) = loss.worst else { break };
+    fn look_aside(
+        &mut self,
+        scene: Scene<'_>,
+        desk: &mut Desk,
+        exact: &mut Exact,
+        (left, floor, judged): (u32, i128, Option<Loss>),
+    ) -> Act {
+        let loss = match judged {
+            Some(loss) => match exact.judge(scene, desk, 100) {
+                Poll::Pending => return self.act,
+                Poll::Ready(_) => Some(loss),
+            },
+            None => {
+                let Poll::Ready(assessed) = exact.assess(scene, desk) else { return self.act };
+                match assessed.filter(|it| it.0 > floor) {
+                    Some((welfare, loss)) if loss.losers == 0 => {
+                        exact.record(welfare);
+                        None
+                    }
+                    Some((_, loss)) if exact.accounts.within_reach(scene.model, &exact.market) => {
+                        return Act::Aside { left, floor, judged: Some(loss) };
+                    }
+                    Some((_, loss)) => Some(loss),
+                    None => None,
+                }
+            }
+        };
+        if left > 0
+            && let Some(worst) = loss.and_then(|it| it.worst)
+        {
             exact.eject(scene, worst);
-            let Some((welfare, now)) = exact.assess(scene, desk) else { break };
-            if welfare <= best {
-                break;
-            }
-            if now.losers == 0 {
-                exact.record(welfare);
-            } else if exact.accounts.within_reach(scene.model, &exact.market) {
-                exact.judge(scene, desk, 100);
-            }
-            loss = now;
+            return Act::Aside { left: left - 1, floor, judged: None };
         }
         exact.rollback(scene);
+        self.relief()
     }
 
-    /// Rejects what loses most, whatever it costs, where a stage could not: a walk that is stuck with
-    /// losers finds nothing.
-    fn relieve(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) {
-        let times = if self.stages_left < STAGES / 4 { 8 } else { usize::from(self.accepted < 4) };
-        for _ in 0..times {
-            let Some(worst) = self.loss.worst else { return };
+    /// A walk that is stuck with losers finds nothing: how many are rejected, whatever that costs, if a
+    /// stage could not.
+    fn relief(&self) -> Act {
+        let left = if self.stages_left < STAGES / 4 { 8 } else { usize::from(self.accepted < 4) };
+        Act::Relieve { left, set: false }
+    }
+
+    /// Rejects what loses most, whatever it costs.
+    fn relieve(
+        &mut self,
+        scene: Scene<'_>,
+        desk: &mut Desk,
+        exact: &mut Exact,
+        left: usize,
+        set: bool,
+    ) -> Act {
+        if !set {
+            let Some(worst) = self.loss.worst.filter(|_| left > 0) else { return Act::Gather };
             exact.begin();
             exact.eject(scene, worst);
-            let Some((welfare, loss)) = exact.assess(scene, desk) else {
-                exact.rollback(scene);
-                return;
-            };
-            exact.commit();
-            (self.welfare, self.loss) = (welfare, loss);
-            if loss.losers == 0 {
-                exact.record(welfare);
-            }
         }
+        let Poll::Ready(assessed) = exact.assess(scene, desk) else {
+            return Act::Relieve { left, set: true };
+        };
+        let Some((welfare, loss)) = assessed else {
+            exact.rollback(scene);
+            return Act::Gather;
+        };
+        exact.commit();
+        (self.welfare, self.loss) = (welfare, loss);
+        if loss.losers == 0 {
+            exact.record(welfare);
+        }
+        Act::Relieve { left: left - 1, set: false }
     }
 
     /// Lets the weight of losses swing.

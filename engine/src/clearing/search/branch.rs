@@ -3,12 +3,14 @@
 use super::choice::{self, Choice};
 use super::corner::{Corner, Way};
 use super::dual::Dual;
-use super::exact::Trial;
+use super::exact::{AT_ONCE, Trial, walk};
+use super::local::Rejecting;
 use super::model::{Model, WHOLE};
 use super::relax::Scene;
 use super::tree::{Node, Search};
 use crate::book::AuctionBook;
 use alloc::vec::Vec;
+use core::task::{Poll, ready};
 
 /// Work of moves of the corner in one step, parts walked over.
 const TOIL: usize = 60_000;
@@ -29,142 +31,333 @@ struct Split {
 pub(super) struct Visit {
     pub(super) node: Node,
     phase: Phase,
+    /// What everybody earns at the prices of the node, while that is looked at.
+    dual: Option<Dual>,
+    /// The decisions that it suggests.
+    levels: Vec<i64>,
+    /// The prices of its corner.
+    prices: Vec<i64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    /// Bounded at the prices of its parent.
+    /// It takes over what was decided at the root since.
     First,
+    /// Bounded at the prices of its parent.
+    Bound,
+    /// What cannot pay is fixed, before its relaxation is climbed (`entering`) and after.
+    Fix {
+        entering: bool,
+        fixing: Fixing,
+    },
     /// The relaxation climbs within its choices, smoothed widely first, then narrowly.
-    Climb { narrow: bool, leaps: u32 },
+    Climb {
+        narrow: bool,
+        leaps: u32,
+    },
+    /// A leap has ended, so far from the top: it is bounded where that led.
+    Leapt {
+        narrow: bool,
+        leaps: u32,
+        left: i128,
+    },
     /// The corner of the linear programme moves, so many times so far.
-    Corner { moves: usize },
+    Corner {
+        moves: usize,
+    },
+    /// It is bounded at that corner.
+    Cornered,
     /// As before, for everything that is still open: the bound of all, and what it decides.
-    Root { moves: usize },
-    /// What cannot pay is fixed.
-    Fix,
-    /// What it suggests is tried, and it is split.
+    Root {
+        moves: usize,
+    },
+    RootCornered,
+    /// As [`Self::Fix`], for everything that is still open.
+    Narrow {
+        fixing: Fixing,
+    },
+    /// What is left has its linear programme set up.
+    Restart,
+    /// What it suggests is priced.
+    Suggest,
+    /// Prices that support it are looked for.
+    Judge,
+    /// It is bounded at the prices that came with that.
+    Sharpen,
+    /// What loses in it is rejected.
+    Reject(Rejecting),
+    /// It is split.
     Split,
+}
+
+/// How far units have been looked at, and the bound with what was fixed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fixing {
+    unit: usize,
+    bound: Option<i128>,
+}
+
+/// How a while of fixing ended.
+enum Fixed {
+    /// Nothing in the node can beat the best.
+    Hopeless,
+    Partly(Fixing),
+    Wholly,
+}
+
+/// Items that are looked at in one go while fixing.
+const FIXED_AT_ONCE: usize = 1_000;
+
+impl Visit {
+    fn of(node: Node, phase: Phase) -> Self {
+        Self { node, phase, dual: None, levels: Vec::new(), prices: Vec::new() }
+    }
+
+    /// A node to be looked at.
+    fn new(node: Node) -> Self {
+        Self::of(node, Phase::First)
+    }
+
+    /// True if it is a node, and not the root once more.
+    pub(super) fn is_node(&self) -> bool {
+        !matches!(
+            self.phase,
+            Phase::Root { .. } | Phase::RootCornered | Phase::Narrow { .. } | Phase::Restart
+        )
+    }
+
+    /// What is done with the node next.
+    pub(super) fn doing(&self) -> &'static str {
+        match self.phase {
+            Phase::First => "node: enter",
+            Phase::Bound => "node: bound",
+            Phase::Fix { .. } => "node: fix",
+            Phase::Climb { .. } => "node: climb",
+            Phase::Leapt { .. } => "node: leapt",
+            Phase::Corner { .. } => "node: corner",
+            Phase::Cornered => "node: cornered",
+            Phase::Root { .. } => "root: corner",
+            Phase::RootCornered => "root: cornered",
+            Phase::Narrow { .. } => "root: narrow",
+            Phase::Restart => "root: restart",
+            Phase::Suggest => "node: suggest",
+            Phase::Judge => "node: judge",
+            Phase::Sharpen => "node: sharpen",
+            Phase::Reject(_) => "node: reject",
+            Phase::Split => "node: split",
+        }
+    }
 }
 
 impl Search {
     /// One step of the next node: the one at hand, the plunge, or the open one with the greatest bound.
     pub(super) fn branch(&mut self, book: &AuctionBook) {
-        let Some(visit) = self.visit.take() else {
-            if self.narrowed != self.welfare() || self.nodes == CORNER_AFTER && self.corner_wanted() {
-                self.narrow_root(book);
-                return;
-            }
-            if self.corner_due() {
-                let (bound, prices) = (self.bound, self.bound_prices.clone());
-                let node = Node { bound, choices: self.root.clone(), prices };
-                self.visit = Some(Visit { node, phase: Phase::Root { moves: 0 } });
-                return;
-            }
-            if let Some(node) = self.plunge.take().or_else(|| self.pop()) {
-                self.nodes += 1;
-                self.visit = Some(Visit { node, phase: Phase::First });
-            }
+        let Some(mut visit) = self.visit.take() else {
+            self.visit = self.next_visit();
             return;
         };
-        let Visit { mut node, phase } = visit;
-        if self.hopeless(node.bound) {
+        if self.hopeless(visit.node.bound) {
+            self.reading = None;
+            if !visit.is_node() {
+                self.close_all();
+            }
             return;
         }
-        let next = match phase {
+        let next = match visit.phase {
             Phase::First => {
-                if !self.confine(&mut node) {
-                    return;
-                }
-                let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
-                node.bound = node.bound.min(dual.bound(&self.model, &node.choices, &mut self.answers));
-                if self.hopeless(node.bound) || !self.fix(&dual, &mut node) {
-                    return;
-                }
-                match &mut self.corner {
-                    Some(corner) => {
-                        corner.choose(&node.choices);
-                        Phase::Corner { moves: 0 }
-                    }
-                    None => Phase::Climb { narrow: false, leaps: 0 },
+                self.desk.walked += walk(&self.model) / 2;
+                self.confine(&mut visit.node).then_some(Phase::Bound)
+            }
+            Phase::Bound => Some(self.bound_node(book, &mut visit)),
+            Phase::Fix { entering, fixing } => self.fix_some(book, &mut visit, entering, fixing),
+            Phase::Corner { moves } => Some(match self.move_corner(book, &mut visit, moves) {
+                Some(moves) => Phase::Corner { moves },
+                None => Phase::Cornered,
+            }),
+            Phase::Root { moves } => Some(match self.move_corner(book, &mut visit, moves) {
+                Some(moves) => Phase::Root { moves },
+                None => Phase::RootCornered,
+            }),
+            Phase::Cornered | Phase::RootCornered => {
+                let prices = &visit.prices;
+                let sharpened = self.sharpen(book, &mut visit.node, |_| prices.clone());
+                if sharpened.is_pending() {
+                    Some(visit.phase)
+                } else if visit.is_node() {
+                    Some(Phase::Fix { entering: false, fixing: Fixing::default() })
+                } else {
+                    return self.lower_root(visit.node);
                 }
             }
-            Phase::Corner { moves } => self.move_corner(book, &mut node, moves),
-            Phase::Root { moves } => match self.move_corner(book, &mut node, moves) {
-                Phase::Corner { moves } => Phase::Root { moves },
-                Phase::First | Phase::Climb { .. } | Phase::Root { .. } | Phase::Fix | Phase::Split => {
-                    return self.lower_root(node);
-                }
-            },
-            Phase::Climb { narrow, leaps } => self.climb_node(book, &mut node, narrow, leaps),
-            Phase::Fix => {
-                let dual = Dual::at(book, &self.grid, &self.model, node.prices.clone());
-                if !self.fix(&dual, &mut node) {
-                    return;
-                }
-                Phase::Split
+            Phase::Climb { narrow, leaps } => Some(self.climb_node(book, &visit.node, narrow, leaps)),
+            Phase::Leapt { narrow, leaps, left } => {
+                Some(self.leapt(book, &mut visit.node, (narrow, leaps), left))
             }
-            Phase::Split => {
-                if self.suggest(book, &node) {
-                    return self.decide_node(book, node);
-                }
-                Phase::Split
+            Phase::Narrow { fixing } => return self.narrow_root(book, visit, fixing),
+            Phase::Restart => return self.restart_corner(book, visit.node.prices),
+            Phase::Suggest => Some(self.suggest(book, &mut visit)),
+            Phase::Judge => self.judge_node(book, &visit),
+            Phase::Sharpen => Some(self.sharpen_tried(book, &mut visit)),
+            Phase::Reject(mut rejecting) => {
+                let Self { model, grid, desk, exact, .. } = self;
+                let ended = rejecting.step(Scene { book, grid, model }, desk, exact);
+                Some(if ended { Phase::Split } else { Phase::Reject(rejecting) })
             }
+            Phase::Split => return self.split_node(visit),
         };
-        self.visit = Some(Visit { node, phase: next });
+        if let Some(phase) = next {
+            visit.phase = phase;
+            self.visit = Some(visit);
+        }
     }
 
-    /// Sets what a node suggests and prices it, in steps; true when all is priced.
-    fn suggest(&mut self, book: &AuctionBook, node: &Node) -> bool {
-        let levels = if self.is_leaf(&node.choices) {
-            node.choices.iter().map(|it| it.least()).collect()
-        } else {
-            self.rounded(&node.choices, WHOLE / 2)
+    /// The node that comes next, or the root once more.
+    fn next_visit(&mut self) -> Option<Visit> {
+        let root = |search: &Self| Node {
+            bound: search.bound,
+            choices: search.root.clone(),
+            prices: search.bound_prices.clone(),
         };
-        let Self { model, grid, desk, exact, tried, .. } = self;
-        if levels == *tried {
-            return true;
+        if self.narrowed != self.welfare() || self.nodes == CORNER_AFTER && self.corner_wanted() {
+            self.narrowed = self.welfare();
+            return Some(Visit::of(root(self), Phase::Narrow { fixing: Fixing::default() }));
         }
-        exact.assign(Scene { book, grid, model }, &levels);
+        if self.corner_due() {
+            return Some(Visit::of(root(self), Phase::Root { moves: 0 }));
+        }
+        let node = self.plunge.take().or_else(|| self.pop())?;
+        self.nodes += 1;
+        Some(Visit::new(node))
+    }
+
+    /// Nothing that is open can beat the best.
+    fn close_all(&mut self) {
+        self.heap.clear();
+        self.plunge = None;
+    }
+
+    /// Bounds a node at the prices of its parent; what comes after it.
+    fn bound_node(&mut self, book: &AuctionBook, visit: &mut Visit) -> Phase {
+        let prices = &visit.node.prices;
+        let Poll::Ready(dual) = self.dual_at(book, |_| prices.clone()) else { return Phase::Bound };
+        let bound = dual.bound(&self.model, &visit.node.choices, &mut self.answers);
+        visit.node.bound = visit.node.bound.min(bound);
+        visit.dual = Some(dual);
+        self.desk.walked += walk(&self.model);
+        Phase::Fix { entering: true, fixing: Fixing::default() }
+    }
+
+    /// Prices what a node suggests; what comes after it.
+    fn suggest(&mut self, book: &AuctionBook, visit: &mut Visit) -> Phase {
+        if visit.levels.is_empty() {
+            visit.levels = self.suggested(&visit.node.choices);
+            self.desk.walked += walk(&self.model);
+        }
+        let ready = visit.levels == self.tried || self.set_and_price(book, &visit.levels);
+        if ready { Phase::Judge } else { Phase::Suggest }
+    }
+
+    /// Fixes some of what cannot pay; what comes after it, or nothing if the node is hopeless.
+    fn fix_some(
+        &mut self,
+        book: &AuctionBook,
+        visit: &mut Visit,
+        entering: bool,
+        fixing: Fixing,
+    ) -> Option<Phase> {
+        let Some(dual) = visit.dual.take() else {
+            let prices = &visit.node.prices;
+            if let Poll::Ready(dual) = self.dual_at(book, |_| prices.clone()) {
+                visit.dual = Some(dual);
+            }
+            return Some(Phase::Fix { entering, fixing });
+        };
+        match self.fix(&dual, &mut visit.node, fixing) {
+            Fixed::Hopeless => None,
+            Fixed::Partly(fixing) => {
+                visit.dual = Some(dual);
+                Some(Phase::Fix { entering, fixing })
+            }
+            Fixed::Wholly if entering => Some(match &mut self.corner {
+                Some(corner) => {
+                    corner.choose(&visit.node.choices);
+                    Phase::Corner { moves: 0 }
+                }
+                None => Phase::Climb { narrow: false, leaps: 0 },
+            }),
+            Fixed::Wholly => Some(Phase::Suggest),
+        }
+    }
+
+    /// The decisions nearest to the relaxation of a node.
+    fn suggested(&self, choices: &[Choice]) -> Vec<i64> {
+        if self.is_leaf(choices) {
+            choices.iter().map(|it| it.least()).collect()
+        } else {
+            self.rounded(choices, WHOLE / 2)
+        }
+    }
+
+    /// Sets decisions and prices them, in steps; true when all is priced.
+    fn set_and_price(&mut self, book: &AuctionBook, levels: &[i64]) -> bool {
+        let Self { model, grid, desk, exact, .. } = self;
+        exact.assign(Scene { book, grid, model }, levels);
         exact.market.refresh_some(book, grid, desk)
     }
 
-    /// Tries what a bounded node suggests, and splits it.
-    fn decide_node(&mut self, book: &AuctionBook, mut node: Node) {
-        let mut losers = Vec::new();
-        if self.is_leaf(&node.choices) {
-            let levels: Vec<i64> = node.choices.iter().map(|it| it.least()).collect();
-            if let Trial::Unknown(welfare) = self.attempt(book, &levels, 4_000) {
+    /// Judges what a node suggests; what comes after it, or nothing if the node has ended with it.
+    fn judge_node(&mut self, book: &AuctionBook, visit: &Visit) -> Option<Phase> {
+        let leaf = self.is_leaf(&visit.node.choices);
+        if !leaf && visit.levels == self.tried {
+            return Some(Phase::Split);
+        }
+        let Self { model, grid, desk, exact, .. } = self;
+        let scene = Scene { book, grid, model };
+        if !exact.is_judging() {
+            exact.assign(scene, &visit.levels);
+        }
+        let effort = if leaf { 4_000 } else { 600 };
+        let Poll::Ready(trial) = exact.judge(scene, desk, effort) else { return Some(Phase::Judge) };
+        if leaf {
+            if let Trial::Unknown(welfare) = trial {
                 self.unresolved = self.unresolved.max(Some(welfare));
             }
-            return;
+            return None;
         }
-        let levels = self.rounded(&node.choices, WHOLE / 2);
-        if levels != self.tried {
-            self.tried.clone_from(&levels);
-            self.tried_outcome = self.attempt(book, &levels, 600);
-            if !matches!(self.tried_outcome, Trial::Legal(_)) {
-                self.fresh.clone_from(&levels);
-            }
-            self.tried_losers = self.exact.conditions.losers().iter().map(|it| it.0).collect();
-            let clears = self.tried_outcome != Trial::NotClearing;
-            let prices =
-                self.exact.best.as_ref().filter(|best| best.levels == levels).map(|best| best.prices.clone());
-            if let Some(prices) = prices.or_else(|| clears.then(|| self.exact.mid_point())) {
-                self.sharpen(book, &mut node, prices);
-            }
-            if let Trial::Loses(welfare) | Trial::Unknown(welfare) = self.tried_outcome
-                && !self.hopeless(welfare)
-            {
-                let Self { model, grid, desk, exact, .. } = self;
-                super::local::reject_losers(Scene { book, grid, model }, desk, exact);
-            }
+        self.tried.clone_from(&visit.levels);
+        self.tried_outcome = trial;
+        if !matches!(trial, Trial::Legal(_)) {
+            self.fresh.clone_from(&visit.levels);
         }
-        if self.hopeless(node.bound) {
-            return;
+        self.tried_losers = self.exact.conditions.losers().iter().map(|it| it.0).collect();
+        Some(Phase::Sharpen)
+    }
+
+    /// Bounds a node at the prices of what it suggested; what comes after it.
+    fn sharpen_tried(&mut self, book: &AuctionBook, visit: &mut Visit) -> Phase {
+        let clears = self.tried_outcome != Trial::NotClearing;
+        let best = self.exact.best.as_ref().filter(|best| best.levels == visit.levels);
+        let prices = best.map(|best| best.prices.clone()).or_else(|| clears.then(|| self.exact.mid_point()));
+        if let Some(prices) = prices
+            && self.sharpen(book, &mut visit.node, |_| prices).is_pending()
+        {
+            return Phase::Sharpen;
         }
+        match self.tried_outcome {
+            Trial::Loses(welfare) | Trial::Unknown(welfare) if !self.hopeless(welfare) => {
+                Phase::Reject(Rejecting::default())
+            }
+            Trial::Loses(_) | Trial::Unknown(_) | Trial::Legal(_) | Trial::NotClearing => Phase::Split,
+        }
+    }
+
+    /// Splits a node that was tried.
+    fn split_node(&mut self, visit: Visit) {
+        let Visit { node, levels, .. } = visit;
+        self.desk.walked += walk(&self.model);
+        let mut losers: &[usize] = &[];
         if let Trial::Loses(welfare) = self.tried_outcome {
-            losers.clone_from(&self.tried_losers);
+            losers = &self.tried_losers;
             if welfare >= node.bound && self.is_closed(&node.choices, &levels) {
                 // Nothing here has more welfare, and whatever accepts all of this and more at
                 // prices that make everyone whole would be no better: then those prices would
@@ -172,7 +365,7 @@ impl Search {
                 return;
             }
         }
-        if let Some(split) = self.split(&node, &losers, &levels) {
+        if let Some(split) = self.split(&node, losers, &levels) {
             self.open(node, &split);
         }
     }
@@ -180,13 +373,6 @@ impl Search {
     /// True if nothing within the bound can beat the best.
     fn hopeless(&self, bound: i128) -> bool {
         self.exact.best_welfare().is_some_and(|best| bound <= best)
-    }
-
-    fn attempt(&mut self, book: &AuctionBook, levels: &[i64], effort: u64) -> Trial {
-        let Self { model, grid, desk, exact, .. } = self;
-        let scene = Scene { book, grid, model };
-        exact.assign(scene, levels);
-        exact.judge(scene, desk, effort)
     }
 
     /// True if every item that `levels` accepts must be accepted with just these lots.
@@ -206,41 +392,60 @@ impl Search {
     }
 
     /// Keeps the prices if they bound the node better.
-    fn sharpen(&mut self, book: &AuctionBook, node: &mut Node, prices: Vec<i64>) {
-        let dual = Dual::at(book, &self.grid, &self.model, prices);
+    fn sharpen(
+        &mut self,
+        book: &AuctionBook,
+        node: &mut Node,
+        prices: impl FnOnce(&Self) -> Vec<i64>,
+    ) -> Poll<()> {
+        let dual = ready!(self.dual_at(book, prices));
         let bound = dual.bound(&self.model, &node.choices, &mut self.answers);
+        self.desk.walked += walk(&self.model);
         if bound < node.bound {
             node.bound = bound;
             node.prices = dual.prices;
         }
+        Poll::Ready(())
     }
 
-    /// Decides at the root what nothing better than the best contradicts, and starts the linear programme
-    /// of what is left.
-    fn narrow_root(&mut self, book: &AuctionBook) {
-        self.narrowed = self.welfare();
-        let prices = self.bound_prices.clone();
-        let dual = self.root_dual.take();
-        let dual = dual.unwrap_or_else(|| Dual::at(book, &self.grid, &self.model, prices.clone()));
-        let mut node = Node { bound: self.bound, choices: self.root.clone(), prices };
-        let open = self.fix(&dual, &mut node);
-        self.root_dual = Some(dual);
-        if !open {
-            self.heap.clear();
-            self.plunge = None;
+    /// Decides at the root what nothing better than the best contradicts, in steps.
+    fn narrow_root(&mut self, book: &AuctionBook, mut visit: Visit, fixing: Fixing) {
+        let Some(dual) = self.root_dual.take() else {
+            if let Poll::Ready(dual) = self.dual_at(book, |it| it.bound_prices.clone()) {
+                self.root_dual = Some(dual);
+            }
+            self.visit = Some(visit);
             return;
+        };
+        let fixed = self.fix(&dual, &mut visit.node, fixing);
+        self.root_dual = Some(dual);
+        match fixed {
+            Fixed::Hopeless => self.close_all(),
+            Fixed::Partly(fixing) => {
+                visit.phase = Phase::Narrow { fixing };
+                self.visit = Some(visit);
+            }
+            Fixed::Wholly => {
+                self.root.clone_from(&visit.node.choices);
+                if let Some(best) = self.welfare() {
+                    self.heap.retain(|waiting| waiting.bound > best);
+                }
+                let left = self.root.iter().filter(|&&it| choice::is_open(it)).count();
+                let due = self.corner.as_ref().is_none_or(|corner| left * 5 < corner.items.len() * 4);
+                if due && self.nodes >= CORNER_AFTER {
+                    visit.phase = Phase::Restart;
+                    self.visit = Some(visit);
+                }
+            }
         }
-        self.root = node.choices;
-        if let Some(best) = self.welfare() {
-            self.heap.retain(|waiting| waiting.bound > best);
-        }
-        let left = self.root.iter().filter(|&&it| choice::is_open(it)).count();
-        let due = self.corner.as_ref().is_none_or(|corner| left * 5 < corner.items.len() * 4);
-        if due && self.nodes >= CORNER_AFTER {
-            let scene = Scene { book, grid: &self.grid, model: &self.model };
-            let from = self.corner.as_ref().map_or(node.prices, Corner::ticks);
-            self.corner = Corner::new(scene, &self.root, &from).or(self.corner.take());
-        }
+    }
+
+    /// Starts the linear programme of what is left.
+    fn restart_corner(&mut self, book: &AuctionBook, prices: Vec<i64>) {
+        let scene = Scene { book, grid: &self.grid, model: &self.model };
+        let from = self.corner.as_ref().map_or(prices, Corner::ticks);
+        self.corner = Corner::new(scene, &self.root, &from).or(self.corner.take());
+        self.desk.walked += walk(&self.model);
     }
 
     /// Carries over what is decided at the root; false if the node contradicts it.
@@ -261,9 +466,12 @@ impl Search {
         (0..self.model.units.len()).all(|unit| choice::propagate(&self.model, &mut node.choices, unit))
     }
 
-    /// Some moves of the corner; what comes after them.
-    fn move_corner(&mut self, book: &AuctionBook, node: &mut Node, moves: usize) -> Phase {
-        let Some(corner) = &mut self.corner else { return Phase::Fix };
+    /// Some moves of the corner, so many so far; how many then, or nothing once its prices are read.
+    fn move_corner(&mut self, book: &AuctionBook, visit: &mut Visit, moves: usize) -> Option<usize> {
+        let Some(corner) = &mut self.corner else {
+            visit.prices.clone_from(&visit.node.prices);
+            return None;
+        };
         let most = 400 + 12 * self.model.areas * self.model.periods;
         let mut made = 0;
         let mut way = Way::Moved;
@@ -273,17 +481,16 @@ impl Search {
         }
         self.desk.walked += u64::try_from(made * corner.toil).unwrap_or(0);
         if way == Way::Moved && moves + made < most {
-            return Phase::Corner { moves: moves + made };
+            return Some(moves + made);
         }
-        corner.read(&node.choices);
-        let prices = corner.ticks();
+        corner.read(&visit.node.choices);
+        visit.prices = corner.ticks();
         if way == Way::Stuck {
             // It starts anew, from where it stands.
             let scene = Scene { book, grid: &self.grid, model: &self.model };
-            self.corner = Corner::new(scene, &self.root, &prices);
+            self.corner = Corner::new(scene, &self.root, &visit.prices);
         }
-        self.sharpen(book, node, prices);
-        Phase::Fix
+        None
     }
 
     /// True once, when easy auctions would have ended.
@@ -309,8 +516,7 @@ impl Search {
     }
 
     /// One step of a leap towards prices that bound a node better; what comes after it.
-    fn climb_node(&mut self, book: &AuctionBook, node: &mut Node, narrow: bool, leaps: u32) -> Phase {
-        let gap = node.bound - self.exact.best_welfare().unwrap_or(0);
+    fn climb_node(&mut self, book: &AuctionBook, node: &Node, narrow: bool, leaps: u32) -> Phase {
         let Self { model, grid, desk, relaxation, answers, .. } = self;
         let scene = Scene { book, grid, model };
         if relaxation.stands() {
@@ -318,35 +524,60 @@ impl Search {
                 relaxation.smooth(grid, self.width_node + if narrow { 0 } else { 4 });
             }
             relaxation.settle(scene, &node.choices);
+            desk.walked += walk(model);
+            if model.flat.len() > AT_ONCE {
+                return Phase::Climb { narrow, leaps };
+            }
         }
-        let Some(left) = relaxation.leap_step(scene, desk, &node.choices, answers) else {
-            return Phase::Climb { narrow, leaps };
-        };
-        let prices = relaxation.prices();
-        self.sharpen(book, node, prices);
+        match relaxation.leap_step(scene, desk, &node.choices, answers) {
+            Some(left) => Phase::Leapt { narrow, leaps, left },
+            None => Phase::Climb { narrow, leaps },
+        }
+    }
+
+    /// Bounds a node where a leap led; what comes after it.
+    fn leapt(
+        &mut self,
+        book: &AuctionBook,
+        node: &mut Node,
+        (narrow, leaps): (bool, u32),
+        left: i128,
+    ) -> Phase {
+        let gap = node.bound - self.exact.best_welfare().unwrap_or(0);
+        if self.sharpen(book, node, |it| it.relaxation.prices()).is_pending() {
+            return Phase::Leapt { narrow, leaps, left };
+        }
         if left > gap / 100 && leaps < if narrow { 3 } else { 2 } {
             Phase::Climb { narrow, leaps: leaps + 1 }
         } else if narrow {
-            Phase::Fix
+            Phase::Fix { entering: false, fixing: Fixing::default() }
         } else {
             Phase::Climb { narrow: true, leaps: 0 }
         }
     }
 
-    /// Decides free items of which one choice cannot beat the best; false if neither choice can.
-    fn fix(&mut self, dual: &Dual, node: &mut Node) -> bool {
-        let Some(best) = self.exact.best_welfare() else { return true };
-        let Self { model, answers, .. } = self;
-        let bound = dual.bound(model, &node.choices, answers);
+    /// Decides free items of which one choice cannot beat the best, for a while.
+    fn fix(&mut self, dual: &Dual, node: &mut Node, mut fixing: Fixing) -> Fixed {
+        let Some(best) = self.exact.best_welfare() else { return Fixed::Wholly };
+        let Self { model, answers, desk, .. } = self;
+        let mut sum = fixing.bound.unwrap_or_else(|| dual.bound(model, &node.choices, answers));
         let mut trial = node.choices.clone();
-        let mut sum = bound;
-        for unit in 0..model.units.len() {
+        let mut left = FIXED_AT_ONCE;
+        while fixing.unit < model.units.len() {
+            if left == 0 {
+                fixing.bound = Some(sum);
+                return Fixed::Partly(fixing);
+            }
+            let unit = fixing.unit;
+            fixing.unit += 1;
             let mut now = dual.unit(model, &node.choices, unit, answers);
             for position in 0..model.units[unit].len() {
                 let item = model.units[unit][position];
                 if !node.choices[item].is_free() {
                     continue;
                 }
+                left = left.saturating_sub(model.units[unit].len());
+                desk.walked += 8;
                 let slack = sum - best;
                 let reject = worth(model, dual, &mut trial, answers, unit, item, Choice::Out);
                 let rejected_pays = reject.is_some_and(|it| now - it < slack);
@@ -357,13 +588,13 @@ impl Search {
                 restore(model, &mut trial, &node.choices, unit);
                 let decided = match (rejected_pays, accepted_pays) {
                     (true, true) => continue,
-                    (false, false) => return false,
+                    (false, false) => return Fixed::Hopeless,
                     (true, false) => Choice::Out,
                     (false, true) => whole,
                 };
                 node.choices[item] = decided;
                 if !choice::propagate(model, &mut node.choices, unit) {
-                    return false;
+                    return Fixed::Hopeless;
                 }
                 restore(model, &mut trial, &node.choices, unit);
                 let after = dual.unit(model, &node.choices, unit, answers);
@@ -372,7 +603,7 @@ impl Search {
             }
         }
         node.bound = node.bound.min(sum);
-        !self.hopeless(node.bound)
+        if self.hopeless(node.bound) { Fixed::Hopeless } else { Fixed::Wholly }
     }
 
     /// What to decide next.

@@ -11,11 +11,14 @@
 //! period that rounding may spare it.
 
 use super::choice::Choice;
-use super::market::Grid;
+use super::market::Desk;
 use super::model::{Earning, Model, Rounding, WHOLE};
-use crate::book::AuctionBook;
+use super::relax::Scene;
 use alloc::vec;
 use alloc::vec::Vec;
+
+/// Parts of items that are looked at in one go while answers are read.
+const ANSWERED_AT_ONCE: u64 = 80_000;
 
 /// One vector of prices with everybody's answer to it.
 #[derive(Clone, Debug, Default)]
@@ -71,19 +74,33 @@ fn add(slopes: &mut Vec<(i64, i128)>, more: &[(i64, i128)]) {
 }
 
 impl Dual {
-    pub(super) fn at(book: &AuctionBook, grid: &Grid, model: &Model, prices: Vec<i64>) -> Self {
-        let mut base = 0;
-        for period in 0..model.periods {
-            let first = period * model.areas;
-            base += grid.rent(book, period, &prices[first..first + model.areas]);
-            for (cell, &price) in prices.iter().enumerate().skip(first).take(model.areas) {
-                base += grid.value(cell, price);
+    /// Starts at prices. Nobody has answered yet.
+    pub(super) fn new(prices: Vec<i64>) -> Self {
+        Self { prices, ..Self::default() }
+    }
+
+    /// Reads some of the answers; true once all are in.
+    pub(super) fn read(&mut self, scene: Scene<'_>, desk: &mut Desk) -> bool {
+        let Scene { book, grid, model } = scene;
+        if self.earning.is_empty() {
+            let mut base = 0;
+            for period in 0..model.periods {
+                let first = period * model.areas;
+                base += grid.rent(book, period, &self.prices[first..first + model.areas]);
+                for (cell, &price) in self.prices.iter().enumerate().skip(first).take(model.areas) {
+                    base += grid.value(cell, price);
+                }
             }
+            self.base = base * model.scale;
+            self.earning.reserve(model.items.len());
         }
         let mut scratch = Rounding::default();
-        let earn = |item| model.surplus_rounded(item, &prices, &mut scratch);
-        let earning = (0..model.items.len()).map(earn).collect();
-        Self { prices, base: base * model.scale, earning }
+        while self.earning.len() < model.items.len() && scratch.toil < ANSWERED_AT_ONCE {
+            let item = self.earning.len();
+            self.earning.push(model.surplus_rounded(item, &self.prices, &mut scratch));
+        }
+        desk.walked += scratch.toil / 4;
+        self.earning.len() == model.items.len()
     }
 
     /// No result that keeps to the choices has more welfare.
@@ -129,7 +146,12 @@ impl Dual {
                 Choice::In(least, most) => {
                     scratch.taken[item] = true;
                     sum += if least == most || model.same_lots(item, least, most) {
-                        model.surplus_at(item, least, &self.prices) + share(children, most)
+                        let own = if least == WHOLE {
+                            earning.surplus
+                        } else {
+                            model.surplus_at(item, least, &self.prices)
+                        };
+                        own + share(children, most)
                     } else if entry.children.is_empty() && !scratch.follows(model, choices, item) {
                         let line = share(earned, most).max(share(earned, least)) + earning.loose;
                         line.min(earning.top.max(earning.surplus))

@@ -3,7 +3,7 @@
 //! The greater volume comes first, then fewer paradoxically rejected blocks, then the least list of accepted
 //! ids, then the greater ratios. Volume is what is bought at the published prices once as much is traded
 //! there as the lines carry, so it takes a pricing and a flow for every period: decisions are only kept
-//! while the search runs and compared at its end, one in a step.
+//! while the search runs and compared at its end, in steps.
 
 use super::super::curves::Curves;
 use super::exact::{Best, Exact};
@@ -36,30 +36,69 @@ impl Merits<'_> {
     }
 }
 
-/// Compares one of the equals with the best and keeps the better; true when none is left.
-pub(super) fn step(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool {
-    let (Some(rival), Some(best)) = (exact.equals.pop(), exact.best.clone()) else { return true };
-    exact.close_accounts();
-    let ours = merits(scene, desk, exact, &best);
-    if merits(scene, desk, exact, &rival).compare(&ours) == Ordering::Less {
-        exact.best = Some(rival);
-    }
-    exact.equals.is_empty()
+/// Periods whose volume is read in one go.
+const READ_AT_ONCE: usize = 8;
+
+/// The comparison of the best with its equals, one after the other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Comparing {
+    /// Volume of the best, once it is read: then the last of the equals is.
+    best: Option<i128>,
+    /// What is being read is set; its volume in the periods before this one.
+    set: bool,
+    period: usize,
+    volume: i128,
 }
 
-fn merits<'book>(scene: Scene<'book>, desk: &mut Desk, exact: &mut Exact, of: &Best) -> Merits<'book> {
-    let Scene { book, grid, model } = scene;
-    exact.assign(scene, &of.levels);
-    exact.market.refresh(book, grid, desk);
-    let bought = |item: usize| {
-        let of_part = |lots: i64| i128::from(lots * of.levels[item] / WHOLE);
-        model.parts(item).iter().map(|part| of_part(part.lots)).sum::<i128>()
-    };
-    let buys = (0..model.items.len()).filter(|&item| model.items[item].sign < 0);
-    let mut volume: i128 = buys.map(bought).sum();
-    for period in 0..model.periods {
-        volume += traded(scene, desk, exact, period, &of.prices);
+impl Comparing {
+    /// One step; true when no equal is left.
+    pub(super) fn step(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool {
+        let of = if self.best.is_some() { exact.equals.last() } else { exact.best.as_ref() };
+        let Some(of) = of.filter(|_| !exact.equals.is_empty()).cloned() else { return true };
+        if !self.set {
+            exact.close_accounts();
+            exact.assign(scene, &of.levels);
+            (self.set, self.period, self.volume) = (true, 0, bought(scene, &of));
+            return false;
+        }
+        if !exact.market.refresh_some(scene.book, scene.grid, desk) {
+            return false;
+        }
+        for _ in 0..READ_AT_ONCE {
+            if self.period < scene.model.periods {
+                self.volume += traded(scene, desk, exact, self.period, &of.prices);
+                self.period += 1;
+            }
+        }
+        if self.period < scene.model.periods {
+            return false;
+        }
+        self.set = false;
+        let Some(volume) = self.best else {
+            self.best = Some(self.volume);
+            return false;
+        };
+        if let Some(best) = &exact.best
+            && merits(scene, &of, self.volume).compare(&merits(scene, best, volume)) == Ordering::Less
+        {
+            exact.best = Some(of);
+            self.best = Some(self.volume);
+        }
+        exact.equals.pop();
+        exact.equals.is_empty()
     }
+}
+
+/// Lots that accepted blocks and the minimum quantities of active complex orders buy.
+fn bought(scene: Scene<'_>, of: &Best) -> i128 {
+    let model = scene.model;
+    let lots = |item: usize, lots: i64| i128::from(lots * of.levels[item] / WHOLE);
+    let of_item = |item: usize| model.parts(item).iter().map(|it| lots(item, it.lots)).sum::<i128>();
+    (0..model.items.len()).filter(|&item| model.items[item].sign < 0).map(of_item).sum()
+}
+
+fn merits<'book>(scene: Scene<'book>, of: &Best, volume: i128) -> Merits<'book> {
+    let Scene { book, model, .. } = scene;
     let mut accepted: Vec<(&str, i64)> = Vec::new();
     for (item, entry) in model.items.iter().enumerate().filter(|it| of.levels[it.0] > 0) {
         let id = match entry.order {
@@ -122,6 +161,7 @@ fn traded(scene: Scene<'_>, desk: &mut Desk, exact: &Exact, period: usize, price
 
 #[cfg(test)]
 mod tests {
+    use super::super::setup::Setup;
     use super::super::tree::Search;
     use super::*;
     use crate::auction::{BlockOrder, CurveOrder, Frame, Point, Shape, Side};
@@ -158,14 +198,17 @@ mod tests {
     fn first(book: &AuctionBook, found: &[Vec<i64>]) -> Vec<i64> {
         let mut left = Vec::new();
         for turned in 0..found.len() {
-            let Search { model, grid, mut desk, mut exact, .. } = Search::new(book, Limit::default());
+            let mut setup = Setup::new(book, Limit::default());
+            let search = core::iter::repeat_with(|| setup.step(book)).find_map(|it| it).unwrap();
+            let Search { model, grid, mut desk, mut exact, .. } = search;
             let scene = Scene { book, grid: &grid, model: &model };
             for at in 0..found.len() {
                 exact.assign(scene, &found[(at + turned) % found.len()]);
-                exact.judge(scene, &mut desk, 100);
+                while exact.judge(scene, &mut desk, 100).is_pending() {}
             }
             assert_eq!(exact.equals.len() + 1, found.len(), "all are legal and equally good");
-            while !step(scene, &mut desk, &mut exact) {}
+            let mut comparing = Comparing::default();
+            while !comparing.step(scene, &mut desk, &mut exact) {}
             left.push(exact.best.unwrap().levels);
         }
         assert!(left.iter().all(|it| *it == left[0]), "the order of finding decides nothing");

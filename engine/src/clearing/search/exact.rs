@@ -8,6 +8,7 @@ use super::relax::Scene;
 use super::support::{Conditions, Support};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::task::{Poll, ready};
 
 /// Decisions with the prices that support them.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Best {
 }
 
 /// How a trial of decisions ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trial {
     /// Everyone is whole; it was compared with the best.
     Legal(i128),
@@ -55,6 +56,19 @@ pub(super) struct Exact {
     pub(super) accounts: Accounts,
     /// Accounts are kept up to date.
     accounting: bool,
+    /// Welfare of what is being judged.
+    judging: Option<i128>,
+}
+
+/// Periods that are valued in one go beside their pricing.
+const VALUED_AT_ONCE: usize = 24;
+
+/// Parts of items that are read in one go beside other work.
+pub(super) const AT_ONCE: usize = 10_000;
+
+/// Parts of a walk over all items, as they count for work.
+pub(super) fn walk(model: &Model) -> u64 {
+    u64::try_from(model.flat.len()).expect("a length fits")
 }
 
 /// What an item costs at a level; grid units.
@@ -91,6 +105,7 @@ impl Exact {
             cost_before: 0,
             accounts: Accounts::default(),
             accounting: false,
+            judging: None,
         }
     }
 
@@ -121,14 +136,17 @@ impl Exact {
         }
     }
 
-    /// Starts to keep accounts; false if what is set does not clear.
-    pub(super) fn open_accounts(&mut self, scene: Scene<'_>, desk: &mut Desk) -> bool {
-        self.market.refresh(scene.book, scene.grid, desk);
+    /// Starts to keep accounts, in steps; whether what is set clears.
+    pub(super) fn open_accounts(&mut self, scene: Scene<'_>, desk: &mut Desk) -> Poll<bool> {
+        if !self.market.refresh_some(scene.book, scene.grid, desk) {
+            return Poll::Pending;
+        }
         if self.market.all_clear() {
             self.accounts.open(scene.model, &self.market);
             self.accounting = true;
+            desk.walked += walk(scene.model);
         }
-        self.accounting
+        Poll::Ready(self.accounting)
     }
 
     /// True while accounts are kept.
@@ -141,10 +159,10 @@ impl Exact {
         self.accounting = false;
     }
 
-    /// Welfare and losses at the mid-point of what is set, or nothing if it does not clear.
-    pub(super) fn assess(&mut self, scene: Scene<'_>, desk: &mut Desk) -> Option<(i128, Loss)> {
-        let welfare = self.welfare(scene, desk)?;
-        Some((welfare, self.accounts.loss(scene.model, &self.market)))
+    /// Welfare and losses at the mid-point of what is set, in steps; nothing if it does not clear.
+    pub(super) fn assess(&mut self, scene: Scene<'_>, desk: &mut Desk) -> Poll<Option<(i128, Loss)>> {
+        let Some(welfare) = ready!(self.welfare(scene, desk)) else { return Poll::Ready(None) };
+        Poll::Ready(Some((welfare, self.accounts.loss(scene.model, &self.market))))
     }
 
     /// What is set clears, and everyone is whole at the mid-point: kept if it beats the best.
@@ -215,32 +233,61 @@ impl Exact {
         self.cost = self.cost_before;
     }
 
-    /// Welfare of what is set, or nothing if it does not clear; grid units.
-    pub(super) fn welfare(&mut self, scene: Scene<'_>, desk: &mut Desk) -> Option<i128> {
-        self.market.refresh(scene.book, scene.grid, desk);
-        if !self.market.all_clear() {
-            return None;
+    /// Welfare of what is set, in steps; nothing if it does not clear. Grid units.
+    pub(super) fn welfare(&mut self, scene: Scene<'_>, desk: &mut Desk) -> Poll<Option<i128>> {
+        let before = desk.priced;
+        let priced = self.market.refresh_some(scene.book, scene.grid, desk);
+        // What they are worth is read in a step of its own where that takes about as long.
+        let stale = || self.value_stale.iter().filter(|it| **it).count();
+        if !priced || desk.priced > before && stale() > VALUED_AT_ONCE {
+            return Poll::Pending;
         }
+        if !self.market.all_clear() {
+            return Poll::Ready(None);
+        }
+        let mut moved = false;
         for period in 0..self.value.len() {
             if self.value_stale[period] {
                 self.value[period] = self.market.value(scene.book, scene.grid, period);
                 self.value_stale[period] = false;
+                moved = true;
                 if self.accounting {
                     self.accounts.period(scene.model, &self.market, period);
                 }
             }
         }
-        if self.accounting {
+        if self.accounting && moved {
             self.accounts.complex(scene.model);
         }
-        Some(self.value.iter().sum::<i128>() * scene.model.scale - self.cost)
+        Poll::Ready(Some(self.value.iter().sum::<i128>() * scene.model.scale - self.cost))
     }
 
-    /// Looks for supporting prices of what is set, if it beats the best.
-    pub(super) fn judge(&mut self, scene: Scene<'_>, desk: &mut Desk, effort: u64) -> Trial {
-        let Some(welfare) = self.welfare(scene, desk) else { return Trial::NotClearing };
-        self.conditions.read(scene.book, scene.grid, desk, scene.model, &self.market);
-        match self.conditions.search(effort) {
+    /// True while a judgement goes on.
+    pub(super) fn is_judging(&self) -> bool {
+        self.judging.is_some()
+    }
+
+    /// Looks for supporting prices of what is set, in steps; kept if it beats the best.
+    pub(super) fn judge(&mut self, scene: Scene<'_>, desk: &mut Desk, effort: u64) -> Poll<Trial> {
+        let welfare = match self.judging {
+            Some(welfare) => welfare,
+            None => {
+                let Some(welfare) = ready!(self.welfare(scene, desk)) else {
+                    return Poll::Ready(Trial::NotClearing);
+                };
+                self.conditions.read(scene.book, scene.grid, desk, scene.model, &self.market);
+                self.conditions.begin(effort);
+                desk.walked += walk(scene.model);
+                self.judging = Some(welfare);
+                if scene.model.flat.len() > AT_ONCE {
+                    return Poll::Pending;
+                }
+                welfare
+            }
+        };
+        let support = ready!(self.conditions.step());
+        self.judging = None;
+        Poll::Ready(match support {
             Support::Found(prices) => {
                 if self.best.as_ref().is_none_or(|best| welfare > best.welfare) || self.is_equal(welfare) {
                     self.keep(welfare, prices);
@@ -249,7 +296,7 @@ impl Exact {
             }
             Support::Refuted => Trial::Loses(welfare),
             Support::Unknown => Trial::Unknown(welfare),
-        }
+        })
     }
 
     /// Sets all levels.

@@ -1,13 +1,15 @@
 //! Retries of what is rejected and would earn: each unit once, at the published prices, with what it
 //! displaces.
 
+use super::accounts::Loss;
 use super::choice::{self, Choice};
 use super::dual::{Answers, Dual};
-use super::exact::{Exact, Trial};
+use super::exact::{Exact, Trial, walk};
 use super::market::Desk;
 use super::model::WHOLE;
 use super::relax::Scene;
 use alloc::vec::Vec;
+use core::task::{Poll, ready};
 
 /// Losers that make room for one retry.
 const ROOM: usize = 6;
@@ -15,9 +17,21 @@ const ROOM: usize = 6;
 /// Losers that a node's decisions give up.
 const REJECTED: usize = 12;
 
+/// What is done next before the first trial.
+#[derive(Clone, Copy, Debug, Default)]
+enum Opening {
+    #[default]
+    Accounts,
+    Value,
+    Answers,
+    Missed,
+    Open,
+}
+
 /// One pass over everything that is rejected and would earn.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Retries {
+    opening: Opening,
     dual: Dual,
     open: Vec<Choice>,
     /// Units by what they miss, least first.
@@ -31,18 +45,20 @@ pub(super) struct Retries {
 
 impl Retries {
     /// Starts a pass from the best decisions.
-    pub(super) fn start(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact, answers: &mut Answers) -> Self {
-        let model = scene.model;
-        let mut retries = Self { open: choice::open(model), ..Self::default() };
-        let Some(best) = exact.best.clone() else { return retries };
+    pub(super) fn start(scene: Scene<'_>, exact: &mut Exact) -> Self {
         exact.close_accounts();
-        exact.assign(scene, &best.levels);
-        exact.open_accounts(scene, desk);
-        exact.welfare(scene, desk);
-        let dual = Dual::at(scene.book, scene.grid, model, best.prices);
+        if let Some(best) = exact.best.clone() {
+            exact.assign(scene, &best.levels);
+        }
+        Self { open: choice::open(scene.model), ..Self::default() }
+    }
+
+    /// Reads what is missed, once all is priced and has answered.
+    fn read(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &Exact, answers: &mut Answers) {
+        let (model, dual) = (scene.model, &self.dual);
         let mut missed: Vec<(i128, usize)> = Vec::new();
         for unit in 0..model.units.len() {
-            let most = dual.unit(model, &retries.open, unit, answers);
+            let most = dual.unit(model, &self.open, unit, answers);
             let now: i128 = model.units[unit]
                 .iter()
                 .filter(|&&it| exact.level(it) > 0)
@@ -53,10 +69,8 @@ impl Retries {
             }
         }
         missed.sort_unstable_by_key(|it| (it.0, core::cmp::Reverse(it.1)));
-        retries.missed = missed.into_iter().map(|it| it.1).collect();
-        retries.dual = dual;
-        desk.walked += u64::try_from(model.parts.len()).unwrap_or(0);
-        retries
+        self.missed = missed.into_iter().map(|it| it.1).collect();
+        desk.walked += walk(model);
     }
 
     /// One trial: of a unit, or of one of its members; when none is left, whether any beat the best.
@@ -68,6 +82,34 @@ impl Retries {
         answers: &mut Answers,
     ) -> Option<bool> {
         let model = scene.model;
+        match self.opening {
+            Opening::Accounts => {
+                if exact.open_accounts(scene, desk).is_ready() {
+                    self.opening = Opening::Value;
+                }
+                return None;
+            }
+            Opening::Value => {
+                if exact.welfare(scene, desk).is_ready() {
+                    let prices = exact.best.as_ref().map(|best| best.prices.clone());
+                    self.dual = Dual::new(prices.unwrap_or_else(|| exact.mid_point()));
+                    self.opening = Opening::Answers;
+                }
+                return None;
+            }
+            Opening::Answers => {
+                if self.dual.read(scene, desk) {
+                    self.opening = Opening::Missed;
+                }
+                return None;
+            }
+            Opening::Missed => {
+                self.read(scene, desk, exact, answers);
+                self.opening = Opening::Open;
+                return None;
+            }
+            Opening::Open => {}
+        }
         if self.trial.is_some() {
             self.pursue(scene, desk, exact);
             return None;
@@ -119,14 +161,17 @@ impl Retries {
     /// Goes on with a trial: it is kept if it beats the best, everyone whole; else what loses most makes
     /// room, a few times.
     fn pursue(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) {
-        let made = self.trial.take().unwrap_or(ROOM);
+        let made = self.trial.unwrap_or(ROOM);
         let before = exact.best_welfare().unwrap_or(i128::MAX);
-        if let Some((welfare, loss)) = exact.assess(scene, desk).filter(|it| it.0 >= before) {
-            if exact.settles(scene, desk, welfare, loss, 100) {
+        let Poll::Ready(assessed) = exact.assess(scene, desk) else { return };
+        if let Some((welfare, loss)) = assessed.filter(|it| it.0 >= before) {
+            let Poll::Ready(settled) = exact.settles(scene, desk, (welfare, loss), 100) else { return };
+            if settled {
                 // What is just as good is kept beside the best; retries go on from where they were.
                 if welfare > before {
                     exact.commit();
                     self.better = true;
+                    self.trial = None;
                     return;
                 }
             } else if made < ROOM
@@ -137,6 +182,7 @@ impl Retries {
                 return;
             }
         }
+        self.trial = None;
         exact.rollback(scene);
     }
 }
@@ -174,12 +220,17 @@ pub(super) fn fits(scene: Scene<'_>, exact: &Exact, item: usize) -> bool {
 /// Mends decisions in bounded steps until everyone is whole. True when that is so, or hopeless.
 pub(super) fn mend(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool {
     let model = scene.model;
-    if !exact.accounting() && !exact.open_accounts(scene, desk) {
-        // Nobody can absorb what is injected there: the largest goes.
-        return !exact.unclog(scene);
+    if !exact.accounting() {
+        return match exact.open_accounts(scene, desk) {
+            // Nobody can absorb what is injected there: the largest goes.
+            Poll::Ready(false) => !exact.unclog(scene),
+            Poll::Ready(true) | Poll::Pending => false,
+        };
     }
-    let Some((welfare, loss)) = exact.assess(scene, desk) else {
-        return !exact.unclog(scene);
+    let (welfare, loss) = match exact.assess(scene, desk) {
+        Poll::Pending => return false,
+        Poll::Ready(None) => return !exact.unclog(scene),
+        Poll::Ready(Some(assessed)) => assessed,
     };
     if loss.losers == 0 || exact.best_welfare().is_some_and(|best| welfare <= best) && loss.losers < 2 {
         if loss.losers == 0 {
@@ -187,8 +238,12 @@ pub(super) fn mend(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool
         }
         return true;
     }
-    if loss.losers <= 8 && exact.settles(scene, desk, welfare, loss, 60) {
-        return true;
+    if loss.losers <= 8 {
+        match exact.settles(scene, desk, (welfare, loss), 60) {
+            Poll::Pending => return false,
+            Poll::Ready(true) => return true,
+            Poll::Ready(false) => {}
+        }
     }
     let mut losers: Vec<(i128, usize)> = (0..model.items.len())
         .filter(|&item| exact.level(item) > 0)
@@ -204,40 +259,63 @@ pub(super) fn mend(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool
 }
 
 /// Rejects what loses most until nobody loses, as long as that may beat the best.
-pub(super) fn reject_losers(scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) {
-    if !exact.open_accounts(scene, desk) {
-        return;
-    }
-    desk.walked += u64::try_from(scene.model.parts.len()).unwrap_or(0);
-    let before = exact.best_welfare();
-    for _ in 0..REJECTED {
-        let better = |it: &(i128, super::accounts::Loss)| before.is_none_or(|best| it.0 > best);
-        let Some((welfare, loss)) = exact.assess(scene, desk).filter(better) else { break };
-        if exact.settles(scene, desk, welfare, loss, 60) {
-            break;
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rejecting {
+    open: bool,
+    made: usize,
+}
+
+impl Rejecting {
+    /// One step; true when it has ended.
+    pub(super) fn step(&mut self, scene: Scene<'_>, desk: &mut Desk, exact: &mut Exact) -> bool {
+        if !self.open {
+            self.open = true;
+            return match exact.open_accounts(scene, desk) {
+                Poll::Pending => {
+                    self.open = false;
+                    false
+                }
+                Poll::Ready(clears) => !clears,
+            };
         }
-        let Some(worst) = loss.worst else { break };
-        exact.eject(scene, worst);
+        let before = exact.best_welfare();
+        let better = |it: &(i128, Loss)| before.is_none_or(|best| it.0 > best);
+        let Poll::Ready(assessed) = exact.assess(scene, desk) else { return false };
+        if let Some((welfare, loss)) = assessed.filter(better) {
+            let Poll::Ready(settled) = exact.settles(scene, desk, (welfare, loss), 60) else { return false };
+            if let Some(worst) = loss.worst.filter(|_| !settled) {
+                exact.eject(scene, worst);
+                self.made += 1;
+                if self.made < REJECTED {
+                    return false;
+                }
+            }
+        }
+        exact.close_accounts();
+        true
     }
-    exact.close_accounts();
 }
 
 impl Exact {
-    /// True if everyone is whole, at the mid-point or at prices that are near at hand: then it is
-    /// compared with the best.
-    fn settles(
+    /// Whether everyone is whole, at the mid-point or at prices that are near at hand, in steps: then it
+    /// is compared with the best.
+    pub(super) fn settles(
         &mut self,
         scene: Scene<'_>,
         desk: &mut Desk,
-        welfare: i128,
-        loss: super::accounts::Loss,
+        (welfare, loss): (i128, Loss),
         effort: u64,
-    ) -> bool {
-        if loss.losers == 0 {
-            self.record(welfare);
-            return true;
+    ) -> Poll<bool> {
+        if !self.is_judging() {
+            if loss.losers == 0 {
+                self.record(welfare);
+                return Poll::Ready(true);
+            }
+            if !self.accounts.within_reach(scene.model, &self.market) {
+                return Poll::Ready(false);
+            }
         }
-        self.accounts.within_reach(scene.model, &self.market)
-            && matches!(self.judge(scene, desk, effort), Trial::Legal(_))
+        let trial = ready!(self.judge(scene, desk, effort));
+        Poll::Ready(matches!(trial, Trial::Legal(_)))
     }
 }

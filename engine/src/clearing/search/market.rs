@@ -26,8 +26,12 @@ struct Step {
     item: usize,
 }
 
+/// Points of curves that are added in one go.
+const POINTS_AT_ONCE: usize = 16_000;
 /// Periods that are priced in one go.
 const PRICED_AT_ONCE: u64 = 12;
+/// Levels that are looked at around one.
+const NEAR: usize = 8;
 /// Buckets of the index over the prices of a cell's levels.
 const BUCKETS: usize = 64;
 
@@ -59,6 +63,8 @@ pub(super) struct Grid {
     constant: Vec<i128>,
     linear: Vec<Vec<Point>>,
     steps: Vec<Step>,
+    /// Steps of complex orders in the cells that are not in yet.
+    waiting: Vec<Vec<Step>>,
     /// Lots of all curves, items and lines together.
     lots: i128,
 }
@@ -81,6 +87,7 @@ fn levels(cell: &Cell) -> Vec<(i64, i64, i64)> {
 }
 
 impl Grid {
+    /// No cell has its curves yet.
     pub(super) fn new(book: &AuctionBook, model: &Model) -> Self {
         let frame = book.frame();
         let mut grid = Self {
@@ -95,6 +102,7 @@ impl Grid {
             constant: Vec::new(),
             linear: Vec::new(),
             steps: Vec::new(),
+            waiting: Vec::new(),
             lots: 0,
         };
         let mut steps: Vec<Vec<Step>> = vec![Vec::new(); model.areas * model.periods];
@@ -108,19 +116,27 @@ impl Grid {
                 }
             }
         }
-        let mut steps = steps.into_iter();
-        for period in 0..frame.periods {
-            for area in 0..u16::try_from(model.areas).expect("limits::AREAS_MAX fits") {
-                let mut steps = steps.next().expect("one list a cell");
-                steps.sort_by_key(|step| step.price);
-                grid.add_cell(book, period, area, steps);
-            }
-        }
+        grid.waiting = steps;
         for line in &frame.lines {
             let both = line.capacity.iter().chain(&line.capacity_back);
             grid.lots += both.map(|&lots| i128::from(lots)).sum::<i128>();
         }
         grid
+    }
+
+    /// Adds the curves of some cells; how many points that took, and true once all are in.
+    pub(super) fn add_some(&mut self, book: &AuctionBook) -> (usize, bool) {
+        let mut points = 0;
+        while self.cells.len() < self.waiting.len() && points < POINTS_AT_ONCE {
+            let cell = self.cells.len();
+            let small = |it: usize| u16::try_from(it).expect("limits of periods and areas fit");
+            let (period, area) = (small(cell / self.areas), small(cell % self.areas));
+            let mut steps = core::mem::take(&mut self.waiting[cell]);
+            steps.sort_by_key(|step| step.price);
+            self.add_cell(book, period, area, steps);
+            points += 100 + book.cell(period, area).points().len();
+        }
+        (points, self.cells.len() == self.waiting.len())
     }
 
     fn add_cell(&mut self, book: &AuctionBook, period: u16, area: u16, steps: Vec<Step>) {
@@ -203,6 +219,28 @@ impl Grid {
         from + self.price[from..until].partition_point(|it| *it <= price) - 1
     }
 
+    /// As [`Self::level`], looked for around a level first: prices mostly stay near where they were.
+    fn level_near(&self, cell: usize, price: i64, near: usize) -> usize {
+        let mut at = near;
+        if self.price[at] <= price {
+            let end = self.cells[cell].levels.end;
+            for _ in 0..NEAR {
+                if at + 1 == end || self.price[at + 1] > price {
+                    return at;
+                }
+                at += 1;
+            }
+        } else {
+            for _ in 0..NEAR {
+                at -= 1;
+                if self.price[at] <= price {
+                    return at;
+                }
+            }
+        }
+        self.level(cell, price)
+    }
+
     /// Indexes the levels of the last cell.
     fn index(&mut self, levels: Range<usize>) -> (i64, u32) {
         let prices = &self.price[levels.start + 1..levels.end];
@@ -222,8 +260,8 @@ impl Grid {
         (first, log)
     }
 
-    fn curve_surplus(&self, cell: usize, price: i64, still: &mut Still) -> i64 {
-        let level = self.level(cell, price);
+    fn curve_surplus(&self, cell: usize, price: i64, near: usize, still: &mut Still) -> i64 {
+        let level = self.level_near(cell, price, near);
         let mut sum = self.surplus[level];
         still.from = still.from.max(self.price[level]);
         if level + 1 < self.cells[cell].levels.end {
@@ -257,7 +295,11 @@ impl Grid {
 
     /// What the curves of a cell earn at a price: Σ lots × distance of their limits to it.
     pub(super) fn value(&self, cell: usize, price: i64) -> i128 {
-        let level = self.level(cell, price);
+        self.value_from(cell, price, self.level(cell, price))
+    }
+
+    /// As [`Self::value`], the level of the price known.
+    fn value_from(&self, cell: usize, price: i64, level: usize) -> i128 {
         let mut sum = i128::from(self.surplus[level]) * i128::from(price) + self.constant[level];
         for points in &self.linear[self.cells[cell].linear.clone()] {
             let (bought, sold) = (
@@ -334,6 +376,8 @@ pub(super) struct Market {
     pub(super) lo: Vec<i64>,
     pub(super) hi: Vec<i64>,
     flow: Vec<i64>,
+    /// The level of each cell's curves in which its least price lies.
+    near: Vec<usize>,
     clears: Vec<bool>,
     stale: Vec<bool>,
     /// Every period was priced before: where prices were tells where they are near.
@@ -395,6 +439,7 @@ impl Market {
             lo: vec![0; cells],
             hi: vec![0; cells],
             flow: vec![0; model.periods * grid.lines],
+            near: grid.cells.iter().map(|it| it.levels.start).collect(),
             clears: vec![true; model.periods],
             stale: vec![true; model.periods],
             priced_once: false,
@@ -478,7 +523,8 @@ impl Market {
     fn surplus(&self, grid: &Grid, cell: usize, price: i64, still: &mut Still) -> i64 {
         let shift = self.shift.unwrap_or(0);
         let Some(table) = &self.table else {
-            let mut sum = (grid.curve_surplus(cell, price, still) << shift) + self.injected[cell];
+            let mut sum =
+                (grid.curve_surplus(cell, price, self.near[cell], still) << shift) + self.injected[cell];
             if self.over_any[cell] {
                 let at = self.over(grid, cell, price);
                 let first = grid.cells[cell].steps.start + cell;
@@ -494,7 +540,8 @@ impl Market {
         };
         *still = Still { from: price, until: price + 1 };
         let curves = table.surplus(cell, price, shift);
-        let mut sum = curves.unwrap_or_else(|| grid.curve_surplus(cell, price, &mut *still) << shift);
+        let mut sum =
+            curves.unwrap_or_else(|| grid.curve_surplus(cell, price, self.near[cell], &mut *still) << shift);
         *still = Still { from: price, until: price + 1 };
         if self.over_any[cell] {
             let width = table.log;
@@ -503,11 +550,6 @@ impl Market {
             sum += i64::try_from(over >> (width + 1)).expect("an average of surpluses that fit");
         }
         sum + self.injected[cell]
-    }
-
-    /// Prices every period whose injections changed.
-    pub(super) fn refresh(&mut self, book: &AuctionBook, grid: &Grid, desk: &mut Desk) {
-        while !self.refresh_some(book, grid, desk) {}
     }
 
     /// Prices some of the periods whose injections changed; true if none is left.
@@ -548,6 +590,9 @@ impl Market {
         let cells = first..first + grid.areas;
         self.lo[cells.clone()].copy_from_slice(&desk.pricing.lo);
         self.hi[cells].copy_from_slice(if clears { &desk.pricing.hi } else { &desk.pricing.lo });
+        for cell in first..first + grid.areas {
+            self.near[cell] = grid.level_near(cell, self.lo[cell], self.near[cell]);
+        }
         let lines = period * grid.lines..(period + 1) * grid.lines;
         self.flow[lines].copy_from_slice(&desk.flows.flow);
         self.stale[period] = false;
@@ -570,7 +615,7 @@ impl Market {
         let mut sum = grid.rent(book, period, prices);
         for cell in cells {
             let price = self.lo[cell];
-            sum += grid.value(cell, price) + self.over_value(grid, cell, price);
+            sum += grid.value_from(cell, price, self.near[cell]) + self.over_value(grid, cell, price);
             sum += i128::from(price) * i128::from(self.injected[cell]);
         }
         sum
@@ -617,6 +662,9 @@ impl Market {
         self.lo[cells.clone()].copy_from_slice(&kept.lo);
         self.hi[cells].copy_from_slice(&kept.hi);
         self.flow[period * grid.lines..(period + 1) * grid.lines].copy_from_slice(&kept.flow);
+        for cell in period * grid.areas..(period + 1) * grid.areas {
+            self.near[cell] = grid.level_near(cell, self.lo[cell], self.near[cell]);
+        }
         self.clears[period] = kept.clears;
         self.stale[period] = false;
     }

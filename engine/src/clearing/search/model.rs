@@ -32,6 +32,19 @@ pub(super) struct Part {
     pub(super) steps: Range<usize>,
 }
 
+/// A part in short, for the walks over all of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flat {
+    cell: u32,
+    pub(super) lots: i64,
+}
+
+impl Flat {
+    pub(super) fn cell(self) -> usize {
+        index(self.cell)
+    }
+}
+
 /// A block or a complex order.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
@@ -56,7 +69,7 @@ pub(super) struct Item {
 pub(super) struct Earning {
     /// Wholly accepted.
     pub(super) surplus: i128,
-    /// In the periods that earn alone.
+    /// In the periods that earn alone; only where rounding may help.
     pub(super) earned: i128,
     /// At ratio r it earns at most r × surplus and this more: rounding spares a losing period less
     /// than one lot.
@@ -71,6 +84,8 @@ pub(super) struct Earning {
 pub(super) struct Rounding {
     /// (lots, margin of one, lots of the whole, ratio at which the next step comes).
     parts: Vec<(i64, i64, i64, i64)>,
+    /// Parts of items looked at.
+    pub(super) toil: u64,
 }
 
 /// Steps that are walked before the rest is bounded by a straight line.
@@ -94,6 +109,7 @@ impl Rounding {
         }
         let mut best = earned;
         for _ in 0..STEPS {
+            self.toil += u64::try_from(self.parts.len()).expect("a length fits");
             let next = self.parts.iter().map(|it| it.3);
             let next = if falls { next.max() } else { next.min() };
             let Some(at) = next.filter(|&at| if falls { at > entry.least } else { at <= WHOLE }) else {
@@ -122,11 +138,25 @@ fn next_ratio(lots: i64, whole: i64, falls: bool) -> i64 {
     (lots * WHOLE + whole - 1) / whole
 }
 
+/// Parts of blocks that are added in one go.
+const ADDED_AT_ONCE: usize = 20_000;
+
+/// Where items stand while they are added.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Links {
+    /// Item of each block's handle.
+    item_of: Vec<usize>,
+    /// (group as the book counts, group here), sorted.
+    group_of: Vec<(u32, usize)>,
+}
+
 /// All items of an auction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
     pub(super) items: Vec<Item>,
     pub(super) parts: Vec<Part>,
+    /// The same parts.
+    pub(super) flat: Vec<Flat>,
     pub(super) steps: Vec<Point>,
     /// Members of each exclusive group.
     pub(super) groups: Vec<Vec<usize>>,
@@ -145,50 +175,69 @@ pub(super) struct Model {
 impl Model {
     pub(super) fn new(book: &AuctionBook) -> Self {
         let frame = book.frame();
-        let mut model = Self {
+        Self {
             scale: i128::from(frame.welfare_scale),
             periods: usize::from(frame.periods),
             areas: frame.areas.len(),
             touching: vec![Vec::new(); usize::from(frame.periods)],
             ..Self::default()
-        };
-        let mut item_of = vec![usize::MAX; index(book.block_handles())];
-        let mut group_of: Vec<(u32, usize)> = Vec::new();
-        for (handle, _, order) in book.blocks() {
-            item_of[index(handle.0)] = model.items.len();
-            model.add_block(handle, order);
+        }
+    }
+
+    /// Adds some of the blocks, from a handle on; where to go on, if there are more.
+    pub(super) fn add_blocks(&mut self, book: &AuctionBook, links: &mut Links, from: u32) -> Option<u32> {
+        let until = self.parts.len() + ADDED_AT_ONCE;
+        links.item_of.resize(index(book.block_handles()), usize::MAX);
+        for handle in from..book.block_handles() {
+            if self.parts.len() > until {
+                return Some(handle);
+            }
+            let handle = BlockHandle(handle);
+            let Some(order) = book.block(handle) else { continue };
+            links.item_of[index(handle.0)] = self.items.len();
+            self.add_block(handle, order);
             if let Some(group) = order.group {
-                let at = match group_of.binary_search_by_key(&group, |it| it.0) {
-                    Ok(at) => group_of[at].1,
+                let at = match links.group_of.binary_search_by_key(&group, |it| it.0) {
+                    Ok(at) => links.group_of[at].1,
                     Err(at) => {
-                        group_of.insert(at, (group, model.groups.len()));
-                        model.groups.push(Vec::new());
-                        model.groups.len() - 1
+                        links.group_of.insert(at, (group, self.groups.len()));
+                        self.groups.push(Vec::new());
+                        self.groups.len() - 1
                     }
                 };
-                let item = model.items.len() - 1;
-                model.groups[at].push(item);
-                model.items[item].group = Some(at);
+                let item = self.items.len() - 1;
+                self.groups[at].push(item);
+                self.items[item].group = Some(at);
             }
         }
+        None
+    }
+
+    /// Links families and adds complex orders, once all blocks are in.
+    pub(super) fn close(&mut self, book: &AuctionBook, links: &Links) {
         for (handle, _, order) in book.blocks() {
             if let Some(parent) = order.parent {
-                let (item, parent) = (item_of[index(handle.0)], item_of[index(parent.0)]);
-                model.items[item].parent = Some(parent);
-                model.items[parent].children.push(item);
+                let (item, parent) = (links.item_of[index(handle.0)], links.item_of[index(parent.0)]);
+                self.items[item].parent = Some(parent);
+                self.items[parent].children.push(item);
             }
         }
         for (handle, _, order) in book.complex_orders() {
-            model.add_complex(handle, order);
+            self.add_complex(handle, order);
         }
-        model.complex = (0..model.items.len()).filter(|&item| model.is_complex(item)).collect();
-        model.gather_units();
-        for (at, item) in model.items.iter().enumerate() {
-            for part in &model.parts[item.parts.clone()] {
-                model.touching[part.period].push(at);
+        self.complex = (0..self.items.len()).filter(|&item| self.is_complex(item)).collect();
+        self.gather_units();
+    }
+
+    /// Lists the parts in other orders, once all items are in.
+    pub(super) fn list_parts(&mut self) {
+        let small = |cell: usize| u32::try_from(cell).expect("limits of periods and areas multiply to less");
+        self.flat = self.parts.iter().map(|it| Flat { cell: small(it.cell), lots: it.lots }).collect();
+        for (at, item) in self.items.iter().enumerate() {
+            for part in &self.parts[item.parts.clone()] {
+                self.touching[part.period].push(at);
             }
         }
-        model
     }
 
     fn add_block(&mut self, handle: BlockHandle, order: &crate::auction::BlockOrder) {
@@ -299,6 +348,11 @@ impl Model {
         &self.parts[self.items[item].parts.clone()]
     }
 
+    /// The parts of an item in short.
+    pub(super) fn flat(&self, item: usize) -> &[Flat] {
+        &self.flat[self.items[item].parts.clone()]
+    }
+
     pub(super) fn is_complex(&self, item: usize) -> bool {
         matches!(self.items[item].order, Order::Complex(_))
     }
@@ -306,8 +360,11 @@ impl Model {
     /// What an item earns at prices (index: cell), wholly accepted; grid units of welfare.
     pub(super) fn surplus(&self, item: usize, prices: &[i64]) -> Earning {
         let entry = &self.items[item];
+        if matches!(entry.order, Order::Block(_)) {
+            return self.surplus_of_block(entry, prices);
+        }
         let sign = i128::from(entry.sign);
-        let (mut earned, mut lost, mut lots_lose) = (0, 0, 0);
+        let (mut earned, mut lost) = (0, 0);
         for part in self.parts(item) {
             let price = i128::from(prices[part.cell]);
             let must = sign * (price * i128::from(part.lots) - part.cost);
@@ -315,7 +372,6 @@ impl Model {
                 earned += must;
             } else {
                 lost -= must;
-                lots_lose += sign * (i128::from(entry.price) - price);
             }
             for step in &self.steps[part.steps.clone()] {
                 let margin = sign * (price - i128::from(step.price));
@@ -325,13 +381,42 @@ impl Model {
                 earned += margin * i128::from(step.quantity);
             }
         }
-        let loose = if entry.least >= WHOLE { 0 } else { lots_lose.min(lost) * self.scale };
         let surplus = (earned - lost) * self.scale - entry.fixed;
-        Earning { surplus, earned: earned * self.scale, loose, top: surplus }
+        Earning { surplus, earned: 0, loose: 0, top: surplus }
+    }
+
+    fn surplus_of_block(&self, entry: &Item, prices: &[i64]) -> Earning {
+        let margin = |part: &Flat| prices[part.cell()] - entry.price;
+        let flat = &self.flat[entry.parts.clone()];
+        if entry.least >= WHOLE {
+            let sum: i128 = flat.iter().map(|it| i128::from(margin(it)) * i128::from(it.lots)).sum();
+            let surplus = self.scaled(if entry.sign > 0 { sum } else { -sum });
+            return Earning { surplus, earned: 0, loose: 0, top: surplus };
+        }
+        let (mut earned, mut lost, mut lots_lose) = (0, 0, 0);
+        for part in flat {
+            let margin = entry.sign * margin(part);
+            let must = i128::from(margin) * i128::from(part.lots);
+            if must > 0 {
+                earned += must;
+            } else {
+                lost -= must;
+                lots_lose -= i128::from(margin);
+            }
+        }
+        let surplus = self.scaled(earned - lost);
+        let loose = self.scaled(lots_lose.min(lost));
+        Earning { surplus, earned: self.scaled(earned), loose, top: surplus }
+    }
+
+    /// Price ticks × lots in grid units: most auctions count in them.
+    pub(super) fn scaled(&self, value: i128) -> i128 {
+        if self.scale == 1 { value } else { value * self.scale }
     }
 
     /// As [`Self::surplus`], with a bound on what rounding may add.
     pub(super) fn surplus_rounded(&self, item: usize, prices: &[i64], scratch: &mut Rounding) -> Earning {
+        scratch.toil += 2 + u64::try_from(self.items[item].parts.len()).expect("a length fits");
         let mut earning = self.surplus(item, prices);
         if earning.loose > 0 {
             let loose = earning.loose / self.scale;
@@ -347,16 +432,17 @@ impl Model {
             return self.surplus(item, prices).surplus;
         }
         let mut sum = 0;
-        for part in self.parts(item) {
+        for part in self.flat(item) {
             let lots = part.lots * ratio / WHOLE;
-            sum += i128::from(prices[part.cell] - entry.price) * i128::from(lots);
+            sum += i128::from(prices[part.cell()] - entry.price) * i128::from(lots);
         }
-        sum * i128::from(entry.sign) * self.scale
+        self.scaled(if entry.sign > 0 { sum } else { -sum })
     }
 
     /// True if every ratio from `least` to `most` accepts the same lots.
     pub(super) fn same_lots(&self, item: usize, least: i64, most: i64) -> bool {
-        self.parts(item).iter().all(|part| part.lots * least / WHOLE == part.lots * most / WHOLE)
+        let same = |part: &Flat| part.lots * least / WHOLE == part.lots * most / WHOLE;
+        least == most || self.flat(item).iter().all(same)
     }
 
     /// Least ratio above `ratio` at which some period accepts a lot more; more than whole if none.

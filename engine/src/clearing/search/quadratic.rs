@@ -48,6 +48,9 @@ fn clamp(value: i128) -> i64 {
 /// lots² × answer, in ticks × lots; bounded, for it only guides.
 fn bent(lots: i64, answer: i64) -> i128 {
     let moved = (i128::from(lots) * i128::from(answer)) >> 16;
+    if let Ok(moved) = i64::try_from(moved) {
+        return ((i128::from(moved) * i128::from(lots)) >> 16).min(1 << 100);
+    }
     (moved.saturating_mul(i128::from(lots)) >> 16).min(1 << 100)
 }
 
@@ -69,6 +72,18 @@ impl Quadratic {
         for item in 0..model.items.len() {
             let entry = &model.items[item];
             let mut bend = 0;
+            if !model.is_complex(item) {
+                let mut sum = 0;
+                for part in model.flat(item) {
+                    let lots = entry.sign * part.lots;
+                    self.lots.push(lots);
+                    bend += bent(lots, self.answer[self.group[part.cell()]]);
+                    sum += i128::from(prices[part.cell()] - entry.price) * i128::from(lots);
+                }
+                self.bend.push(bend.max(1));
+                self.earned.push(sum);
+                continue;
+            }
             for part in model.parts(item) {
                 let better = |price: i64| entry.sign * (prices[part.cell] - price) > 0;
                 let steps = model.steps[part.steps.clone()].iter().filter(|it| better(it.price));
@@ -125,7 +140,7 @@ impl Quadratic {
         let parts = model.items[item].parts.clone();
         let mut sum = 0;
         for at in parts {
-            sum += i128::from(self.lots[at]) * i128::from(self.moved[self.group[model.parts[at].cell]]);
+            sum += i128::from(self.lots[at]) * i128::from(self.moved[self.group[model.flat[at].cell()]]);
         }
         self.earned[item] + (sum >> 8)
     }
@@ -137,7 +152,7 @@ impl Quadratic {
         }
         self.target[item] += by;
         for at in model.items[item].parts.clone() {
-            let group = self.group[model.parts[at].cell];
+            let group = self.group[model.flat[at].cell()];
             let lots = i128::from(self.lots[at]) * i128::from(by);
             let change = (lots * i128::from(self.answer[group])) >> (24 + shift);
             self.moved[group] = clamp(i128::from(self.moved[group]) - change);
@@ -179,7 +194,7 @@ impl Quadratic {
             }
             gain = live.earning[item].surplus.saturating_mul(i128::from(way)).saturating_add(gain);
             for at in model.items[item].parts.clone() {
-                let group = self.group[model.parts[at].cell];
+                let group = self.group[model.flat[at].cell()];
                 if self.joint[group] == 0 {
                     self.touched.push(group);
                 }
@@ -231,7 +246,7 @@ impl Quadratic {
                 _ => worth / i128::from(before) * i128::from(level - before),
             };
             for part in model.items[item].parts.clone() {
-                let group = self.group[model.parts[part].cell];
+                let group = self.group[model.flat[part].cell()];
                 if self.joint[group] == 0 {
                     self.touched.push(group);
                 }
@@ -243,7 +258,7 @@ impl Quadratic {
             let lacks = -exact.accounts.slack(loser);
             let level = exact.level(loser);
             for part in model.items[loser].parts.clone() {
-                let group = self.group[model.parts[part].cell];
+                let group = self.group[model.flat[part].cell()];
                 let moved = (i128::from(self.joint[group]) * i128::from(self.answer[group])) >> 32;
                 let earned = moved.saturating_mul(i128::from(self.lots[part]));
                 relief = relief.saturating_sub(part_of(earned, level));
@@ -423,13 +438,6 @@ impl Relaxation {
             self.quadratic.firm = (self.quadratic.firm + 1).min(8);
         }
         Some(clamp(next).min(part - 1).max(1))
-    }
-
-    /// How prices answer where the climb stands.
-    pub(super) fn answer(&self, scene: Scene<'_>, desk: &Desk) -> Quadratic {
-        let mut quadratic = Quadratic::default();
-        quadratic.read(scene, desk, self);
-        quadratic
     }
 
     /// Goes a part of the way (2^−LINE).

@@ -1,12 +1,14 @@
 //! Branch and bound over the choices, best bound first, with plunges.
 
 use super::super::Limit;
+use super::accounts::Accounts;
 use super::anneal::{Anneal, Guide};
 use super::branch::Visit;
 use super::choice::{self, Choice};
 use super::corner::Corner;
 use super::dual::{Answers, Dual};
-use super::exact::{Exact, Trial};
+use super::equals::Comparing;
+use super::exact::{AT_ONCE, Exact, Trial, walk};
 use super::local::Retries;
 use super::market::{Desk, Grid, Market};
 use super::model::{Model, WHOLE};
@@ -16,6 +18,7 @@ use crate::book::AuctionBook;
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
+use core::task::Poll;
 
 /// A part of the choices that is still open.
 #[derive(Clone, Debug)]
@@ -54,8 +57,8 @@ impl Ord for Waiting {
     }
 }
 
-/// Periods priced in one step of a walk, about.
-const PRICED_A_STEP: u64 = 48;
+/// Units of work of one step of a walk, about.
+const WALK_STEP: u64 = 12;
 /// Items of an auction that is rounded before the climb has ended.
 const LARGE: usize = 1_000;
 /// Walks have so much of the work for one of nodes.
@@ -67,10 +70,21 @@ const WALK_AFTER: u64 = 1_000;
 #[derive(Clone, Debug)]
 enum Stage {
     Start,
+    Open,
     /// The climb at the root, at this width of smoothing, this many sweeps in.
     Climb {
         width: u32,
         sweep: u32,
+    },
+    /// A leap has ended, so far from the top: it is bounded where that led.
+    Bound {
+        width: u32,
+        sweep: u32,
+        left: i128,
+    },
+    /// How prices answer is read at the end of the climb at this width.
+    Answer {
+        width: u32,
     },
     Round,
     /// Rounded shares on their way to where everyone is whole.
@@ -112,6 +126,7 @@ pub(in crate::clearing) struct Search {
     market_answer: Quadratic,
     stage: Stage,
     after_mending: Climbed,
+    comparing: Comparing,
     retries: Option<Retries>,
     pub(super) heap: BinaryHeap<Waiting>,
     /// The node that a plunge goes on with.
@@ -124,6 +139,8 @@ pub(in crate::clearing) struct Search {
     pub(super) bound: i128,
     pub(super) bound_prices: Vec<i64>,
     pub(super) root_dual: Option<Dual>,
+    /// Answers that are being read.
+    pub(super) reading: Option<Dual>,
     /// The relaxation as a linear programme, where it is small.
     pub(super) corner: Option<Corner>,
     /// It was asked for, and has bounded the root.
@@ -143,6 +160,8 @@ pub(in crate::clearing) struct Search {
     pub(super) numbers: u64,
     /// Nodes looked at.
     pub(in crate::clearing) nodes: u64,
+    /// Units of work of setting it up.
+    work_before: u64,
     limit: Limit,
     width_first: u32,
     /// The smoothing that nodes use.
@@ -157,11 +176,16 @@ pub(in crate::clearing) struct Search {
 }
 
 impl Search {
-    /// Sets the search up. Nothing is priced yet.
-    pub(in crate::clearing) fn new(book: &AuctionBook, limit: Limit) -> Self {
-        let model = Model::new(book);
-        let grid = Grid::new(book, &model);
-        let exact = Exact::new(Market::exact(&grid, &model), model.periods);
+    /// The search over a model and a grid that are whole. Nothing is priced yet.
+    pub(super) fn over(
+        book: &AuctionBook,
+        model: Model,
+        grid: Grid,
+        accounts: Accounts,
+        (limit, work): (Limit, u64),
+    ) -> Self {
+        let mut exact = Exact::new(Market::exact(&grid, &model), model.periods);
+        exact.accounts = accounts;
         let relaxation = Relaxation::new(&grid, &model);
         let frame = book.frame();
         let range = frame.price_max - frame.price_min + 1;
@@ -176,6 +200,7 @@ impl Search {
             market_answer: Quadratic::default(),
             stage: Stage::Start,
             after_mending: Climbed::Wholly,
+            comparing: Comparing::default(),
             retries: None,
             heap: BinaryHeap::new(),
             plunge: None,
@@ -184,6 +209,7 @@ impl Search {
             bound: 0,
             bound_prices: Vec::new(),
             root_dual: None,
+            reading: None,
             corner: None,
             wanted: false,
             lowered: false,
@@ -195,6 +221,7 @@ impl Search {
             unresolved: None,
             numbers: 0,
             nodes: 0,
+            work_before: work,
             limit,
             width_first,
             width_node: width_first.saturating_sub(9),
@@ -207,9 +234,15 @@ impl Search {
         }
     }
 
-    /// Units of work done: periods priced, and searches for prices by their size.
+    /// Units of work done: periods priced, and walks over orders and searches for prices by their size.
     pub(in crate::clearing) fn work(&self) -> u64 {
-        self.desk.priced + self.desk.walked / 2048 + self.exact.conditions.work / 64 + self.nodes
+        let searched = self.desk.walked / 2048 + self.exact.conditions.toil / 4096;
+        self.work_before + self.desk.priced + searched + self.nodes
+    }
+
+    /// True once there is a result and a bound.
+    pub(in crate::clearing) fn is_bounded(&self) -> bool {
+        !matches!(self.stage, Stage::Start | Stage::Open)
     }
 
     /// The best welfare so far, grid units.
@@ -222,11 +255,31 @@ impl Search {
         if matches!(self.stage, Stage::Anneal | Stage::Branch | Stage::Equals | Stage::Done) {
             let best = self.exact.best_welfare().unwrap_or(i128::MIN);
             let waiting = self.heap.peek().map(|it| it.bound);
-            let nodes = self.plunge.iter().chain(self.visit.as_ref().map(|it| &it.node));
+            let nodes =
+                self.plunge.iter().chain(self.visit.iter().filter(|it| it.is_node()).map(|it| &it.node));
             let open = nodes.map(|node| node.bound).chain(waiting).max();
             best.max(open.unwrap_or(best)).max(self.unresolved.unwrap_or(best)).min(self.bound.max(best))
         } else {
             self.bound
+        }
+    }
+
+    /// What the next step does.
+    pub(in crate::clearing) fn doing(&self) -> &'static str {
+        match self.stage {
+            Stage::Start => "start",
+            Stage::Open => "start: bound",
+            Stage::Climb { .. } => "climb",
+            Stage::Bound { .. } => "climb: bound",
+            Stage::Answer { .. } => "climb: answer",
+            Stage::Round => "round",
+            Stage::Mend { .. } => "mend",
+            Stage::Improve { .. } => "retry",
+            Stage::Anneal if self.anneal.runs() => "walk",
+            Stage::Anneal => "walk: start",
+            Stage::Branch => self.visit.as_ref().map_or("node: take", Visit::doing),
+            Stage::Equals => "equals",
+            Stage::Done => "done",
         }
     }
 
@@ -239,15 +292,23 @@ impl Search {
         }
         match self.stage.clone() {
             Stage::Start => self.start(book),
+            Stage::Open => self.open_root(book),
             Stage::Climb { width, sweep } => self.climb(book, width, sweep),
+            Stage::Bound { width, sweep, left } => self.bound_climb(book, width, sweep, left),
+            Stage::Answer { width } => {
+                let Self { model, grid, desk, relaxation, market_answer, .. } = self;
+                market_answer.read(Scene { book, grid, model }, desk, relaxation);
+                desk.walked += walk(model);
+                self.end_climb(width);
+            }
             Stage::Round => self.round(book),
             Stage::Mend { then } => self.mend(book, then),
             Stage::Improve { pass } => self.improve(book, pass),
             Stage::Anneal => self.anneal(book),
             Stage::Branch => self.branch(book),
             Stage::Equals => {
-                let Self { model, grid, desk, exact, .. } = self;
-                if super::equals::step(Scene { book, grid, model }, desk, exact) {
+                let Self { model, grid, desk, exact, comparing, .. } = self;
+                if comparing.step(Scene { book, grid, model }, desk, exact) {
                     self.stage = Stage::Done;
                 }
                 return matches!(self.stage, Stage::Done);
@@ -255,8 +316,10 @@ impl Search {
             Stage::Done => return true,
         }
         self.take_turns(before);
-        let solved = !matches!(self.stage, Stage::Start)
-            && self.welfare().is_some_and(|best| self.bound() - best <= self.limit.gap);
+        if !self.is_bounded() {
+            return false;
+        }
+        let solved = self.welfare().is_some_and(|best| self.bound() - best <= self.limit.gap);
         let exhausted = matches!(self.stage, Stage::Branch | Stage::Anneal)
             && self.heap.is_empty()
             && self.plunge.is_none()
@@ -296,14 +359,41 @@ impl Search {
         Some(Node { bound, choices: choice::unpack(&self.root, &narrower), prices })
     }
 
+    /// Everybody's answer to prices, read in steps.
+    pub(super) fn dual_at(
+        &mut self,
+        book: &AuctionBook,
+        prices: impl FnOnce(&Self) -> Vec<i64>,
+    ) -> Poll<Dual> {
+        let mut dual = match self.reading.take() {
+            Some(dual) => dual,
+            None => Dual::new(prices(self)),
+        };
+        let Self { model, grid, desk, .. } = self;
+        if dual.read(Scene { book, grid, model }, desk) {
+            return Poll::Ready(dual);
+        }
+        self.reading = Some(dual);
+        Poll::Pending
+    }
+
     /// Everything rejected: always legal.
     fn start(&mut self, book: &AuctionBook) {
-        let Self { model, grid, desk, exact, answers, relaxation, .. } = self;
+        let Self { model, grid, desk, exact, relaxation, .. } = self;
         let scene = Scene { book, grid, model };
-        exact.judge(scene, desk, 0);
+        if exact.judge(scene, desk, 0).is_pending() {
+            return;
+        }
         self.free = exact.best_welfare().unwrap_or(0);
         relaxation.stand_at(exact.mid_point());
-        let dual = Dual::at(book, grid, model, exact.mid_point());
+        self.stage = Stage::Open;
+    }
+
+    /// Bounds everything at the prices without blocks.
+    fn open_root(&mut self, book: &AuctionBook) {
+        let Poll::Ready(dual) = self.dual_at(book, |it| it.exact.mid_point()) else { return };
+        let Self { model, answers, desk, .. } = self;
+        desk.walked += walk(model);
         for unit in 0..model.units.len() {
             // Consequences of ratios that no group or parent has room for.
             let sound = choice::propagate(model, &mut self.root, unit);
@@ -322,27 +412,46 @@ impl Search {
                 relaxation.smooth(grid, width);
             }
             relaxation.settle(scene, root);
+            desk.walked += walk(model);
+            if model.flat.len() > AT_ONCE {
+                return;
+            }
         }
-        let Some(left) = relaxation.leap_step(scene, desk, root, answers) else { return };
-        let dual = Dual::at(book, grid, model, relaxation.prices());
+        if let Some(left) = relaxation.leap_step(scene, desk, root, answers) {
+            self.stage = Stage::Bound { width, sweep, left };
+        }
+    }
+
+    /// Bounds the root where a leap led.
+    fn bound_climb(&mut self, book: &AuctionBook, width: u32, sweep: u32, left: i128) {
+        let Poll::Ready(dual) = self.dual_at(book, |it| it.relaxation.prices()) else { return };
+        let Self { model, desk, answers, root, .. } = self;
         let bound = dual.bound(model, root, answers);
+        desk.walked += walk(model);
         if bound < self.bound {
             self.bound = bound;
             self.bound_prices = dual.prices;
         }
         let gap = self.bound - self.exact.best_welfare().unwrap_or(0);
-        // Large auctions have something legal early.
-        let early = model.items.len() > LARGE && width == self.width_first;
-        if left > gap / 10_000 && sweep < if early { 3 } else { 12 } {
+        if left > gap / 10_000 && sweep < if self.is_early(width) { 3 } else { 12 } {
             self.stage = Stage::Climb { width, sweep: sweep + 1 };
-            return;
+        } else if width + 3 >= self.width_first {
+            self.stage = Stage::Answer { width };
+        } else {
+            self.end_climb(width);
         }
-        if width + 3 >= self.width_first {
-            self.market_answer = relaxation.answer(scene, desk);
-        }
+    }
+
+    /// Large auctions have something legal early.
+    fn is_early(&self, width: u32) -> bool {
+        self.model.items.len() > LARGE && width == self.width_first
+    }
+
+    /// The climb at one width has ended.
+    fn end_climb(&mut self, width: u32) {
         self.stage = match width.checked_sub(3) {
             Some(next) if next >= self.width_node => {
-                if early {
+                if self.is_early(width) {
                     self.after_mending = Climbed::Partly { width: next };
                     Stage::Round
                 } else {
@@ -393,6 +502,7 @@ impl Search {
         let Self { model, grid, exact, .. } = self;
         exact.close_accounts();
         exact.assign(Scene { book, grid, model }, &levels);
+        self.desk.walked += 2 * walk(&self.model);
         self.fresh = levels;
         self.stage = Stage::Mend { then: self.after_mending };
     }
@@ -414,7 +524,7 @@ impl Search {
         let Self { model, grid, desk, exact, answers, retries, .. } = self;
         let scene = Scene { book, grid, model };
         let Some(pending) = retries else {
-            *retries = Some(Retries::start(scene, desk, exact, answers));
+            *retries = Some(Retries::start(scene, exact));
             return;
         };
         let Some(better) = pending.step(scene, desk, exact, answers) else { return };
@@ -444,7 +554,10 @@ impl Search {
                 }
             }
             Stage::Start
+            | Stage::Open
             | Stage::Climb { .. }
+            | Stage::Bound { .. }
+            | Stage::Answer { .. }
             | Stage::Round
             | Stage::Mend { .. }
             | Stage::Improve { .. }
@@ -454,14 +567,23 @@ impl Search {
     }
 
     fn anneal(&mut self, book: &AuctionBook) {
-        let Self { model, grid, desk, exact, anneal, answers, root, root_dual, market_answer, .. } = self;
+        if self.root_dual.is_none() {
+            let dual = self.dual_at(book, |it| it.bound_prices.clone());
+            self.root_dual = match dual {
+                Poll::Ready(dual) => Some(dual),
+                Poll::Pending => None,
+            };
+            return;
+        }
+        let until = self.work() + WALK_STEP;
+        let Self { model, grid, desk, exact, anneal, answers, root, root_dual, .. } = self;
         let scene = Scene { book, grid, model };
-        if !anneal.runs() {
-            let gain = self.bound - self.free;
-            let dual =
-                root_dual.get_or_insert_with(|| Dual::at(book, grid, model, self.bound_prices.clone()));
+        if let Some(dual) = root_dual
+            && !anneal.runs()
+        {
             if anneal.is_prepared() {
                 if exact.market.refresh_some(book, grid, desk) {
+                    let gain = self.bound - self.free;
                     let guide = Guide { dual, choices: root, from: Vec::new() };
                     anneal.start(scene, desk, exact, gain, &guide, answers);
                 }
@@ -471,9 +593,9 @@ impl Search {
             }
             return;
         }
-        let until = desk.priced + PRICED_A_STEP;
         for _ in 0..16 {
-            if anneal.step(scene, desk, exact, market_answer) || desk.priced >= until {
+            let Self { model, grid, desk, exact, anneal, market_answer, .. } = self;
+            if anneal.step(Scene { book, grid, model }, desk, exact, market_answer) || self.work() >= until {
                 return;
             }
         }
