@@ -37,4 +37,5 @@ pub mod reject;
 pub mod risk;
 pub mod rules;
 pub mod settlement;
+pub mod snapshot;
 pub mod verify;

@@ -4,6 +4,7 @@
 //! from zero (commercial rounding, DIN 1333; a payment and its reversal round alike).
 
 use crate::rules::MarketRules;
+use crate::snapshot::keep_struct;
 
 /// Largest absolute amount that all postings of one auction may add up to, minor units.
 pub const POSTINGS_MAX: i64 = i64::MAX / 4;
@@ -24,6 +25,11 @@ pub struct Money {
 struct Fraction {
     numerator: i128,
     denominator: i128,
+}
+
+keep_struct! {
+    Money { value, fee, fixed, welfare_scale }
+    Fraction { numerator, denominator }
 }
 
 impl Money {

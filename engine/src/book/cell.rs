@@ -8,6 +8,7 @@
 use super::ladder::Ladders;
 use super::levels::{Arrival, Level, Levels};
 use crate::auction::{CurveHandle, Point, Shape, Side};
+use crate::snapshot::keep_struct;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -88,6 +89,12 @@ pub struct Cell {
     points_dead: usize,
     linear: u32,
     levels: Levels,
+}
+
+keep_struct! {
+    Entry { handle, points_start, points_len, id_start, id_len }
+    Span { start, len_shape }
+    Cell { entries, spans, points, ids, points_dead, linear, levels }
 }
 
 fn index(value: u32) -> usize {

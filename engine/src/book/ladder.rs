@@ -10,6 +10,7 @@
 //! sums of an order fit their words by the bounds of `limits.rs`, and nothing here wraps.
 
 use crate::auction::{Point, Side};
+use crate::snapshot::{keep_enum, keep_struct};
 use alloc::vec::Vec;
 
 /// The key of a price: sells by price, buys by its negative.
@@ -126,6 +127,12 @@ pub(crate) enum Ladders {
     /// One did not.
     Wide(Vec<Wide>),
 }
+
+keep_struct! {
+    Narrow { key, lots }
+    Wide { key, lots }
+}
+keep_enum! { Ladders { 0 = Narrow(rungs), 1 = Wide(rungs) } }
 
 impl Default for Ladders {
     fn default() -> Self {

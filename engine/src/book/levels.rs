@@ -8,6 +8,7 @@
 //! A look-up takes as long as memory takes to answer, so often as one answer is needed to ask for the
 //! next. So what is read together lies together: the starts of all chunks, and all of one chunk.
 
+use crate::snapshot::keep_struct;
 use alloc::vec::Vec;
 use core::iter::{once, repeat};
 use core::ops::{Add, AddAssign};
@@ -170,6 +171,16 @@ pub(crate) struct Levels {
     total: Lots,
     value_total: Value,
     arrivals: Vec<Arrival>,
+}
+
+keep_struct! {
+    Arrival { price, buy, sell }
+    Lots { all, sold }
+    Value { buy, sell }
+    Chunk { prices, all, sold }
+    Spot { slot, len }
+    Before { sold, value }
+    Levels { firsts, lots_before, spots, before, chunks, free, total, value_total, arrivals }
 }
 
 /// Sums up to a price, and the prices at which they are the same.

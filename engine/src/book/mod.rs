@@ -18,6 +18,7 @@ pub use places::Places;
 use crate::auction::{
     BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, CurveOrder, Frame, Point, Shape,
 };
+use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_struct};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -57,6 +58,34 @@ pub struct AuctionBook {
     complex: Vec<Option<(String, ComplexOrder)>>,
     /// Overwritten by every insert.
     scratch: Vec<levels::Level>,
+}
+
+keep_struct! { Place { area, period, position } }
+
+impl Keep for AuctionBook {
+    fn put(&self, out: &mut Writer<'_>) {
+        let Self { frame, cells, ladders, steps_dead, curves, blocks, complex, scratch: _ } = self;
+        frame.put(out);
+        cells.put(out);
+        ladders.put(out);
+        steps_dead.put(out);
+        curves.put(out);
+        blocks.put(out);
+        complex.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
+        Ok(Self {
+            frame: Keep::take(from)?,
+            cells: Keep::take(from)?,
+            ladders: Keep::take(from)?,
+            steps_dead: Keep::take(from)?,
+            curves: Keep::take(from)?,
+            blocks: Keep::take(from)?,
+            complex: Keep::take(from)?,
+            scratch: Vec::new(),
+        })
+    }
 }
 
 impl AuctionBook {

@@ -16,12 +16,12 @@ use super::state::State;
 use super::streams::Out;
 use crate::calendar::MINUTE_US;
 use crate::command::Act;
-use crate::digest::feed_struct;
 use crate::event::{AuctionInfo, EventBody, Made, Phase, Reason, Stream};
 use crate::ids::{AuctionId, UserId};
 use crate::limits;
 use crate::reject::{Place, Reject};
 use crate::rules::FundsRule;
+use crate::snapshot::state_struct;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -45,7 +45,7 @@ pub(super) struct Proposals {
     all: Vec<Proposal>,
 }
 
-feed_struct! {
+state_struct! {
     Proposal { act, reason, proposer, time_us, done }
     Proposals { all }
 }

@@ -14,10 +14,10 @@ use super::streams::Out;
 use crate::auction::{Shape, Side};
 use crate::calendar::MINUTE_US;
 use crate::command::{Clearance, OrderBody};
-use crate::digest::feed_struct;
 use crate::event::{AuctionInfo, EventBody, Made, Phase, Stream};
 use crate::ids::{AuctionId, Market, PortfolioId, TextId};
 use crate::reject::{Place, Reject};
+use crate::snapshot::{keep_struct, state_struct};
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -37,7 +37,8 @@ pub(super) struct Clearances {
     by_place: BTreeMap<(PortfolioId, TextId), Clearance>,
 }
 
-feed_struct! { Clearances { by_place } }
+keep_struct! { Usage { cells } }
+state_struct! { Clearances { by_place } }
 
 impl Clearances {
     pub(super) fn of(&self, portfolio: PortfolioId, area: &TextId) -> Clearance {

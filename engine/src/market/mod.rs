@@ -52,7 +52,7 @@ pub struct Engine {
     state: state::State,
 }
 
-crate::digest::feed_struct! { Engine { seq, epoch, time_us, streams, state } }
+crate::snapshot::state_struct! { Engine { seq, epoch, time_us, streams, state } }
 
 /// What operators may know of an auction before it is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +129,13 @@ impl Engine {
     #[must_use]
     pub fn dry_run(&self, request: &Request, time_us: i64) -> Vec<Refusal> {
         self.state.dry_run(request, time_us)
+    }
+
+    /// Whether no auction is clearing: only then can the state be kept ([`crate::snapshot`]); keeping it amid a
+    /// run panics.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.state.most_urgent().is_none()
     }
 
     /// Sequence number of the last command applied.

@@ -8,12 +8,12 @@ use super::clearance::Usage;
 use crate::auction::{BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, Frame, Line};
 use crate::book::AuctionBook;
 use crate::command::{NewOrder, OrderBody, Parent};
-use crate::digest::feed_struct;
 use crate::event::AuctionInfo;
 use crate::ids::{MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::limits;
 use crate::money::Money;
 use crate::risk::Grid;
+use crate::snapshot::{keep_enum, keep_struct, state_struct};
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
@@ -50,7 +50,7 @@ pub(super) struct Order {
     pub(super) place: BookPlace,
 }
 
-feed_struct! {
+state_struct! {
     Version { body, user, seq, time_us }
     Order { id, client_order_id, member, portfolio, area, live, versions, place }
 }
@@ -67,6 +67,8 @@ pub(super) enum BookPlace {
     /// A complex order.
     Complex(ComplexHandle),
 }
+
+keep_enum! { BookPlace { 0 = None, 1 = Curves(handles), 2 = Block(handle), 3 = Complex(handle) } }
 
 // Handles follow from the sequence of commands and say nothing that the orders do not.
 impl crate::digest::Feed for BookPlace {
@@ -128,6 +130,13 @@ pub(super) struct SealedBook {
     /// Kept only where the rules ask for clearances.
     usage: Option<Usage>,
     periods: u16,
+}
+
+keep_struct! {
+    MemberOrders { live, blocks, entered }
+    SealedBook {
+        orders, members, blocks, points_live, blocks_live, orders_live, book, money, grid, usage, periods,
+    }
 }
 
 // The rest are sums and copies of the orders.

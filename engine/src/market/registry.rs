@@ -4,11 +4,11 @@ use super::faults::Faults;
 use super::requests::Scope;
 use super::streams::Out;
 use crate::command::{Action, Actor, Role};
-use crate::digest::feed_struct;
 use crate::event::{EventBody, Made, Stream};
 use crate::ids::{MemberId, PortfolioId, TextId, UserId};
 use crate::limits;
 use crate::reject::{Place, Reject};
+use crate::snapshot::{Damaged, Keep, Reader, Writer, state_struct};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -50,7 +50,7 @@ pub struct User {
     pub portfolios: Vec<PortfolioId>,
 }
 
-feed_struct! {
+state_struct! {
     Member { code, name, suspended }
     Portfolio { member, code, areas }
     User { name, fingerprint, role, member, portfolios }
@@ -78,6 +78,37 @@ impl crate::digest::Feed for Registry {
         portfolios.feed(hasher);
         users.feed(hasher);
         bootstrap_over.feed(hasher);
+    }
+}
+
+impl Keep for Registry {
+    fn put(&self, out: &mut Writer<'_>) {
+        let Self { members, portfolios, users, bootstrap_over, .. } = self;
+        members.put(out);
+        portfolios.put(out);
+        users.put(out);
+        bootstrap_over.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let (members, portfolios, users) = (Vec::take(from)?, Vec::take(from)?, Vec::<User>::take(from)?);
+        let codes = |(at, it): (u32, &Member)| (it.code.clone(), MemberId(at));
+        let member_codes = (0..).zip(&members).map(codes).collect();
+        let codes = |(at, it): (u32, &Portfolio)| (it.code.clone(), PortfolioId(at));
+        let portfolio_codes = (0..).zip(&portfolios).map(codes).collect();
+        let user_names = (0..).zip(&users).map(|(at, it)| (it.name.clone(), UserId(at))).collect();
+        let fingerprints = (0..).zip(&users).map(|(at, it)| (it.fingerprint, UserId(at))).collect();
+        let bootstrap_over = Keep::take(from)?;
+        Ok(Self {
+            members,
+            portfolios,
+            users,
+            bootstrap_over,
+            member_codes,
+            portfolio_codes,
+            user_names,
+            fingerprints,
+        })
     }
 }
 

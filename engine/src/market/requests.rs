@@ -13,11 +13,12 @@
 
 use crate::calendar::MINUTE_US;
 use crate::command::{Request, Role};
-use crate::digest::{Feed, Hasher, feed_struct};
+use crate::digest::{Feed, Hasher};
 use crate::event::{Answer, Made};
 use crate::ids::{MemberId, TextId};
 use crate::limits::REQUEST_ID_DAYS;
 use crate::reject::{Refusal, Reject};
+use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, keep_struct, state_struct};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -29,6 +30,8 @@ pub(super) enum Scope {
     Role(Role),
     Member(MemberId),
 }
+
+keep_enum! { Scope { 0 = System, 1 = Role(role), 2 = Member(member) } }
 
 impl Feed for Scope {
     fn feed(&self, hasher: &mut Hasher) {
@@ -48,6 +51,8 @@ struct Remembered {
     time_us: i64,
 }
 
+keep_struct! { Remembered { content, result, seq, time_us } }
+
 impl Feed for Remembered {
     fn feed(&self, hasher: &mut Hasher) {
         let Self { content, result, seq, time_us } = self;
@@ -64,7 +69,7 @@ struct DayLog {
     requests: Table,
 }
 
-feed_struct! { DayLog { day, requests } }
+state_struct! { DayLog { day, requests } }
 
 /// Parts of a table: each grows by itself, so that no request waits for a large one to be laid out anew.
 const PARTS: usize = 16;
@@ -158,6 +163,23 @@ impl Part {
     }
 }
 
+keep_struct! { Table { parts } }
+
+// In the order of arrival; the places are found again.
+impl Keep for Part {
+    fn put(&self, out: &mut Writer<'_>) {
+        self.entries.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let mut part = Self { entries: Keep::take(from)?, ..Self::default() };
+        if !part.entries.is_empty() {
+            part.lay_out();
+        }
+        Ok(part)
+    }
+}
+
 impl Feed for Table {
     fn feed(&self, hasher: &mut Hasher) {
         let mut sorted: Vec<&(u128, Remembered)> = self.parts.iter().flat_map(|it| &it.entries).collect();
@@ -176,7 +198,7 @@ pub(super) struct RequestLog {
     scopes: BTreeMap<Scope, VecDeque<DayLog>>,
 }
 
-feed_struct! { RequestLog { scopes } }
+state_struct! { RequestLog { scopes } }
 
 /// What a request id means now.
 pub(super) enum Known {

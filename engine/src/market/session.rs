@@ -14,12 +14,13 @@ use super::settlement::{Position, Settled};
 use super::streams::Out;
 use crate::clearing::{Clearing, Progress};
 use crate::command::Capacity;
-use crate::digest::{Feed, Hasher, feed_struct};
+use crate::digest::{Feed, Hasher};
 use crate::event::{Alarm, AuctionInfo, EventBody, Phase, ScheduleRow, Stream};
 use crate::ids::{MemberId, PortfolioId};
 use crate::limits;
 use crate::outcome::Outcome;
 use crate::rules::{FundsRule, LateCapacity};
+use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_struct, state_struct};
 use crate::verify::{self, Verification};
 use alloc::boxed::Box;
 use alloc::format;
@@ -60,6 +61,17 @@ impl Feed for Run {
     }
 }
 
+// A state is kept between runs only.
+impl Keep for Run {
+    fn put(&self, _: &mut Writer<'_>) {
+        unreachable!("the engine rests when it is kept");
+    }
+
+    fn take(_: &mut Reader<'_>) -> Result<Self, Damaged> {
+        Err(Damaged("a run is kept nowhere"))
+    }
+}
+
 /// A published schedule.
 #[derive(Debug)]
 pub(super) struct Schedule {
@@ -74,6 +86,8 @@ pub(super) struct Standing {
     pub(super) positions: Vec<Position>,
     pub(super) prices: Vec<i64>,
 }
+
+keep_struct! { Standing { positions, prices } }
 
 // The positions follow from the book and the digest of the result.
 impl Feed for Standing {
@@ -119,7 +133,7 @@ pub(super) struct Auction {
     pub(super) result: Option<u128>,
 }
 
-feed_struct! {
+state_struct! {
     Schedule { revision, rows, acknowledged }
     Owner { member, portfolio }
     Auction {

@@ -11,11 +11,11 @@ use super::settlement::{self, Booked, Days, Ledger, Settled};
 use super::streams::Out;
 use super::timetable::{Step, Timer, Timetable};
 use crate::command::OrderBody;
-use crate::digest::feed_struct;
 use crate::event::{AuctionInfo, EventBody, PeriodFill, Phase, PublishedResult, Reason, Stream};
 use crate::ids::{AuctionId, Market, MemberId, OrderId};
 use crate::limits;
 use crate::risk::accounts::Accounts;
+use crate::snapshot::state_struct;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -40,7 +40,7 @@ pub(super) struct State {
     day: i64,
 }
 
-feed_struct! { State {
+state_struct! { State {
     registry, timetable, auctions, orders, requests, ledger, days, accounts, clearances, proposals,
     running, day,
 } }
@@ -53,7 +53,7 @@ struct Urgency {
     auction: AuctionId,
 }
 
-feed_struct! { Urgency { day_ahead, gate_us, auction } }
+state_struct! { Urgency { day_ahead, gate_us, auction } }
 
 impl Urgency {
     fn of(info: &AuctionInfo) -> Self {
@@ -75,7 +75,7 @@ struct MemberIndex {
     places: VecDeque<(AuctionId, u32)>,
 }
 
-feed_struct! {
+state_struct! {
     OrderIndex { members }
     MemberIndex { forgotten, places }
 }

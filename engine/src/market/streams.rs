@@ -1,9 +1,9 @@
 //! Numbers of events: each stream counts its own, without gaps.
 
 use crate::command::Command;
-use crate::digest::feed_struct;
 use crate::event::{Event, EventBody, Stream};
 use crate::ids::MemberId;
+use crate::snapshot::state_struct;
 use alloc::vec::Vec;
 
 /// How many events each stream has had.
@@ -16,7 +16,7 @@ pub(super) struct Streams {
     members: Vec<u64>,
 }
 
-feed_struct! { Streams { market, dispatch, settlement, operator, members } }
+state_struct! { Streams { market, dispatch, settlement, operator, members } }
 
 impl Streams {
     /// Number of the last event of a stream; 0 if it had none.

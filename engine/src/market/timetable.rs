@@ -9,11 +9,12 @@
 //! [`LOADED_PER_JUMP_MAX`].
 
 use crate::calendar::{Day, MINUTE_US};
-use crate::digest::{Feed, Hasher, feed_struct};
+use crate::digest::{Feed, Hasher};
 use crate::event::AuctionInfo;
 use crate::ids::{AuctionId, Market};
 use crate::limits;
 use crate::rules::MarketRules;
+use crate::snapshot::{keep_enum, state_struct};
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -72,11 +73,15 @@ pub(super) struct Timetable {
     timers: BTreeSet<Timer>,
 }
 
-feed_struct! {
+state_struct! {
     Timetable { rules, reach, timers }
     Reach { market, next, loaded }
     Timer { due_us, market, day, session, step }
 }
+
+keep_enum! { Step {
+    0 = Load, 1 = Open, 2 = Gate, 3 = Capacities, 4 = Publish, 5 = Acknowledge, 6 = Deliver,
+} }
 
 impl Feed for Step {
     fn feed(&self, hasher: &mut Hasher) {

@@ -5,9 +5,9 @@
 //! in full before it can trade, and a result owes no more than was held.
 
 use crate::calendar::Day;
-use crate::digest::feed_struct;
 use crate::ids::{AuctionId, MemberId};
 use crate::limits;
+use crate::snapshot::state_struct;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -42,7 +42,7 @@ pub struct Account {
     due_total: i128,
 }
 
-feed_struct! {
+state_struct! {
     DayMoney { net, paid, bought_ahead }
     Account { balance, held, held_total, days, due_total }
 }
@@ -119,7 +119,7 @@ pub struct Accounts {
     accounts: Vec<Account>,
 }
 
-feed_struct! { Accounts { accounts } }
+state_struct! { Accounts { accounts } }
 
 const NOTHING: &Account =
     &Account { balance: 0, held: BTreeMap::new(), held_total: 0, days: BTreeMap::new(), due_total: 0 };

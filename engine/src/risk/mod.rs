@@ -19,6 +19,7 @@ pub mod worst;
 
 use crate::limits::RATIO_UNIT;
 use crate::rules::MarketRules;
+use crate::snapshot::keep_struct;
 
 /// Minor units that rounding can add to what is owed for one period of an order: half a unit each for
 /// the energy, the fee and the tax, rounded up.
@@ -41,6 +42,8 @@ pub struct Grid {
     numerator: i128,
     denominator: i128,
 }
+
+keep_struct! { Grid { parts, buy_fee, sell_fee, price_min, price_max, numerator, denominator } }
 
 impl Grid {
     /// The grid of some rules.

@@ -49,7 +49,7 @@ fn exchange() -> Driver {
 
 /// Lives a history of `steps` requests; every request is compared with its dry run, every event goes
 /// through the model.
-fn live(seed: u64, steps: u32, units: u32) -> (Driver, Model) {
+pub(crate) fn live(seed: u64, steps: u32, units: u32) -> (Driver, Model) {
     let mut chance = Chance(seed);
     let mut driver = exchange();
     driver.units = units;

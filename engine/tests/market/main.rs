@@ -10,6 +10,7 @@ mod days;
 mod driver;
 mod fairness;
 mod histories;
+mod kept;
 mod lifecycle;
 mod model;
 mod money;

@@ -4,7 +4,7 @@ use super::deviation;
 use super::holds::Holds;
 use super::ledger::{AuctionSums, Ledger};
 use crate::calendar::Day;
-use crate::digest::{Feed, Hasher, feed_struct};
+use crate::digest::{Feed, Hasher};
 use crate::event::{Account, AuctionInfo, EventBody, LedgerEntry, ScheduleRow, Stream};
 use crate::ids::{AuctionId, MemberId, PortfolioId};
 use crate::market::streams::Out;
@@ -13,6 +13,7 @@ use crate::settlement::{
     AMOUNT_MAX, Cause, Deviation, DeviationRules, MemberNet, MeterBatch, RunRequest, RunStatus, RunTotals,
     SettlementEvent, SettlementRun,
 };
+use crate::snapshot::state_struct;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -31,7 +32,7 @@ pub(in crate::market) struct Booked {
     pub(in crate::market) digest: u128,
 }
 
-feed_struct! { Booked { info, rows, prices, bought, sums, digest } }
+state_struct! { Booked { info, rows, prices, bought, sums, digest } }
 
 /// The last run of a day.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ pub(super) struct LastRun {
     deviation: Option<(u64, Vec<(Account, i64)>)>,
 }
 
-feed_struct! { LastRun { run, status, members, deviation } }
+state_struct! { LastRun { run, status, members, deviation } }
 
 /// A delivery day.
 #[derive(Debug, Default)]
@@ -53,7 +54,7 @@ pub(super) struct DayBooks {
     pub(super) last: Option<LastRun>,
 }
 
-feed_struct! { DayBooks { auctions, metering, last } }
+state_struct! { DayBooks { auctions, metering, last } }
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -69,7 +70,7 @@ pub(in crate::market) struct Days {
     pub(super) acknowledged: u64,
 }
 
-feed_struct! { Days { days, deviation, holds, said, epochs, acknowledged } }
+state_struct! { Days { days, deviation, holds, said, epochs, acknowledged } }
 
 impl Days {
     /// Says something on the settlement stream.

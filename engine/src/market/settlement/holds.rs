@@ -1,10 +1,10 @@
 //! Two-phase holds: a member's funds are blocked, then posted or released, once.
 
 use super::ledger::Ledger;
-use crate::digest::feed_struct;
 use crate::event::{Account, LedgerEntry};
 use crate::ids::MemberId;
 use crate::settlement::{Cause, Hold, HoldEnd};
+use crate::snapshot::state_struct;
 use alloc::collections::BTreeMap;
 use alloc::vec;
 
@@ -15,7 +15,7 @@ pub(in crate::market) struct Holds {
     open: BTreeMap<u64, (MemberId, i64)>,
 }
 
-feed_struct! { Holds { made, open } }
+state_struct! { Holds { made, open } }
 
 impl Holds {
     /// Whether a hold stands.

@@ -1,11 +1,11 @@
 //! The books of the clearing house: entries that each sum to zero, and balances.
 
 use super::Position;
-use crate::digest::feed_struct;
 use crate::event::{Account, AuctionInfo, LedgerEntry, Obligation};
 use crate::ids::MemberId;
 use crate::money::Money;
 use crate::settlement::{Cause, MemberNet};
+use crate::snapshot::state_struct;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
@@ -17,7 +17,7 @@ pub(in crate::market) struct Ledger {
     balances: BTreeMap<Account, i128>,
 }
 
-feed_struct! { Ledger { obligations, entries, balances } }
+state_struct! { Ledger { obligations, entries, balances } }
 
 /// What an auction's posting leaves: everything that is said, and the sums that runs start from.
 pub(in crate::market) struct Posted {
@@ -37,7 +37,7 @@ pub(in crate::market) struct AuctionSums {
     pub(super) rounding: i64,
 }
 
-feed_struct! { AuctionSums { members, obligations, congestion, fees, tax, rounding } }
+state_struct! { AuctionSums { members, obligations, congestion, fees, tax, rounding } }
 
 /// Money of one period.
 #[derive(Default)]

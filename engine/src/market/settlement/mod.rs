@@ -12,6 +12,7 @@ mod requests;
 
 use crate::event::ScheduleRow;
 use crate::ids::{MemberId, PortfolioId};
+use crate::snapshot::keep_struct;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -34,6 +35,8 @@ pub(super) struct Position {
     pub(super) bought: i64,
     pub(super) sold: i64,
 }
+
+keep_struct! { Position { member, portfolio, area, period, bought, sold } }
 
 /// Net injection per portfolio and area.
 pub(super) fn schedule(periods: u16, positions: &[Position]) -> Vec<ScheduleRow> {
