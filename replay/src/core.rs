@@ -134,20 +134,38 @@ impl<M: Machine> Core<M> {
         storage: Box<dyn Storage>,
         options: Options,
         epoch: Epoch,
-        mut machine: M,
+        machine: M,
+        sink: Box<dyn Sink<M>>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(Self, Option<Found>), JournalError> {
+        Self::open_after(storage, options, epoch, (machine, None), sink, progress)
+    }
+
+    /// As [`Self::open`], with a machine that knows the history up to a record: only what follows it is
+    /// replayed, and only of that the sink hears.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_after(
+        storage: Box<dyn Storage>,
+        options: Options,
+        epoch: Epoch,
+        (mut machine, base): (M, Option<(Head, Lineage)>),
         mut sink: Box<dyn Sink<M>>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, Option<Found>), JournalError> {
+        let (base, lineage) = base.map_or((None, Lineage::default()), |(head, it)| (Some(head), it));
         let apply = Apply { machine: &mut machine, sink: &mut *sink };
         let mut replay = Replay {
             apply,
             progress,
-            lineage: Lineage::default(),
+            lineage,
             holds: epoch == Epoch::Follow,
             held: VecDeque::new(),
-            applied: Stamp { time_us: i64::MIN, ..Stamp::default() },
+            applied: base.map_or(Stamp { time_us: i64::MIN, ..Stamp::default() }, |it| it.stamp),
         };
-        let (writer, found) = Writer::open(storage, options, &mut replay)?;
+        let (writer, found) = Writer::open_after(storage, options, base, &mut replay)?;
         // The scan may have learned more at its end than a batch could tell.
         replay.acknowledged(found.as_ref().map_or(0, |it| it.acknowledged_seq))?;
         let Replay { lineage, held, applied, .. } = replay;

@@ -157,6 +157,9 @@ impl JournalError {
             Self::NotFound { .. } => "give the directory that holds segment-*.merit",
             Self::Poisoned => "restart the node; recovery decides what the disk holds",
             Self::TooLarge { .. } => "split the request",
+            Self::Damaged(damage) if damage.flaw == Flaw::SegmentMissing => {
+                "put the missing segments back, from the archive or from a copy (merit journal repair DIR --from COPY)"
+            }
             Self::Damaged(_) => {
                 "restore the named segment from the standby or the backup (merit journal repair DIR --from COPY); \
                  do not edit it"

@@ -12,6 +12,7 @@
 //! - [`recovery`]: what is believed of a journal that is found, and what is refused.
 //! - [`repair`]: a damaged journal mended from another node's copy.
 //! - [`record`]: commands as payloads. [`inspect`]: what may be said without opening them.
+//! - [`snapshot`], [`retention`]: starts that replay only the end, and where old segments go.
 //! - [`storage`]: the one door to the disk, real or faulty.
 //!
 //! # Deliberately absent
@@ -32,9 +33,11 @@ pub mod record;
 pub mod recovery;
 pub mod repair;
 pub mod replication;
+pub mod retention;
 pub mod runner;
 pub mod segment;
 pub mod sequencer;
+pub mod snapshot;
 pub mod storage;
 pub mod writer;
 

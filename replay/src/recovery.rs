@@ -12,6 +12,7 @@ use crate::acknowledged;
 use crate::error::{Damage, Flaw, JournalError};
 use crate::frame::{self, Head, Record, offset_of};
 use crate::segment::{self, HeaderFlaw, SegmentHeader, Walk};
+use crate::snapshot;
 use crate::storage::{Storage, write_all_at, write_zeros};
 
 /// What was seen of a segment's header.
@@ -179,6 +180,11 @@ pub trait Visitor {
         Ok(())
     }
 
+    /// Whether the scan shall go on to the next segment.
+    fn wants_more(&self) -> bool {
+        true
+    }
+
     /// Hears how far the scan has come.
     fn progress(&mut self, _progress: Progress) {}
 }
@@ -198,13 +204,29 @@ impl Visitor for Discard {
 ///
 /// # Errors
 ///
-/// [`JournalError::NotFound`] if there are no segments, and whatever [`decide`] refuses.
+/// [`JournalError::NotFound`] if there are neither segments nor a snapshot of some, and whatever [`decide`]
+/// refuses.
 pub fn scan(
     storage: &dyn Storage,
     exchange_id: Option<u128>,
     visitor: &mut dyn Visitor,
 ) -> Result<Found, JournalError> {
-    scan_segments(storage, exchange_id, visitor).map(|(found, _)| found)
+    scan_after(storage, exchange_id, None, visitor)
+}
+
+/// As [`scan`], from the record after `base` on, of which somebody knows the head: a snapshot. Segments that
+/// lie before it altogether are not looked at, and need not be there.
+///
+/// # Errors
+///
+/// As [`scan`].
+pub fn scan_after(
+    storage: &dyn Storage,
+    exchange_id: Option<u128>,
+    base: Option<Head>,
+    visitor: &mut dyn Visitor,
+) -> Result<Found, JournalError> {
+    scan_segments(storage, exchange_id, base, visitor).map(|(found, _)| found)
 }
 
 /// As [`scan`], and then mends the end of the last segment if a torn tail may be cut, and writes what is
@@ -217,9 +239,10 @@ pub fn scan(
 pub(crate) fn recover(
     storage: &dyn Storage,
     exchange_id: u128,
+    base: Option<Head>,
     visitor: &mut dyn Visitor,
 ) -> Result<Found, JournalError> {
-    let (mut found, bytes) = scan_segments(storage, Some(exchange_id), visitor)?;
+    let (mut found, bytes) = scan_segments(storage, Some(exchange_id), base, visitor)?;
     if let Some(tail) = &mut found.tail {
         mend(storage, tail, &bytes, found.last.segment_bytes)?;
     }
@@ -230,17 +253,25 @@ pub(crate) fn recover(
 fn scan_segments(
     storage: &dyn Storage,
     exchange_id: Option<u128>,
+    base: Option<Head>,
     visitor: &mut dyn Visitor,
 ) -> Result<(Found, Vec<u8>), JournalError> {
     let names = storage.list().map_err(JournalError::io("list", &storage.place()))?;
-    let segments: Vec<String> = names.iter().filter(|it| is_segment_like(it)).cloned().collect();
+    let mut segments: Vec<String> = names.iter().filter(|it| is_segment_like(it)).cloned().collect();
+    if let Some(base) = base {
+        let before = |it: &String| segment::seq_of_name(it).is_some_and(|it| it <= base.stamp.seq + 1);
+        let first = segments.iter().rposition(before).unwrap_or(0);
+        segments.drain(..first);
+    }
     let mut state = Scan {
         storage,
         exchange_id,
+        base,
         visitor,
         found: None,
         bytes: Vec::new(),
         mark: 0,
+        taken: 0,
         named: 0,
         total: segments.len(),
     };
@@ -249,10 +280,27 @@ fn scan_segments(
     }
     let mark = std::mem::take(&mut state.bytes);
     state.mark = exchange_id.map_or(0, |it| acknowledged::decode(it, &mark));
+    // A snapshot is taken of acknowledged records only, so each is a witness.
+    let taken = snapshot::headers(storage)?;
+    let taken = taken.iter().filter(|it| exchange_id.is_none_or(|of| of == it.exchange_id));
+    state.taken = taken.map(|it| it.head.stamp.seq).max().unwrap_or(0);
     // A segment takes its name when everything before it is durable, so the last name is a witness.
     state.named = segments.iter().filter_map(|it| segment::seq_of_name(it)).max().unwrap_or(1) - 1;
+    if segments.is_empty() && state.taken > 0 {
+        // They were there when the snapshot was taken: this is no new journal.
+        return Err(JournalError::Damaged(Box::new(Damage {
+            segment: segment::segment_name(1),
+            seq: 1,
+            offset: 0,
+            flaw: Flaw::SegmentMissing,
+            acknowledged_seq: state.taken,
+        })));
+    }
     for (index, name) in segments.iter().enumerate() {
         state.segment(name, index, &mark)?;
+        if !state.visitor.wants_more() {
+            break;
+        }
     }
     let found = state.found.ok_or_else(|| JournalError::NotFound { place: storage.place() })?;
     Ok((found, state.bytes))
@@ -270,11 +318,15 @@ fn read(storage: &dyn Storage, name: &str, bytes: &mut Vec<u8>) -> Result<(), Jo
 struct Scan<'a> {
     storage: &'a dyn Storage,
     exchange_id: Option<u128>,
+    /// Where it begins, if not at the beginning.
+    base: Option<Head>,
     visitor: &'a mut dyn Visitor,
     found: Option<Found>,
     bytes: Vec<u8>,
     /// What the mark names as acknowledged.
     mark: u64,
+    /// What snapshots prove to be acknowledged.
+    taken: u64,
     /// What the names of segments prove to be acknowledged.
     named: u64,
     total: usize,
@@ -298,7 +350,7 @@ impl Scan<'_> {
             (_, decoded) => return Err(self.refuse(name, 0, decide(&facts), &decoded)),
         };
         let exchange_id = *self.exchange_id.get_or_insert(header.exchange_id);
-        self.mark = self.mark.max(acknowledged::decode(exchange_id, mark));
+        self.mark = self.mark.max(acknowledged::decode(exchange_id, mark)).max(self.taken);
         facts.link = self.link_fact(&header);
         facts.length = match offset_of(self.bytes.len()).cmp(&header.segment_bytes) {
             std::cmp::Ordering::Less => LengthFact::Short,
@@ -348,7 +400,12 @@ impl Scan<'_> {
 
     fn link_fact(&self, header: &SegmentHeader) -> LinkFact {
         let genesis = Head::genesis(header.exchange_id);
-        let before = self.found.as_ref().map_or(genesis, |it| it.head);
+        let begin = self.base.unwrap_or(genesis);
+        let before = self.found.as_ref().map_or(begin, |it| it.head);
+        if self.found.is_none() && header.predecessor.stamp.seq < begin.stamp.seq {
+            // The base lies in this segment: the walk comes by it.
+            return LinkFact::Follows;
+        }
         match header.predecessor.stamp.seq.cmp(&before.stamp.seq) {
             std::cmp::Ordering::Greater => LinkFact::Gap,
             std::cmp::Ordering::Less => LinkFact::Overlap,
@@ -360,11 +417,13 @@ impl Scan<'_> {
     fn walk(&mut self, header: &SegmentHeader) -> Result<(Walk, u64, u64), JournalError> {
         let (mut records, mut batches) = (0, 0);
         let visitor = &mut *self.visitor;
+        let base = self.base.map_or(0, |it| it.stamp.seq);
         let mut known = self.mark.max(self.found.as_ref().map_or(0, |it| it.acknowledged_seq));
         let walk = segment::walk(header, &self.bytes, |batch, end| {
             records += offset_of(batch.len());
             batches += 1;
-            batch.iter().try_for_each(|record| visitor.record(record))?;
+            let mut new = batch.iter().filter(|it| it.stamp.seq > base);
+            new.try_for_each(|record| visitor.record(record))?;
             known = known.max(end.acknowledged_seq);
             visitor.acknowledged(known)
         })?;

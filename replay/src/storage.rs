@@ -9,6 +9,7 @@ use std::io;
 
 pub mod disk;
 pub mod faulty;
+pub mod shelves;
 
 /// Zeros are written in pieces of this many bytes.
 const ZEROS_BYTES: usize = 1 << 20;
@@ -40,6 +41,19 @@ pub trait Storage: Send {
     /// What the system said.
     fn read_into(&self, name: &str, bytes: &mut Vec<u8>) -> io::Result<()> {
         *bytes = self.read(name)?;
+        Ok(())
+    }
+
+    /// Fills `bytes` from an offset of a file.
+    ///
+    /// # Errors
+    ///
+    /// What the system said; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
+    fn read_at(&self, name: &str, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let whole = self.read(name)?;
+        let from = whole.get(crate::frame::index_of(offset)..).unwrap_or_default();
+        let found = from.get(..bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        bytes.copy_from_slice(found);
         Ok(())
     }
 

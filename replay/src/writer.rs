@@ -93,17 +93,31 @@ impl Writer {
         options: Options,
         visitor: &mut dyn Visitor,
     ) -> Result<(Self, Option<Found>), JournalError> {
+        Self::open_after(storage, options, None, visitor)
+    }
+
+    /// As [`Self::open`], from the record after `base` on: the rest is known from a snapshot.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_after(
+        storage: Box<dyn Storage>,
+        options: Options,
+        base: Option<Head>,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(Self, Option<Found>), JournalError> {
         let io = JournalError::io;
         let lock = storage.lock().map_err(io("lock", &storage.place()))?;
         let lock = lock.ok_or(JournalError::Locked)?;
         let names = storage.list().map_err(io("list", &storage.place()))?;
-        for left in [SPARE_NAME, REPLACEMENT_NAME] {
+        for left in [SPARE_NAME, REPLACEMENT_NAME, crate::snapshot::PART_NAME] {
             if names.iter().any(|it| it == left) {
                 storage.remove(left).map_err(io("remove", left))?;
                 storage.sync_names().map_err(io("sync", "the journal directory"))?;
             }
         }
-        let found = match recovery::recover(&*storage, options.exchange_id, visitor) {
+        let found = match recovery::recover(&*storage, options.exchange_id, base, visitor) {
             Ok(found) => Some(found),
             Err(JournalError::NotFound { .. }) => None,
             Err(error) => return Err(error),

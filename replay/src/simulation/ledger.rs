@@ -2,6 +2,7 @@
 
 use crate::frame::Stamp;
 use crate::machine::Machine;
+use crate::snapshot::Kept;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -28,6 +29,16 @@ pub(super) struct Ledger {
     work: u32,
     timer_us: Option<i64>,
     digest: u128,
+}
+
+merit_engine::keep_struct! { Ledger { orders, work, timer_us, digest } }
+
+impl Kept for Ledger {
+    const LAYOUT: u16 = 1;
+
+    fn rests(&self) -> bool {
+        self.work == 0
+    }
 }
 
 impl Machine for Ledger {

@@ -38,6 +38,7 @@ fn no_storm_loses_doubles_or_tells_apart_what_was_acknowledged() {
     // A storm in which nothing happens proves nothing.
     assert!(sum.acknowledged > 20 * seeds, "{sum:?}");
     assert!(sum.primaries > 2 * seeds && sum.cuts > 0 && sum.power_cuts > seeds, "{sum:?}");
+    assert!(sum.resumed > seeds / 4, "{sum:?}");
 }
 
 /// A planted mistake must be found, by the oracle or by an assertion of the code itself.

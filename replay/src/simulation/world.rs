@@ -5,8 +5,10 @@ use super::oracle::{Oracle, Published};
 use crate::core::{Core, Epoch, Offer};
 use crate::error::JournalError;
 use crate::node::{Ack, Follow, Node, Outlet, Position, Refusal, Settings, Welcome};
+use crate::recovery::{self, Discard};
 use crate::replication::feed::{Backlog, Feed};
 use crate::replication::{Mode, NodeId, Run, Standing};
+use crate::snapshot::{self, Resumed};
 use crate::storage::faulty::{Faults, FaultyDisk, Random};
 use crate::writer::Options;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +27,8 @@ pub(super) struct Summary {
     pub(super) power_cuts: u64,
     pub(super) kills: u64,
     pub(super) disk_faults: u64,
+    /// Starts from a snapshot.
+    pub(super) resumed: u64,
     pub(super) refused_parting: u64,
     pub(super) simulated_ms: i64,
 }
@@ -38,6 +42,7 @@ impl Summary {
         self.power_cuts += other.power_cuts;
         self.kills += other.kills;
         self.disk_faults += other.disk_faults;
+        self.resumed += other.resumed;
         self.refused_parting += other.refused_parting;
         self.simulated_ms += other.simulated_ms;
     }
@@ -307,14 +312,32 @@ impl World {
         }
     }
 
+    /// The newest snapshot of a node that is down, made now if one is due.
+    fn snapshot(&mut self, index: usize) -> Option<Resumed<Ledger>> {
+        let disk = &self.nodes[index].disk;
+        let acknowledged_seq = recovery::scan(disk, None, &mut Discard).ok()?.acknowledged_seq;
+        let due_seq = snapshot::due(acknowledged_seq, 3);
+        // The disk may be full or failing: then the last one must do.
+        drop(snapshot::make::<Ledger>(disk, due_seq, acknowledged_seq, &mut |_| {}));
+        let (resumed, passed_over) = snapshot::newest(disk, Some(EXCHANGE), u64::MAX).ok()?;
+        assert_eq!(passed_over, [], "nothing damages whole files");
+        resumed
+    }
+
     fn start(&mut self, index: usize) {
         let nodes = self.nodes.len();
+        let resumed = if self.chance(2) { self.snapshot(index) } else { None };
+        self.summary.resumed += u64::from(resumed.is_some());
         let machine = &mut self.nodes[index];
-        let sink = Published { oracle: Arc::clone(&self.oracle), last_seq: 0 };
+        let last_seq = resumed.as_ref().map_or(0, |it| it.head.stamp.seq);
+        let sink = Box::new(Published { oracle: Arc::clone(&self.oracle), last_seq });
+        let known = match resumed {
+            Some(Resumed { machine, head, lineage }) => (machine, Some((head, lineage))),
+            None => (Ledger::default(), None),
+        };
         let options = Options { segment_bytes: 4_096, build: "sim".to_owned(), ..Options::new(EXCHANGE) };
         let storage = Box::new(machine.disk.clone());
-        let opened =
-            Core::open(storage, options, Epoch::Follow, Ledger::default(), Box::new(sink), &mut |_| {});
+        let opened = Core::open_after(storage, options, Epoch::Follow, known, sink, &mut |_| {});
         let core = match opened {
             Ok((core, _)) => core,
             Err(JournalError::Io { .. } | JournalError::NoSpace { .. }) => {

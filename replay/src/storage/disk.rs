@@ -71,6 +71,10 @@ impl Storage for Disk {
         File::open(self.dir.join(name))?.read_to_end(bytes).map(drop)
     }
 
+    fn read_at(&self, name: &str, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        File::open(self.dir.join(name))?.read_exact_at(bytes, offset)
+    }
+
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn StorageFile>> {
         let file = OpenOptions::new().read(true).write(true).create_new(create).open(self.dir.join(name))?;
         Ok(Box::new(DiskFile(file)))

@@ -1,7 +1,9 @@
 //! A small machine whose whole state is the list of what it was told, and clocks moved by hand.
 
+use merit_engine::snapshot::{Damaged, Keep, Reader, Writer as Out, keep_enum};
 use merit_replay::frame::Stamp;
 use merit_replay::machine::{Clock, Machine};
+use merit_replay::snapshot::Kept;
 use merit_replay::storage::Storage;
 use merit_replay::storage::faulty::FaultyDisk;
 use merit_replay::writer::Options;
@@ -107,6 +109,34 @@ impl Machine for Tally {
 
     fn digest(&self) -> u128 {
         u128::try_from(self.told.len()).unwrap()
+    }
+}
+
+keep_enum! { Told {
+    0 = Number(number), 1 = Bytes(bytes), 2 = Work(quanta), 3 = Quantum, 4 = Timer(at_us), 5 = Tick, 6 = Epoch(node),
+} }
+
+impl Keep for Tally {
+    fn put(&self, out: &mut Out<'_>) {
+        let told: Vec<_> =
+            self.told.iter().map(|(it, told)| ((it.seq, it.epoch, it.time_us), told.clone())).collect();
+        told.put(out);
+        self.work.put(out);
+        self.timer.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let stamped = |((seq, epoch, time_us), told)| (Stamp { seq, epoch, time_us }, told);
+        let told = Vec::take(from)?.into_iter().map(stamped).collect();
+        Ok(Self { told, work: Keep::take(from)?, timer: Keep::take(from)? })
+    }
+}
+
+impl Kept for Tally {
+    const LAYOUT: u16 = 7;
+
+    fn rests(&self) -> bool {
+        self.work == 0
     }
 }
 

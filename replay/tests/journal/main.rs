@@ -9,3 +9,4 @@ mod market;
 mod pair;
 mod repair;
 mod runner;
+mod snapshots;

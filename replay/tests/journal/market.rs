@@ -16,7 +16,7 @@ use merit_replay::storage::faulty::{FaultyDisk, Random};
 use merit_replay::writer::Options;
 use std::sync::{Arc, Mutex};
 
-const DAY: Day = Day(20_780);
+pub(crate) const DAY: Day = Day(20_780);
 
 /// Hears events, of replays or of the first time.
 #[derive(Clone, Default)]
@@ -41,7 +41,7 @@ fn request(actor: Actor, id: &str, action: Action) -> Body {
 }
 
 /// Rules of both markets, two members with a portfolio and a trader each.
-fn founding() -> Vec<Body> {
+pub(crate) fn founding() -> Vec<Body> {
     let system = |id: &str, action| request(Actor::System, id, action);
     let [dam, rtm] = presets::indian(DAY);
     let mut bodies = vec![
@@ -70,7 +70,7 @@ fn founding() -> Vec<Body> {
 }
 
 /// An order of one of the members; it may come too early or too late.
-fn order(random: &mut Random, number: u64, now_us: i64) -> Body {
+pub(crate) fn order(random: &mut Random, number: u64, now_us: i64) -> Body {
     let owner = u32::try_from(random.below(2)).unwrap();
     let midnight = presets::indian(DAY)[0].zone.day_start_us(DAY);
     let since_midnight = (now_us - midnight) / MINUTE_US;
@@ -98,7 +98,7 @@ fn open(disk: &FaultyDisk, heard: &Heard) -> Core<Engine> {
     Core::open(boxed(disk), options, Epoch::Same, Engine::new(), heard, &mut |_| {}).unwrap().0
 }
 
-fn batch(core: &mut Core<Engine>, now_us: i64, bodies: Vec<Body>) {
+pub(crate) fn batch(core: &mut Core<Engine>, now_us: i64, bodies: Vec<Body>) {
     core.begin(now_us, "node");
     for body in bodies {
         assert_eq!(core.offer(body), Offer::Taken);
