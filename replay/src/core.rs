@@ -97,8 +97,8 @@ pub struct Core<M: Machine> {
     entries: Vec<(u16, Range<usize>, M::Body)>,
     frames_bytes: u64,
     own: usize,
-    /// Whether the batch in the making holds a quantum.
-    quantum: bool,
+    /// The quantum of long work that ends the batch in the making: commands are applied and answered before it.
+    quantum: Option<(u16, Range<usize>, M::Body)>,
     /// Journaled and not yet acknowledged, so not yet applied.
     pending: VecDeque<Pending<M>>,
     /// Quanta among them: the machine does not know of them yet, so none is asked for twice.
@@ -177,7 +177,7 @@ impl<M: Machine> Core<M> {
         };
         sink.batch_applied(applied);
         let core = Self {
-            quantum: false,
+            quantum: None,
             quanta_pending: 0,
             pending: held,
             applied,
@@ -266,10 +266,11 @@ impl<M: Machine> Core<M> {
         self.writer.room()
     }
 
-    /// Begins a batch with what the core itself wants: the start of its epoch, a tick if a timer is
-    /// due, and a quantum of long work. Whatever commands are offered share the sync with it.
+    /// Begins a batch with what the core itself wants: first the start of its epoch and a tick if a timer
+    /// is due, last a quantum of long work. Whatever commands are offered share the sync with it, and do
+    /// not wait for the quantum.
     pub fn begin(&mut self, now_us: i64, node: &str) {
-        assert!(self.entries.is_empty(), "the last batch was finished");
+        assert!(self.entries.is_empty() && self.quantum.is_none(), "the last batch was finished");
         if self.epoch_is_new() {
             self.offer_own(M::epoch_started(node));
         }
@@ -278,10 +279,13 @@ impl<M: Machine> Core<M> {
             self.offer_own(M::tick());
         }
         if self.quanta_pending == 0
-            && let Some(quantum) = self.machine.quantum()
+            && let Some(body) = self.machine.quantum()
         {
-            self.offer_own(quantum);
-            self.quantum = true;
+            let start = self.payloads.len();
+            let kind = M::encode(&body, &mut self.payloads);
+            let range = start..self.payloads.len();
+            self.frames_bytes += offset_of(record_bytes(range.len()));
+            self.quantum = Some((kind, range, body));
         }
     }
 
@@ -303,7 +307,8 @@ impl<M: Machine> Core<M> {
         let range = start..self.payloads.len();
         let bytes = offset_of(record_bytes(range.len()));
         let too_large = bytes > self.batch_bytes_max;
-        let full = self.frames_bytes + bytes > self.batch_bytes_max || self.entries.len() >= self.records_max;
+        let records = self.entries.len() + usize::from(self.quantum.is_some());
+        let full = self.frames_bytes + bytes > self.batch_bytes_max || records >= self.records_max;
         if too_large || full {
             self.payloads.truncate(start);
             let bytes_max = self.batch_bytes_max;
@@ -358,7 +363,9 @@ impl<M: Machine> Core<M> {
     /// [`Halt`]: then none of the batch was applied.
     pub fn finish(&mut self, now_us: i64) -> Result<Vec<Done<M::Answer>>, Halt> {
         self.journal(now_us, None)?;
-        Ok(self.acknowledge(self.durable().stamp.seq))
+        let mut done = Vec::new();
+        self.acknowledge(self.durable().stamp.seq, &mut |it| done.push(it));
+        Ok(done)
     }
 
     /// Ends the batch: sequences it and makes it durable. Others may have it before this disk has:
@@ -368,6 +375,9 @@ impl<M: Machine> Core<M> {
     ///
     /// [`Halt`]: then the batch is not history, or nobody knows.
     pub fn journal(&mut self, now_us: i64, send: Option<&mut dyn FnMut(Run)>) -> Result<(), Halt> {
+        let quantum = self.quantum.take();
+        let has_quantum = quantum.is_some();
+        self.entries.extend(quantum);
         if self.entries.is_empty() {
             return Ok(());
         }
@@ -375,7 +385,6 @@ impl<M: Machine> Core<M> {
         self.payloads.clear();
         self.frames_bytes = 0;
         let own = std::mem::take(&mut self.own);
-        let quantum = std::mem::take(&mut self.quantum);
         let before = match journaled {
             Ok(before) => before,
             Err(error) => {
@@ -386,12 +395,14 @@ impl<M: Machine> Core<M> {
         let last = self.sequencer.last();
         self.lineage.note(Stamp { seq: before.seq + 1, ..last });
         let mut stamp = Stamp { seq: before.seq, ..last };
+        let count = self.entries.len();
         for (index, (_, _, body)) in self.entries.drain(..).enumerate() {
             stamp.seq += 1;
-            let (asked, quantum) = (index >= own, quantum && index + 1 == own);
+            let quantum = has_quantum && index + 1 == count;
+            let asked = index >= own && !quantum;
             self.pending.push_back(Pending { stamp, body, asked, quantum });
         }
-        self.quanta_pending += usize::from(quantum);
+        self.quanta_pending += usize::from(has_quantum);
         assert!(stamp == last, "everything sequenced is durable");
         Ok(())
     }
@@ -421,16 +432,16 @@ impl<M: Machine> Core<M> {
         Ok(before)
     }
 
-    /// Applies what is journaled up to a record, and tells. Returns what became of offered commands.
+    /// Applies what is journaled up to a record, and tells what became of each offered command before it
+    /// goes on.
     ///
     /// # Panics
     ///
     /// If the record is not durable here.
-    pub fn acknowledge(&mut self, seq: u64) -> Vec<Done<M::Answer>> {
+    pub fn acknowledge(&mut self, seq: u64, tell: &mut dyn FnMut(Done<M::Answer>)) {
         assert!(seq <= self.durable().stamp.seq, "only what is durable is acknowledged");
-        let mut done = Vec::new();
         if seq <= self.applied.seq {
-            return done;
+            return;
         }
         // The mark first: whoever reads the journal because of what it heard finds that acknowledged.
         if self.failure.is_none()
@@ -441,18 +452,21 @@ impl<M: Machine> Core<M> {
         }
         while let Some(next) = pop_up_to(&mut self.pending, seq) {
             let Pending { stamp, body, asked, quantum } = next;
+            if quantum {
+                // Readers need not wait for it either.
+                self.sink.batch_applied(self.applied);
+            }
             let mut events = Vec::new();
             let answer = self.machine.apply(stamp, body, &mut events);
             self.sink.applied(stamp, &answer, events, false);
             self.quanta_pending -= usize::from(quantum);
             self.applied = stamp;
             if asked {
-                done.push(Done { stamp, answer });
+                tell(Done { stamp, answer });
             }
         }
         assert!(self.applied.seq == seq, "everything acknowledged was applied");
         self.sink.batch_applied(self.applied);
-        done
     }
 
     /// Takes records of another node, which follow this node's last one, and makes them durable. What is

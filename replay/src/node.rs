@@ -550,8 +550,9 @@ impl<M: Machine> Node<M> {
     }
 
     /// Does what follows from everything handled since: makes what came durable, applies what is
-    /// acknowledged, tells the others. Returns what became of commands that were offered here.
-    pub fn settle(&mut self, now_us: i64, now_ms: i64) -> Vec<Done<M::Answer>> {
+    /// acknowledged, tells the others. Tells what became of each command that was offered here as soon as it
+    /// is applied: long work that follows it is not waited for.
+    pub fn settle_telling(&mut self, now_us: i64, now_ms: i64, tell: &mut dyn FnMut(Done<M::Answer>)) {
         if let Err(misfit) = self.take_incoming() {
             let acknowledged_seq = self.core.head().seq;
             self.part = Part::Follows { epoch: 0, acknowledged_seq, ack_due: false };
@@ -562,19 +563,24 @@ impl<M: Machine> Node<M> {
             Part::Leads(leader) => leader.poll_acknowledged(durable_seq),
             Part::Follows { acknowledged_seq, .. } => (*acknowledged_seq).min(durable_seq),
         };
-        let mut done = self.acknowledge(until);
-        done.extend(self.turn(now_us, now_ms));
+        self.acknowledge(until, tell);
+        self.turn(now_us, now_ms, tell);
         self.tell();
+    }
+
+    /// [`settle_telling`](Self::settle_telling), all at the end.
+    pub fn settle(&mut self, now_us: i64, now_ms: i64) -> Vec<Done<M::Answer>> {
+        let mut done = Vec::new();
+        self.settle_telling(now_us, now_ms, &mut |it| done.push(it));
         done
     }
 
     /// Applies up to a record, stopping where a digest is due.
-    fn acknowledge(&mut self, until: u64) -> Vec<Done<M::Answer>> {
+    fn acknowledge(&mut self, until: u64, tell: &mut dyn FnMut(Done<M::Answer>)) {
         let every = self.settings.digest_every;
-        let mut done = Vec::new();
         while every > 0 && (self.core.head().seq / every + 1) * every <= until {
             let due = (self.core.head().seq / every + 1) * every;
-            done.extend(self.core.acknowledge(due));
+            self.core.acknowledge(due, tell);
             let digest = (due, self.core.machine().digest());
             self.digests.push_back(digest);
             self.digest_new = Some(digest);
@@ -582,21 +588,20 @@ impl<M: Machine> Node<M> {
                 self.digests.pop_front();
             }
         }
-        done.extend(self.core.acknowledge(until));
-        done
+        self.core.acknowledge(until, tell);
     }
 
     /// Goes on alone, or together again, if it is time to; the journal hears of it first.
-    fn turn(&mut self, now_us: i64, now_ms: i64) -> Vec<Done<M::Answer>> {
+    fn turn(&mut self, now_us: i64, now_ms: i64, tell: &mut dyn FnMut(Done<M::Answer>)) {
         let (durable_seq, patience_ms) = (self.core.durable().stamp.seq, self.settings.patience_ms);
-        let Part::Leads(leader) = &mut self.part else { return Vec::new() };
+        let Part::Leads(leader) = &mut self.part else { return };
         let turn = leader.poll_turn(durable_seq, now_ms, patience_ms);
         self.wants_alone = turn == Some(Turn::Alone) && self.settings.asks_before_alone;
-        let Some(turn) = turn.filter(|_| !self.wants_alone) else { return Vec::new() };
+        let Some(turn) = turn.filter(|_| !self.wants_alone) else { return };
         self.make_turn(turn, now_us);
-        let Part::Leads(leader) = &mut self.part else { return Vec::new() };
+        let Part::Leads(leader) = &mut self.part else { return };
         let until = leader.poll_acknowledged(self.core.durable().stamp.seq);
-        self.acknowledge(until)
+        self.acknowledge(until, tell);
     }
 
     fn make_turn(&mut self, turn: Turn, now_us: i64) {

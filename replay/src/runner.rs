@@ -640,10 +640,16 @@ impl<M: Machine, C: Clock> Turn<M, C> {
     /// Does what follows from what came, and answers what is acknowledged by it.
     fn settle(&mut self) {
         let (now_us, now_ms) = (self.clock.now_us(), self.now_ms());
-        let done = self.node.settle(now_us, now_ms);
-        // Before the replies, so that whoever is answered finds the status up to date.
+        let Self { node, waiting, shared, .. } = self;
+        node.settle_telling(now_us, now_ms, &mut |done| {
+            // Before the reply, so that whoever is answered finds the status up to date.
+            shared.seq.store(done.stamp.seq, Ordering::Release);
+            shared.epoch.store(done.stamp.epoch, Ordering::Release);
+            shared.time_us.store(done.stamp.time_us, Ordering::Release);
+            let slot = waiting.pop_front().expect("every command that was asked for has an asker");
+            slot.fill(Ok(done));
+        });
         self.publish();
-        self.answer(done);
         self.notice_failure();
         if self.node.leader().is_some() {
             self.shared.shift(State::Standby, State::Running);
@@ -652,13 +658,6 @@ impl<M: Machine, C: Clock> Turn<M, C> {
             self.shared.shift(State::NoSpace, State::Standby);
             self.waiting.drain(..).for_each(|slot| slot.fill(Err(Refused::SteppedDown)));
             self.drop_carried(Refused::NotPrimary);
-        }
-    }
-
-    fn answer(&mut self, done: Vec<Done<M::Answer>>) {
-        for done in done {
-            let slot = self.waiting.pop_front().expect("every command that was asked for has an asker");
-            slot.fill(Ok(done));
         }
     }
 

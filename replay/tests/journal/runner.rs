@@ -6,7 +6,7 @@ use merit_replay::machine::{Machine, Silent, Sink};
 use merit_replay::runner::{CoreHandle, Refused, Runner, RunnerOptions, State};
 use merit_replay::storage::faulty::{Faults, FaultyDisk};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 fn start(disk: &FaultyDisk, clock: &HandClock, segment_bytes: u64) -> (CoreHandle<Tally>, Runner<Tally>) {
@@ -181,6 +181,49 @@ fn the_sink_hears_everything_before_the_asker_and_all_of_it_again_after_a_restar
     assert_eq!(histories[0], [(3, Told::Number(2), false)]);
     assert_eq!(histories[1].last(), Some(&(3, Told::Number(2), true)));
     assert_eq!(histories[1].len(), 3);
+}
+
+/// Writes down what is applied, in order.
+struct Diary(Arc<Mutex<Vec<String>>>);
+
+impl Sink<Tally> for Diary {
+    fn applied(&mut self, _: Stamp, _: &u64, events: Vec<Told>, _: bool) {
+        self.0.lock().unwrap().push(format!("applied {events:?}"));
+    }
+}
+
+#[test]
+fn a_command_is_answered_before_the_quantum_that_shares_its_batch() {
+    let (disk, diary) = (FaultyDisk::new(1), Arc::new(Mutex::new(Vec::new())));
+    let sink = Box::new(Diary(Arc::clone(&diary)));
+    let opened = Core::open(boxed(&disk), options(4_096), Epoch::Same, Tally::default(), sink, &mut |_| {});
+    let (mut core, _) = opened.unwrap();
+    core.begin(0, "node");
+    assert!(matches!(core.offer(Told::Work(2)), Offer::Taken));
+    core.finish(0).unwrap();
+    diary.lock().unwrap().clear();
+    core.begin(0, "node");
+    for number in [7, 8] {
+        assert!(matches!(core.offer(Told::Number(number)), Offer::Taken));
+    }
+    core.journal(0, None).unwrap();
+    let last = core.durable().stamp.seq;
+    core.acknowledge(last, &mut |done| diary.lock().unwrap().push(format!("answered {}", done.answer)));
+    let wanted = [
+        "applied [Number(7)]".to_owned(),
+        format!("answered {}", last - 2),
+        "applied [Number(8)]".to_owned(),
+        format!("answered {}", last - 1),
+        "applied [Quantum]".to_owned(),
+    ];
+    assert_eq!(*diary.lock().unwrap(), wanted);
+    // The other quantum comes in the next batch, and then no more.
+    core.begin(0, "node");
+    assert_eq!(core.finish(0).unwrap(), []);
+    assert!(!core.wants_quantum());
+    drop(core);
+    let machine = replayed(&disk);
+    assert_eq!((machine.numbers(), machine.work), (vec![7, 8], 0));
 }
 
 #[test]
