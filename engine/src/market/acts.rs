@@ -11,7 +11,7 @@
 
 use super::faults::Faults;
 use super::session::Auction;
-use super::settlement::Position;
+use super::settlement::{Position, Posting};
 use super::state::State;
 use super::streams::Out;
 use crate::calendar::MINUTE_US;
@@ -179,9 +179,13 @@ impl State {
         let Some(standing) = auction.standing.take() else { return };
         let info = Arc::clone(&auction.info);
         let money = *auction.book.as_ref().expect("a result that can be voided has its book").money();
-        let back = |it: &Position| Position { bought: -it.bought, sold: -it.sold, ..*it };
-        let positions: Vec<Position> = standing.positions.iter().map(back).collect();
-        let posted = self.ledger.post(&info, &money, &positions, &standing.prices);
+        let (areas, mut posting) = (info.rules.areas.len(), Posting::new(info.periods));
+        for it in &standing.positions {
+            let back = Position { bought: -it.bought, sold: -it.sold, ..*it };
+            let price = standing.prices[usize::from(it.period) * areas + usize::from(it.area)];
+            posting.add(&info.rules, &money, &back, price);
+        }
+        let posted = self.ledger.post(&info, &money, posting);
         let (obligations, entries) = (Arc::new(posted.obligations), Arc::new(posted.entries));
         let owed = Arc::clone(&obligations);
         self.days.void(id);

@@ -217,11 +217,13 @@ impl State {
             return;
         }
         let mut members: BTreeMap<MemberId, (i128, i128)> = BTreeMap::new();
-        for it in obligations {
-            let (net, bought) = members.entry(it.member).or_default();
-            let fee = i128::from(it.fee_minor) + i128::from(it.tax_minor);
-            *net += i128::from(it.value_minor) - fee;
-            *bought += i128::from(it.value_minor.saturating_neg().max(0));
+        for of_member in obligations.chunk_by(|a, b| a.member == b.member) {
+            let (net, bought) = members.entry(of_member[0].member).or_default();
+            for it in of_member {
+                let fee = i128::from(it.fee_minor) + i128::from(it.tax_minor);
+                *net += i128::from(it.value_minor) - fee;
+                *bought += i128::from(it.value_minor.saturating_neg().max(0));
+            }
         }
         let ahead = funds == FundsRule::CheckBetweenRuns;
         for (member, (net, bought)) in members {

@@ -1,15 +1,15 @@
 //! What will be said of a verified result, put together in quanta so that orders of other auctions
-//! go on meanwhile: order by order, then area by area, then its digest. Nothing is said before all is
-//! ready.
+//! go on meanwhile: order by order, then area by area (and with them what portfolios owe), then its
+//! digest. Nothing is said before all is ready.
 
 use super::curves::{self, Bounds};
 use super::orders::SealedBook;
 use super::results::{Explainer, Unlimited};
-use super::settlement::Position;
+use super::settlement::{self, Position, Posting};
 use crate::auction::{Point, Shape};
 use crate::book::{AuctionBook, Places};
 use crate::digest::{Feed, Hasher};
-use crate::event::{AggregateCurve, AuctionInfo, PeriodFill, PublishedResult};
+use crate::event::{AggregateCurve, AuctionInfo, PeriodFill, PublishedResult, ScheduleRow};
 use crate::ids::{MemberId, OrderId, PortfolioId};
 use crate::outcome::Outcome;
 use alloc::collections::BTreeMap;
@@ -36,9 +36,27 @@ pub(super) struct Ended {
 /// Whose a position is, and in which area.
 type Trader = (MemberId, PortfolioId, u16);
 
+/// What portfolios trade, schedule and owe.
+#[derive(Debug)]
+pub(super) struct Worked {
+    pub(super) positions: Vec<Position>,
+    /// In no particular order before the end.
+    pub(super) rows: Vec<ScheduleRow>,
+    pub(super) posting: Posting,
+}
+
+/// What there is to say.
+pub(super) struct Ready {
+    /// Revision and congestion revenue are still to be set.
+    pub(super) result: PublishedResult,
+    pub(super) ended: Vec<Ended>,
+    pub(super) posted: Worked,
+}
+
 /// A publication in the making.
 #[derive(Debug)]
 pub(super) struct Publication {
+    info: Arc<AuctionInfo>,
     outcome: Outcome,
     places: Places,
     unlimited: Unlimited,
@@ -46,8 +64,9 @@ pub(super) struct Publication {
     bounds: Bounds,
     bought: Vec<i64>,
     sold: Vec<i64>,
-    /// Lots bought and sold by period.
-    positions: BTreeMap<Trader, Vec<(i64, i64)>>,
+    /// Lots bought and sold by period, of traders that are still to be posted.
+    traders: BTreeMap<Trader, Vec<(i64, i64)>>,
+    posted: Worked,
     ended: Vec<Ended>,
     curves: Vec<AggregateCurve>,
     /// Next order to look at.
@@ -70,7 +89,7 @@ impl Feed for Publication {
 
 impl Publication {
     pub(super) fn new(
-        info: &AuctionInfo,
+        info: &Arc<AuctionInfo>,
         outcome: Outcome,
         book: &AuctionBook,
         provisional: Option<&[i64]>,
@@ -81,12 +100,14 @@ impl Publication {
         Self {
             unlimited: Unlimited::new(info, &outcome.prices, provisional),
             places: book.places(),
+            info: Arc::clone(info),
             outcome,
             areas: info.rules.areas.len(),
             bounds: Bounds { min: info.rules.price_min, max: info.rules.price_max },
             bought: vec![0; cells],
             sold: vec![0; cells],
-            positions: BTreeMap::new(),
+            traders: BTreeMap::new(),
+            posted: Worked { positions: Vec::new(), rows: Vec::new(), posting: Posting::new(info.periods) },
             ended: Vec::new(),
             curves: Vec::new(),
             next: 0,
@@ -129,8 +150,7 @@ impl Publication {
         let (ratio, missed) = (explainer.ratio(order), explainer.missed(order));
         let (member, portfolio, area) = (order.member, order.portfolio, order.area);
         let periods = self.outcome.prices.len() / self.areas.max(1);
-        let position =
-            self.positions.entry((member, portfolio, area)).or_insert_with(|| vec![(0, 0); periods]);
+        let position = self.traders.entry((member, portfolio, area)).or_insert_with(|| vec![(0, 0); periods]);
         for PeriodFill { period, bought, sold, .. } in fills.iter().copied() {
             let cell = usize::from(period) * self.areas + usize::from(area);
             self.bought[cell] += bought;
@@ -145,9 +165,12 @@ impl Publication {
         super::orders::points_of(order.body())
     }
 
-    /// Adds up the curves of the next area and period; returns their points.
+    /// Adds up the curves of the next area and period; returns their points. Every order has ended: a
+    /// share of those who traded is posted with each, so that all are when the last curve is.
     fn add_curve(&mut self, sealed: &SealedBook) -> u64 {
         let at = self.curves.len();
+        let share = self.traders.len().div_ceil(self.outcome.prices.len() - at);
+        (0..share).for_each(|_| self.post_trader(sealed));
         let small = "auctions have few periods and areas";
         let period = u16::try_from(at / self.areas).expect(small);
         let area = u16::try_from(at % self.areas).expect(small);
@@ -156,6 +179,20 @@ impl Publication {
         self.curves.push(curves::aggregate(&orders, self.outcome.prices[at], self.bounds));
         let points: usize = orders.iter().map(|(_, points)| points.len()).sum();
         u64::try_from(points).expect("lengths fit")
+    }
+
+    /// Posts what the next trader trades.
+    fn post_trader(&mut self, sealed: &SealedBook) {
+        let Some(((member, portfolio, area), periods)) = self.traders.pop_first() else { return };
+        let Worked { positions, rows, posting } = &mut self.posted;
+        let first = positions.len();
+        for (period, (bought, sold)) in (0..).zip(periods).filter(|(_, lots)| *lots != (0, 0)) {
+            let position = Position { member, portfolio, area, period, bought, sold };
+            let price = self.outcome.prices[usize::from(period) * self.areas + usize::from(area)];
+            posting.add(&self.info.rules, sealed.money(), &position, price);
+            positions.push(position);
+        }
+        rows.extend(settlement::schedule(self.info.periods, &positions[first..]));
     }
 
     /// Shows the digest the next fills; returns how many.
@@ -167,19 +204,15 @@ impl Publication {
         u64::try_from(some).expect("lengths fit")
     }
 
-    /// The result (revision and congestion revenue still to be set), the ends of orders and the positions.
-    pub(super) fn finish(
-        self,
-        info: &Arc<AuctionInfo>,
-        capacities: Vec<(Vec<i64>, Vec<i64>)>,
-    ) -> (PublishedResult, Vec<Ended>, Vec<Position>) {
-        let Self { mut outcome, bought, sold, positions, ended, curves, mut hasher, .. } = self;
+    /// All of it, once [`advance`](Self::advance) has said that it is ready.
+    pub(super) fn finish(self, capacities: Vec<(Vec<i64>, Vec<i64>)>) -> Ready {
+        let Self { info, mut outcome, bought, sold, ended, curves, mut hasher, mut posted, .. } = self;
         // The digest has seen the fills.
         let fills = core::mem::take(&mut outcome.curves);
         outcome.feed(&mut hasher);
         outcome.curves = fills;
         let result = PublishedResult {
-            info: Arc::clone(info),
+            info,
             revision: 1,
             outcome,
             capacities,
@@ -189,18 +222,7 @@ impl Publication {
             congestion_minor: 0,
             digest: hasher.finish(),
         };
-        let each = |((member, portfolio, area), periods): (Trader, Vec<(i64, i64)>)| {
-            let traded = (0..).zip(periods).filter(|(_, lots)| *lots != (0, 0));
-            traded.map(move |(period, (bought, sold))| Position {
-                member,
-                portfolio,
-                area,
-                period,
-                bought,
-                sold,
-            })
-        };
-        let positions: Vec<Position> = positions.into_iter().flat_map(each).collect();
-        (result, ended, positions)
+        posted.rows.sort_unstable_by_key(|row| (row.portfolio, row.area));
+        Ready { result, ended, posted }
     }
 }

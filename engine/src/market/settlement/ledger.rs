@@ -4,6 +4,7 @@ use super::Position;
 use crate::event::{Account, AuctionInfo, LedgerEntry, Obligation};
 use crate::ids::MemberId;
 use crate::money::Money;
+use crate::rules::MarketRules;
 use crate::settlement::{Cause, MemberNet};
 use crate::snapshot::state_struct;
 use alloc::collections::BTreeMap;
@@ -40,16 +41,71 @@ pub(in crate::market) struct AuctionSums {
 state_struct! { AuctionSums { members, obligations, congestion, fees, tax, rounding } }
 
 /// Money of one period.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct PeriodMoney {
-    members: BTreeMap<MemberId, i64>,
+    /// By member; positions come ordered by member.
+    members: Vec<(MemberId, i64)>,
     fees: i64,
     tax: i64,
     obligations: i64,
     /// Price ticks × lots that buyers pay and sellers do not get: what flows earn, since power is
     /// neither made nor lost on the way.
     paid: i128,
-    congestion: i64,
+}
+
+/// What an auction obliges to, worked out position by position; nothing is booked yet.
+#[derive(Debug)]
+pub(in crate::market) struct Posting {
+    periods: Vec<PeriodMoney>,
+    /// Without their numbers.
+    obligations: Vec<Obligation>,
+    sums: AuctionSums,
+}
+
+impl Posting {
+    /// Nothing yet.
+    pub(in crate::market) fn new(periods: u16) -> Self {
+        let mut all = Vec::new();
+        all.resize_with(usize::from(periods), PeriodMoney::default);
+        Self { periods: all, obligations: Vec::new(), sums: AuctionSums::default() }
+    }
+
+    /// Adds a position that trades at a price. Positions come ordered by member.
+    pub(in crate::market) fn add(&mut self, rules: &MarketRules, money: &Money, it: &Position, price: i64) {
+        let Position { member, portfolio, area, period, bought, sold } = *it;
+        let value = i128::from(sold - bought) * i128::from(price);
+        let value_minor = money.value_minor(value);
+        let fee_minor = money.fee_minor(rules.fees.product(bought, sold));
+        let tax_minor = crate::money::tax_minor(fee_minor, rules.fees.tax_millionths);
+        let of_period = &mut self.periods[usize::from(period)];
+        of_period.paid -= value;
+        let minor = value_minor - fee_minor - tax_minor;
+        match of_period.members.last_mut() {
+            Some((last, sum)) if *last == member => *sum += minor,
+            Some(_) | None => of_period.members.push((member, minor)),
+        }
+        of_period.fees += fee_minor;
+        of_period.tax += tax_minor;
+        of_period.obligations += 1;
+        let net = self.sums.members.entry(member).or_default();
+        net.energy_minor += value_minor;
+        net.fee_minor -= fee_minor;
+        net.tax_minor -= tax_minor;
+        self.sums.obligations += 1;
+        self.obligations.push(Obligation {
+            id: 0,
+            member,
+            portfolio,
+            area,
+            period,
+            bought,
+            sold,
+            price,
+            value_minor,
+            fee_minor,
+            tax_minor,
+        });
+    }
 }
 
 impl Ledger {
@@ -78,84 +134,31 @@ impl Ledger {
         LedgerEntry { id: self.entries, cause, postings }
     }
 
-    /// Turns positions into obligations and balanced entries, one entry per period, and posts them.
-    pub(in crate::market) fn post(
-        &mut self,
-        info: &AuctionInfo,
-        money: &Money,
-        positions: &[Position],
-        prices: &[i64],
-    ) -> Posted {
-        let areas = info.rules.areas.len();
-        let mut periods: Vec<PeriodMoney> = Vec::new();
-        periods.resize_with(usize::from(info.periods), PeriodMoney::default);
-        let mut obligations = Vec::with_capacity(positions.len());
-        let mut sums = AuctionSums::default();
-        for it in positions {
-            let price = prices[usize::from(it.period) * areas + usize::from(it.area)];
-            let value = i128::from(it.sold - it.bought) * i128::from(price);
-            let obligation = self.obligation(info, money, it, price);
-            let Obligation { value_minor, fee_minor, tax_minor, .. } = obligation;
-            let of_period = &mut periods[usize::from(it.period)];
-            of_period.paid -= value;
-            *of_period.members.entry(it.member).or_default() += value_minor - fee_minor - tax_minor;
-            of_period.fees += fee_minor;
-            of_period.tax += tax_minor;
-            of_period.obligations += 1;
-            let net = sums.members.entry(it.member).or_default();
-            net.energy_minor += value_minor;
-            net.fee_minor -= fee_minor;
-            net.tax_minor -= tax_minor;
-            sums.obligations += 1;
-            obligations.push(obligation);
+    /// Gives obligations their numbers and books balanced entries, one per period.
+    pub(in crate::market) fn post(&mut self, info: &AuctionInfo, money: &Money, posting: Posting) -> Posted {
+        let Posting { periods, mut obligations, mut sums } = posting;
+        for (id, it) in (self.obligations + 1..).zip(&mut obligations) {
+            it.id = id;
         }
-        for it in &mut periods {
-            it.congestion = money.value_minor(it.paid);
-        }
-        let entries = self.balance_periods(info, periods, &mut sums);
+        self.obligations += sums.obligations;
+        let entries = self.balance_periods(info, money, periods, &mut sums);
         Posted { obligations, entries, sums }
-    }
-
-    fn obligation(
-        &mut self,
-        info: &AuctionInfo,
-        money: &Money,
-        position: &Position,
-        price: i64,
-    ) -> Obligation {
-        let Position { member, portfolio, area, period, bought, sold } = *position;
-        let value_minor = money.value_minor(i128::from(sold - bought) * i128::from(price));
-        let fee_minor = money.fee_minor(info.rules.fees.product(bought, sold));
-        let tax_minor = crate::money::tax_minor(fee_minor, info.rules.fees.tax_millionths);
-        self.obligations += 1;
-        let id = self.obligations;
-        Obligation {
-            id,
-            member,
-            portfolio,
-            area,
-            period,
-            bought,
-            sold,
-            price,
-            value_minor,
-            fee_minor,
-            tax_minor,
-        }
     }
 
     /// Closes each period with the rounding account and books it.
     fn balance_periods(
         &mut self,
         info: &AuctionInfo,
+        money: &Money,
         periods: Vec<PeriodMoney>,
         sums: &mut AuctionSums,
     ) -> Vec<LedgerEntry> {
         let mut entries = Vec::new();
         for (period, it) in (0..).zip(periods) {
+            let congestion = money.value_minor(it.paid);
             let mut postings: Vec<(Account, i64)> =
                 it.members.into_iter().map(|(member, minor)| (Account::Member(member), minor)).collect();
-            postings.push((Account::Congestion, it.congestion));
+            postings.push((Account::Congestion, congestion));
             postings.push((Account::Fees, it.fees));
             postings.push((Account::Tax, it.tax));
             let rounding: i64 = -postings.iter().map(|(_, minor)| minor).sum::<i64>();
@@ -164,7 +167,7 @@ impl Ledger {
             assert!(rounding.abs() * 2 <= it.obligations + 1, "rounding keeps its bound");
             postings.push((Account::Rounding, rounding));
             postings.retain(|(_, minor)| *minor != 0);
-            sums.congestion += it.congestion;
+            sums.congestion += congestion;
             sums.fees += it.fees;
             sums.tax += it.tax;
             sums.rounding += rounding;

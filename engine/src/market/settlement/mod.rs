@@ -17,7 +17,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 pub(super) use days::{Booked, Days};
-pub(super) use ledger::Ledger;
+pub(super) use ledger::{Ledger, Posting};
 
 /// What an ended auction leaves behind.
 pub(super) struct Settled {
