@@ -33,6 +33,7 @@ impl Status {
         let faults = faults(&rows);
         if matches!(self.output, Format::Table) {
             let mut more = market(&rows);
+            more.extend(lease(&rows));
             more.extend(faults.iter().map(|it| format!("! {it}")));
             more.iter().for_each(|line| println!("{line}"));
         } else {
@@ -123,6 +124,21 @@ fn market(rows: &[Row]) -> Vec<String> {
         lines.push(format!("{scheduled} auctions scheduled, {ended} ended"));
     }
     lines
+}
+
+/// Automatic failover, as the primary read it last; nothing where none is configured.
+fn lease(rows: &[Row]) -> Option<String> {
+    let mut primaries = rows.iter().filter_map(|it| it.answer.as_ref().ok());
+    let primary = primaries.find(|it| it.role() == v1::NodeRole::Primary)?;
+    let lease = primary.replication.as_ref()?.lease.as_ref()?;
+    let others: Vec<&str> =
+        lease.may_take_over.iter().map(String::as_str).filter(|it| *it != primary.node).collect();
+    Some(match (lease.reachable, lease.paused, others.as_slice()) {
+        (false, _, _) => "automatic failover: the lease store does not answer".into(),
+        (true, true, _) => "automatic failover: paused".into(),
+        (true, false, []) => "automatic failover: no standby may take over".into(),
+        (true, false, others) => format!("automatic failover: {} may take over", others.join(", ")),
+    })
 }
 
 /// Everything that an operator should look at.

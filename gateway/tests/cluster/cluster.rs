@@ -224,6 +224,23 @@ impl Cluster {
         }
     }
 
+    /// The same, and with automatic failover: each of them may take over.
+    pub(crate) async fn together_with_lease(&self) -> usize {
+        let begun = Instant::now();
+        loop {
+            let primary = self.together().await;
+            let status = self.status(primary).await.and_then(|it| it.replication?.lease);
+            let lease = status.unwrap_or_default();
+            let may = |node: usize| lease.may_take_over.contains(&name(node));
+            let all = (0..self.count()).filter(|it| self.runs(*it)).all(may);
+            if lease.reachable && lease.leader == name(primary) && all {
+                return primary;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{lease:?}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for node in 0..self.count() {

@@ -71,10 +71,8 @@ impl Drop for Etcd {
 async fn when_the_primarys_lease_runs_out_the_standby_that_holds_everything_takes_over() {
     let Some(mut etcd) = Etcd::start() else { return };
     let mut cluster = Cluster::with(2, "sync-or-degrade", &etcd.settings());
-    assert_eq!(cluster.together().await, 0);
+    assert_eq!(cluster.together_with_lease().await, 0);
     let first = accepted(&enter(&cluster, "before").await);
-    // The list of who may take over is written a moment after the standby holds everything.
-    tokio::time::sleep(Duration::from_secs(2)).await;
     // One member of etcd may be gone.
     etcd.members[0].kill().unwrap();
     cluster.kill(0);
@@ -83,13 +81,13 @@ async fn when_the_primarys_lease_runs_out_the_standby_that_holds_everything_take
     let took = begun.elapsed();
     assert_eq!((accepted(&again), again.replayed), (first, true), "{}", cluster.logs());
     println!("kill -9 of the primary until the next acknowledgement: {took:?}, with a lease of 2 s");
-    assert!(took < Duration::from_secs(6), "{took:?}");
+    // `times` measures it; here it only must not hang, however busy the machine and etcd are.
+    assert!(took < Duration::from_secs(15), "{took:?}");
     let second = accepted(&enter(&cluster, "alone").await);
 
     // When the other holds everything again, it may take over in its turn.
     cluster.spawn(0);
-    assert_eq!(cluster.together().await, 1);
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(cluster.together_with_lease().await, 1);
     cluster.kill(1);
     let again = enter(&cluster, "alone").await;
     assert_eq!((accepted(&again), again.replayed), (second, true), "{}", cluster.logs());

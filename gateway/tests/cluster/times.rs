@@ -133,9 +133,7 @@ async fn times_of_a_failover_by_lease() {
     let mut scene = Scene::new(Cluster::with(2, "sync-or-degrade", &etcd.settings())).await;
     let mut times = Vec::new();
     for _ in 0..rounds().div_ceil(4) {
-        let primary = scene.cluster.together().await;
-        // The list of who may take over is written a moment after the standby holds everything.
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let primary = scene.cluster.together_with_lease().await;
         scene.cluster.kill(primary);
         let begun = Instant::now();
         scene.heard.next(&scene.cluster).await;

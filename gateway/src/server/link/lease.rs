@@ -10,7 +10,8 @@
 
 use super::etcd::{Entry, Etcd, If, Put};
 use super::watch::campaign;
-use super::{Link, PATIENCE};
+use super::{Link, PATIENCE, lock};
+use merit_proto::v1;
 use merit_replay::replication::Mode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,9 @@ pub async fn run(link: Arc<Link>, config: LeaseConfig) {
     let mut well = true;
     loop {
         let turned = lease.turn().await;
+        if turned.is_err() {
+            lock(&lease.link.lease).get_or_insert_default().reachable = false;
+        }
         if turned.is_ok() != well {
             well = turned.is_ok();
             tracing::warn!(well, error = turned.err(), "etcd");
@@ -79,6 +83,12 @@ impl Lease {
         let found = self.etcd.read(&read).await?;
         let [leader, in_sync, paused] =
             <[_; 3]>::try_from(found).map_err(|_| "etcd answered something else")?;
+        *lock(&self.link.lease) = Some(v1::LeaseStatus {
+            reachable: true,
+            leader: names(leader.as_ref()).into_iter().next().unwrap_or_default(),
+            may_take_over: names(in_sync.as_ref()),
+            paused: paused.is_some(),
+        });
         if position.leads {
             return self.lead(leader.as_ref(), in_sync.as_ref()).await;
         }

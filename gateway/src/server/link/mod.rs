@@ -84,6 +84,8 @@ pub struct Link {
     alone: Mutex<Option<bool>>,
     /// Why it does not follow, when only an operator can help.
     trouble: Mutex<Option<String>>,
+    /// Automatic failover as it was last read; nothing if there is none.
+    lease: Mutex<Option<v1::LeaseStatus>>,
     core: OnceLock<CoreHandle<Exchange>>,
 }
 
@@ -108,6 +110,7 @@ impl Link {
             primary: Mutex::default(),
             alone: Mutex::default(),
             trouble: Mutex::default(),
+            lease: Mutex::default(),
             core: OnceLock::new(),
         })
     }

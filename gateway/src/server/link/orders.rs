@@ -65,6 +65,7 @@ pub async fn status(link: &Arc<Link>) -> Result<v1::ReplicationStatus, Status> {
             .filter(|_| !position.leads)
             .map(|(_, silent)| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
         nodes: link.config.nodes.iter().map(entry).collect(),
+        lease: lock(&link.lease).clone(),
     })
 }
 
