@@ -73,6 +73,32 @@ pub fn capacities(capacity: &Capacity, info: &AuctionInfo) -> v1::CapacitiesInFo
     }
 }
 
+/// Net injections of a portfolio in an area.
+pub(super) struct Listed<'a> {
+    pub(super) member: String,
+    pub(super) portfolio: String,
+    pub(super) area: String,
+    /// Lots by period.
+    pub(super) net: &'a [i64],
+}
+
+/// The rows of a schedule by area, member, portfolio.
+pub(super) fn in_order<'a>(
+    info: &AuctionInfo,
+    rows: &'a [ScheduleRow],
+    owner: impl Fn(PortfolioId) -> (String, String),
+) -> Vec<Listed<'a>> {
+    let listed = |it: &'a ScheduleRow| {
+        let (member, portfolio) = owner(it.portfolio);
+        let area = info.rules.areas.get(usize::from(it.area));
+        let area = area.map_or_else(String::new, |it| it.code.to_string());
+        Listed { member, portfolio, area, net: &it.net }
+    };
+    let mut listed: Vec<Listed<'_>> = rows.iter().map(listed).collect();
+    listed.sort_by(|a, b| (&a.area, &a.member, &a.portfolio).cmp(&(&b.area, &b.member, &b.portfolio)));
+    listed
+}
+
 /// A schedule. `owner` gives the codes of a portfolio's member and of the portfolio.
 #[must_use]
 pub fn schedule(
@@ -82,32 +108,23 @@ pub fn schedule(
     owner: impl Fn(PortfolioId) -> (String, String),
 ) -> v1::Schedule {
     let scale = Scale::of(&info.rules);
-    let mut listed = Vec::new();
-    for it in rows {
-        let (member, portfolio) = owner(it.portfolio);
-        let area =
-            info.rules.areas.get(usize::from(it.area)).map_or_else(String::new, |it| it.code.to_string());
-        for (period, net) in (0_u16..).zip(&it.net) {
-            if *net != 0 {
-                listed.push(v1::ScheduleRow {
-                    row: Some(time_row(info, period, revision, final_status(revision))),
-                    member: member.clone(),
-                    portfolio: portfolio.clone(),
-                    area: area.clone(),
-                    net_watts: scale.watts(*net),
-                });
-            }
-        }
-    }
-    let period = |it: &v1::ScheduleRow| it.row.as_ref().map_or(0, |row| row.period);
-    listed.sort_by(|a, b| {
-        (period(a), &a.area, &a.member, &a.portfolio).cmp(&(period(b), &b.area, &b.member, &b.portfolio))
-    });
+    let listed = in_order(info, rows, owner);
+    let row = |period: u16, it: &Listed<'_>| {
+        let net = it.net.get(usize::from(period)).copied().filter(|net| *net != 0)?;
+        Some(v1::ScheduleRow {
+            row: Some(time_row(info, period, revision, final_status(revision))),
+            member: it.member.clone(),
+            portfolio: it.portfolio.clone(),
+            area: it.area.clone(),
+            net_watts: scale.watts(net),
+        })
+    };
+    let of_period = |period| listed.iter().filter_map(move |it| row(period, it));
     v1::Schedule {
         auction_id: info.auction.to_string(),
         revision,
         status: final_status(revision).into(),
-        rows: listed,
+        rows: (0..info.periods).flat_map(of_period).collect(),
         acknowledged: false,
         signature: None,
     }

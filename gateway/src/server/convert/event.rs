@@ -99,7 +99,7 @@ pub fn stream_tag(stream: Stream) -> [u8; 5] {
 }
 
 pub(crate) use auction::auction as auction_out;
-pub(crate) use dispatch::{capacities, corridor_request, schedule};
+pub(crate) use dispatch::{capacities, corridor_request};
 pub(crate) use operator::alarm;
 pub(crate) use rules::rules_out;
 pub(crate) use runs::{deviation_rules, meter_batch, run};

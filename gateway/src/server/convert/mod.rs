@@ -19,6 +19,7 @@ pub mod operator;
 pub mod order_in;
 pub mod order_out;
 pub mod risk;
+pub mod rows;
 pub mod rules;
 pub mod runs;
 pub mod settlement;

@@ -74,6 +74,14 @@ fn side_out(side: Side) -> v1::Side {
     }
 }
 
+/// How final the result of an order is.
+pub(super) fn result_status(fills: &[PeriodFill]) -> v1::PublicationStatus {
+    match fills.iter().any(|it| it.reason == Reason::AuctionCancelled) {
+        true => v1::PublicationStatus::Cancelled,
+        false => v1::PublicationStatus::Final,
+    }
+}
+
 /// The result of an order: what it traded in each of its periods, and why.
 #[must_use]
 pub fn result(
@@ -83,10 +91,7 @@ pub fn result(
     fills: &[PeriodFill],
 ) -> v1::OrderResult {
     let scale = Scale::of(&info.rules);
-    let status = match fills.iter().any(|it| it.reason == Reason::AuctionCancelled) {
-        true => v1::PublicationStatus::Cancelled,
-        false => v1::PublicationStatus::Final,
-    };
+    let status = result_status(fills);
     let rows = fills.iter().map(|it| v1::OrderResultRow {
         row: Some(time_row(info, it.period, 1, status)),
         price_micros_per_mwh: scale.price(it.price),
@@ -128,7 +133,7 @@ pub fn end_state(fills: &[PeriodFill]) -> v1::OrderState {
     v1::OrderState::NotExecuted
 }
 
-fn reason_out(reason: Reason) -> v1::ExplainReason {
+pub(super) fn reason_out(reason: Reason) -> v1::ExplainReason {
     match reason {
         Reason::Filled => v1::ExplainReason::Accepted,
         Reason::OutOfTheMoney | Reason::Rejected(Rejection::OutOfTheMoney) => {

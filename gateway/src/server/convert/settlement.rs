@@ -45,15 +45,32 @@ pub fn obligations(info: &AuctionInfo, list: &[Obligation], names: &impl Names) 
 /// SHA-256 over the messages of some obligations, each after its length (4 bytes, little endian).
 #[must_use]
 pub fn digest(obligations: &[v1::Obligation]) -> Vec<u8> {
-    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
-    let mut bytes = Vec::new();
+    let (mut sum, mut bytes) = (Sha256::new(), Vec::new());
     for it in obligations {
         bytes.clear();
         it.encode(&mut bytes).expect("a vector takes every message");
-        context.update(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
-        context.update(&bytes);
+        sum.add(&bytes);
     }
-    context.finish().as_ref().to_vec()
+    sum.finish()
+}
+
+/// That digest in the making.
+pub(super) struct Sha256(aws_lc_rs::digest::Context);
+
+impl Sha256 {
+    pub(super) fn new() -> Self {
+        Self(aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256))
+    }
+
+    /// Adds one message.
+    pub(super) fn add(&mut self, message: &[u8]) {
+        self.0.update(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.0.update(message);
+    }
+
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.0.finish().as_ref().to_vec()
+    }
 }
 
 /// An account of the ledger.

@@ -3,13 +3,12 @@
 use super::keys;
 use super::state::{ALARMS_MAX, AuctionEntry, OrderEntry, State};
 use super::store::{Batch, Doubt, Store};
-use super::{Applied, registry};
+use super::{Applied, registry, result};
 use crate::server::convert::event::{self, Wire};
-use crate::server::convert::{Paths, Scale, auction, operator, order_out, risk, settlement, timestamp};
+use crate::server::convert::rows::TimeRows;
+use crate::server::convert::{Paths, Scale, operator, order_out, risk, settlement, timestamp};
 use merit_engine::command::{Act, Actor, OrderBody, Parent};
-use merit_engine::event::{
-    Alarm, Answer, AuctionInfo, Event, EventBody, PeriodFill, PublishedResult, Stream,
-};
+use merit_engine::event::{Alarm, Answer, AuctionInfo, Event, EventBody, Stream};
 use merit_engine::ids::{MemberId, OrderId, TextId, UserId};
 use merit_engine::reject::Reject;
 use merit_proto::v1;
@@ -38,13 +37,18 @@ impl Applying<'_> {
     ///
     /// If an older record cannot be read: the store is in doubt.
     pub(super) fn apply(&mut self, applied: &Applied) -> Result<(), Doubt> {
-        self.state.seq = applied.stamp.seq;
-        self.state.epoch = applied.stamp.epoch;
-        self.state.time_us = applied.stamp.time_us;
+        self.state.stand_at(applied.stamp);
+        let mut times = TimeRows::default();
         for it in &applied.events {
-            let wire = self.event(it, applied)?;
+            let shown = match result::shown(self.state, it, &mut times, self.batch)? {
+                Some(shown) => {
+                    result::note(self.state, it);
+                    shown
+                }
+                None => event::encode(it, self.event(it, applied)?),
+            };
             self.state.heads.insert(it.stream, it.stream_seq);
-            self.batch.put(keys::event(it.stream, it.stream_seq), event::encode(it, wire));
+            self.batch.put(keys::event(it.stream, it.stream_seq), shown);
         }
         self.request(applied);
         Ok(())
@@ -78,10 +82,11 @@ impl Applying<'_> {
     }
 
     fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
-        match self.batch.get(key) {
-            Some(value) => Ok(Some(value.to_vec())),
-            None => Ok(self.store.get(key)?.map(|it| it.to_vec())),
-        }
+        // The batch is searched from end to end: only for what the store does not have yet.
+        Ok(match self.store.get(key)? {
+            Some(value) => Some(value.to_vec()),
+            None => self.batch.get(key).map(<[u8]>::to_vec),
+        })
     }
 
     fn event(&mut self, event: &Event, applied: &Applied) -> Result<Wire, Doubt> {
@@ -90,18 +95,17 @@ impl Applying<'_> {
             Stream::Market | Stream::Dispatch | Stream::Settlement | Stream::Operator => MemberId(u32::MAX),
         };
         Ok(match &event.body {
-            EventBody::AuctionScheduled(_)
-            | EventBody::PhaseChanged { .. }
-            | EventBody::ResultPublished(_)
-            | EventBody::AuctionChanged(_)
-            | EventBody::RulesSet(_) => Wire::Market(self.market(event)?),
+            EventBody::AuctionScheduled(_) | EventBody::AuctionChanged(_) | EventBody::RulesSet(_) => {
+                Wire::Market(self.market(event)?)
+            }
             EventBody::ActProposed { .. } | EventBody::ActDone { .. } => self.exceptional(event)?,
             EventBody::MemberSuspended { member, suspended } if event.stream != Stream::Operator => {
                 let member = settlement::Names::member(&self.state.registry, *member);
                 Wire::Member(MemberEvent::Standing(v1::MemberStanding { member, suspended: *suspended }))
             }
-            EventBody::CollateralChanged { .. } | EventBody::ClearanceSet { .. } => {
-                Wire::Member(self.collateral(event)?)
+            EventBody::ClearanceSet { portfolio, area, clearance } => {
+                let portfolio = settlement::Names::portfolio(&self.state.registry, *portfolio);
+                Wire::Member(MemberEvent::Clearance(risk::clearance(portfolio, area, *clearance)))
             }
             EventBody::MemberRegistered { .. }
             | EventBody::MemberSuspended { .. }
@@ -121,32 +125,20 @@ impl Applying<'_> {
             EventBody::OrderCancelled { order, .. } => {
                 Wire::Member(self.order_cancelled(member_of(event.stream), *order, event)?)
             }
-            EventBody::OrderEnded { order, fills, ratio, missed, .. } => {
-                let mut result = self.order_ended(*order, fills, event);
-                result.ratio_millionths = *ratio;
-                result.surplus_missed = missed.and_then(|it| self.money_of(*order, it));
-                Wire::Member(MemberEvent::Result(result))
-            }
             EventBody::CorridorRequested { .. }
             | EventBody::CapacityAccepted(_)
-            | EventBody::SchedulePublished { .. }
             | EventBody::ScheduleAcknowledged { .. } => Wire::Dispatch(self.dispatch(event)?),
-            EventBody::ObligationsPosted { .. }
+            EventBody::Settlement(said) => Wire::Settlement(self.settled(said)?),
+            EventBody::PhaseChanged { .. }
+            | EventBody::ResultPublished(_)
+            | EventBody::OrderEnded { .. }
+            | EventBody::SchedulePublished { .. }
+            | EventBody::ObligationsPosted { .. }
             | EventBody::LedgerPosted { .. }
-            | EventBody::Settlement(_) => Wire::Settlement(self.settlement(event)?),
+            | EventBody::CollateralChanged { .. } => {
+                return Err(Doubt("an event of a result that is not shown as one".into()));
+            }
         })
-    }
-
-    fn collateral(&self, event: &Event) -> Result<MemberEvent, Doubt> {
-        if let EventBody::CollateralChanged { cause, balance, held, due, .. } = &event.body {
-            let scale = self.state.money_scale();
-            return Ok(MemberEvent::Collateral(risk::notice(*cause, *balance, *held, *due, scale)));
-        }
-        if let EventBody::ClearanceSet { portfolio, area, clearance } = &event.body {
-            let portfolio = settlement::Names::portfolio(&self.state.registry, *portfolio);
-            return Ok(MemberEvent::Clearance(risk::clearance(portfolio, area, *clearance)));
-        }
-        Err(Doubt("an event on a stream that is not its own".into()))
     }
 
     /// An exceptional act: a notice for everybody, a record for operators.
@@ -218,34 +210,12 @@ impl Applying<'_> {
             };
             return Ok(MarketEvent::Auction(event::auction_out(info, entry.phase, entry.next_due_us)));
         }
-        if let EventBody::PhaseChanged { auction, phase, next_due_us } = &event.body {
-            let Some(entry) = self.state.auctions.get_mut(auction) else {
-                return Err(Doubt("an auction that is not known changed its phase".into()));
-            };
-            entry.phase = *phase;
-            entry.next_due_us = *next_due_us;
-            entry.history.push((*phase, event.time_us));
-            return Ok(MarketEvent::Auction(event::auction_out(&entry.info, *phase, *next_due_us)));
-        }
-        if let EventBody::ResultPublished(published) = &event.body {
-            if let Some(entry) = self.state.auctions.get_mut(&published.info.auction) {
-                entry.result_seq = Some(event.stream_seq);
-            }
-            self.curves(published);
-            return Ok(MarketEvent::Result(auction::result(published, event.time_us)));
-        }
         if let EventBody::RulesSet(rules) = &event.body {
             let key = (rules.market, rules.effective_from);
             self.state.rules.insert(key, std::sync::Arc::clone(rules));
             return Ok(MarketEvent::Rules(event::rules_out(rules)));
         }
         Err(Doubt("an event on a stream that is not its own".into()))
-    }
-
-    fn curves(&mut self, published: &PublishedResult) {
-        for (period, area, curve) in auction::curves(published) {
-            self.batch.put(keys::curve(published.info.auction, period, area), curve.encode_to_vec());
-        }
     }
 
     fn operator(&mut self, event: &Event) -> Result<OperatorEvent, Doubt> {
@@ -400,25 +370,6 @@ impl Applying<'_> {
         }
     }
 
-    fn order_ended(&mut self, order: OrderId, fills: &[PeriodFill], event: &Event) -> v1::OrderResult {
-        let Some(entry) = self.state.orders.get_mut(&order) else { return v1::OrderResult::default() };
-        entry.state = order_out::end_state(fills);
-        entry.result_seq = Some(event.stream_seq);
-        match self.state.auctions.get(&entry.auction) {
-            Some(auction) => {
-                order_out::result(order.0, entry.client_order_id.to_string(), &auction.info, fills)
-            }
-            None => v1::OrderResult::default(),
-        }
-    }
-
-    /// Grid units of welfare as money of the order's auction.
-    fn money_of(&self, order: OrderId, grid_units: i128) -> Option<String> {
-        let entry = self.state.orders.get(&order)?;
-        let auction = self.state.auctions.get(&entry.auction)?;
-        order_out::money(&auction.info, grid_units)
-    }
-
     fn dispatch(&mut self, event: &Event) -> Result<DispatchEvent, Doubt> {
         if let EventBody::CorridorRequested { info, net_positions, flows } = &event.body {
             if let Some(entry) = self.state.auctions.get_mut(&info.auction) {
@@ -430,14 +381,6 @@ impl Applying<'_> {
             let info = self.state.auctions.get(&capacity.auction).map(|it| &it.info);
             let shown = info.map(|info| event::capacities(capacity, info));
             return Ok(DispatchEvent::Capacities(shown.unwrap_or_default()));
-        }
-        if let EventBody::SchedulePublished { info, revision, rows } = &event.body {
-            if let Some(entry) = self.state.auctions.get_mut(&info.auction) {
-                entry.schedules.push((*revision, event.stream_seq, false));
-            }
-            let registry = &self.state.registry;
-            let owner = |portfolio| registry.owner_codes(portfolio);
-            return Ok(DispatchEvent::Schedule(event::schedule(info, *revision, rows, owner)));
         }
         if let EventBody::ScheduleAcknowledged { auction, revision } = &event.body {
             if let Some(entry) = self.state.auctions.get_mut(auction) {
@@ -451,39 +394,6 @@ impl Applying<'_> {
             }));
         }
         Err(Doubt("an event on a stream that is not its own".into()))
-    }
-
-    fn settlement(&mut self, event: &Event) -> Result<SettlementEvent, Doubt> {
-        let registry = &self.state.registry;
-        if let EventBody::ObligationsPosted { info, obligations } = &event.body {
-            // A reversal voids the result before it: what stood in statements is gone.
-            let void = obligations.iter().any(|it| it.bought < 0 || it.sold < 0);
-            for (member, lines) in settlement::statement_lines(info, obligations, registry) {
-                let lines = if void { Vec::new() } else { lines };
-                let part = v1::GetStatementResponse { lines, ..v1::GetStatementResponse::default() };
-                self.batch.put(keys::statement(member, info.auction), part.encode_to_vec());
-            }
-            return Ok(SettlementEvent::Obligations(event::obligations(info, obligations, registry)));
-        }
-        if let EventBody::Settlement(event) = &event.body {
-            return self.settled(event);
-        }
-        if let EventBody::LedgerPosted { auction, entries } = &event.body {
-            for (account, minor) in entries.iter().flat_map(|it| &it.postings) {
-                *self.state.balances.entry(*account).or_default() += i128::from(*minor);
-            }
-            let rules = self.rules()?;
-            let auctions = &self.state.auctions;
-            let info = |auction| auctions.get(&auction).map(|it| &*it.info);
-            return Ok(SettlementEvent::Ledger(event::ledger(*auction, entries, &rules, info, registry)));
-        }
-        Err(Doubt("an event on a stream that is not its own".into()))
-    }
-
-    /// Rules of any market: all share one currency.
-    fn rules(&self) -> Result<std::sync::Arc<merit_engine::rules::MarketRules>, Doubt> {
-        let any = self.state.rules.values().next();
-        any.cloned().ok_or_else(|| Doubt("money before any rules".into()))
     }
 
     fn settled(
@@ -502,7 +412,7 @@ impl Applying<'_> {
             }
             Said::Run(run) => {
                 let day = run.request.day;
-                let rules = self.rules()?;
+                let rules = result::any_rules(self.state)?;
                 for (member, lines) in settlement::deviation_lines(run, &rules, registry) {
                     let part = v1::GetStatementResponse { lines, ..v1::GetStatementResponse::default() };
                     self.batch.put(keys::run_statement(member, day, run.run), part.encode_to_vec());

@@ -3,7 +3,8 @@
 use super::apply::Applying;
 use super::state::State;
 use super::store::{self, Batch, Content, Doubt, Store};
-use super::{Applied, Inner, ReadModel};
+use super::{Applied, Inner, ReadModel, keys, result};
+use crate::server::convert::rows::TimeRows;
 use crate::server::exchange::{Exchange, Reply};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use merit_engine::event::Event;
@@ -22,6 +23,8 @@ const AHEAD_MAX: usize = 65_536;
 const REPLAY_BATCH: usize = 1_024;
 /// Commands that are applied before readers get their turn: every call looks up who asks.
 const LOCKED_BATCH: usize = 64;
+/// Events of a command that is applied by itself, mostly while readers have their turn.
+const EVENTS_MANY: usize = 32;
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 enum Note {
@@ -207,11 +210,22 @@ impl Turn {
     }
 
     fn apply(&mut self, head: Option<Stamp>) {
-        let mut waiting = std::mem::take(&mut self.waiting).into_iter();
+        let mut waiting = std::mem::take(&mut self.waiting).into_iter().peekable();
         loop {
-            let some: Vec<Applied> = waiting.by_ref().take(LOCKED_BATCH).collect();
+            let applied = if let Some(large) = waiting.next_if(|it| self.is_large(it)) {
+                self.apply_large(&large)
+            } else {
+                let mut some = Vec::new();
+                while some.len() < LOCKED_BATCH
+                    && let Some(one) = waiting.next_if(|it| some.is_empty() || !self.is_large(it))
+                {
+                    some.push(one);
+                }
+                let last = waiting.len() == 0;
+                self.apply_locked(some, head.filter(|_| last))
+            };
             let last = waiting.len() == 0;
-            if let Err(doubt) = self.apply_locked(some, head.filter(|_| last)) {
+            if let Err(doubt) = applied {
                 // Reads the journal, and so knows what is still waiting here.
                 self.rebuild(&doubt);
             }
@@ -221,6 +235,50 @@ impl Turn {
                 return;
             }
         }
+    }
+
+    /// Whether a command says much of what can be made and stored while others read.
+    fn is_large(&self, applied: &Applied) -> bool {
+        self.verified
+            && applied.stamp.seq > self.has
+            && applied.events.len() >= EVENTS_MANY
+            && applied.reply.request.is_none()
+    }
+
+    /// Applies a command with many events: what it says is made and stored beside the readers, who only wait
+    /// until the state has taken note.
+    fn apply_large(&mut self, applied: &Applied) -> Result<(), Doubt> {
+        let seq = applied.stamp.seq;
+        let model = Arc::clone(&self.model);
+        let prepared = model.read(|state, store| {
+            // After a rebuild from the journal, what the core said meanwhile is known already.
+            if seq <= state.seq {
+                return Ok(true);
+            }
+            let (mut batch, mut times) = (Batch::default(), TimeRows::default());
+            for event in &applied.events {
+                let shown = result::shown(state, event, &mut times, &mut batch)?;
+                let Some(shown) = shown else { return Ok(false) };
+                batch.put(keys::event(event.stream, event.stream_seq), shown);
+            }
+            // Readers find nothing of it before the state says where it is.
+            store.commit(batch, seq)?;
+            Ok(true)
+        })?;
+        if !prepared {
+            return self.apply_locked(vec![applied.clone()], None);
+        }
+        let mut inner = model.inner.write().expect("only this thread writes, and it lives");
+        if seq > inner.state.seq {
+            inner.state.stand_at(applied.stamp);
+            for event in &applied.events {
+                result::note(&mut inner.state, event);
+                inner.state.heads.insert(event.stream, event.stream_seq);
+            }
+            self.has = seq;
+            self.unflushed = true;
+        }
+        Ok(())
     }
 
     /// Applies some commands while nobody reads; `head` says that the journal ends with them.

@@ -1,6 +1,7 @@
 //! What readers are told: built from the journal's commands, answers and events, and from nothing else.
 //!
-//! One thread applies what the core has applied, a few commands at a time; readers see whole commands.
+//! One thread applies what the core has applied, a few commands at a time; readers see whole commands. What a
+//! result says, 10⁵ rows, is made and stored while they read ([`result`]).
 //! Small things live in memory ([`state`]); the event log of every stream, first answers by request
 //! id, curves and statements live in the [`store`], which is sled. At a start the journal is replayed
 //! anyway, so memory is always built again; records that the store has already are only compared, not
@@ -17,6 +18,7 @@ mod keeper;
 pub mod keys;
 mod queries;
 pub mod registry;
+mod result;
 pub mod state;
 pub mod store;
 

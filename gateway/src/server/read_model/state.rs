@@ -8,6 +8,7 @@ use merit_engine::event::{Account, AuctionInfo, Phase, Stream};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId};
 use merit_engine::rules::MarketRules;
 use merit_proto::v1;
+use merit_replay::frame::Stamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -84,6 +85,13 @@ pub struct State {
 }
 
 impl State {
+    /// A command has been applied, or is being.
+    pub(super) fn stand_at(&mut self, stamp: Stamp) {
+        self.seq = stamp.seq;
+        self.epoch = stamp.epoch;
+        self.time_us = stamp.time_us;
+    }
+
     /// Number of the last event of a stream; 0 if it had none.
     #[must_use]
     pub fn head(&self, stream: Stream) -> u64 {
