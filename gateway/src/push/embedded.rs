@@ -7,6 +7,7 @@
 
 use super::{Item, Mark, PushError, Target, account_name, after, sha256};
 use crate::server::read_model::store::Content;
+use crate::server::work;
 use merit_proto::v1;
 use prost::Message as _;
 use std::collections::BTreeMap;
@@ -334,8 +335,7 @@ impl Target for Embedded {
     }
 
     async fn deliver(&mut self, epoch: u64, items: &[Item]) -> Result<Mark, PushError> {
-        let (ledger, items) = (Arc::clone(&self.ledger), items.to_vec());
-        let booked = tokio::task::spawn_blocking(move || ledger.book(epoch, &items)).await;
-        booked.unwrap_or_else(|error| Err(PushError::Unreachable(error.to_string())))
+        // It works and waits for the disk.
+        work::large(|| self.ledger.book(epoch, items))
     }
 }

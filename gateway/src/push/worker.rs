@@ -3,6 +3,7 @@
 
 use super::{Item, Mark, PushError, Target};
 use crate::server::read_model::ReadModel;
+use crate::server::work;
 use merit_engine::event::Stream;
 use merit_replay::node::Position;
 use std::future::pending;
@@ -164,12 +165,16 @@ impl Work<'_> {
             let text = format!("it has number {}, the journal ends at {head}", mark.seq);
             return Err(PushError::Contradiction(text));
         }
-        let items: Option<Vec<Item>> = events.iter().map(|it| Item::read(it)).collect();
+        let bytes = events.iter().map(Vec::len).sum();
+        let items = work::on_message(bytes, || events.iter().map(|it| Item::read(it)).collect());
+        let items: Option<Vec<Item>> = items;
         let items = items.ok_or_else(|| doubt("an event cannot be decoded".into()))?;
         if items.is_empty() {
             return Ok(None);
         }
-        self.target.deliver(epoch, &items).await.map(Some)
+        let delivered = self.target.deliver(epoch, &items).await;
+        work::on_message(bytes, || drop(items));
+        delivered.map(Some)
     }
 }
 

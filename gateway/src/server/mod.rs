@@ -19,3 +19,4 @@ pub mod signing;
 pub mod status;
 pub mod streams;
 pub mod tls;
+pub mod work;

@@ -5,7 +5,7 @@
 //! that was handed over, after everything up to it.
 
 use super::node::{Caller, Leave, Node, StreamPlace, doubt};
-use super::status;
+use super::{status, work};
 use merit_engine::event::Stream as Log;
 use merit_proto::v1;
 use prost::Message;
@@ -252,7 +252,9 @@ impl<M: Send + 'static, S: Selection<M>> Pump<M, S> {
             Err(error) => return Err(self.out.end_with(doubt(error))),
         };
         for bytes in &events {
-            match self.selection.select(self.next, bytes, head) {
+            let (selection, next) = (&mut self.selection, self.next);
+            let selected = work::on_message(bytes.len(), || selection.select(next, bytes, head));
+            match selected {
                 Ok(Some(message)) => self.out.send(message, Some(self.next)).await?,
                 Ok(None) => {}
                 Err(status) => return Err(self.out.end_with(status)),

@@ -312,7 +312,8 @@ impl Turn {
             Applying { state: &mut *state, store: &*store, batch: &mut compared }.apply(&applied)?;
             compared.records().iter().for_each(|(key, value)| self.expected.add(key, value));
         }
-        if state.seq > self.has {
+        // Commands that say nothing, as most quanta of clearing, leave the store where it is.
+        if state.seq > self.has && !batch.is_empty() {
             store.commit(batch, state.seq)?;
             self.has = state.seq;
             self.unflushed = true;

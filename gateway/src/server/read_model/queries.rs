@@ -154,24 +154,28 @@ impl ReadModel {
     ///
     /// If the store cannot be read or lacks one.
     pub fn events(&self, stream: Stream, from: u64, limit: usize) -> Result<(Vec<Vec<u8>>, u64), Doubt> {
-        self.read(|state, store| {
+        let (records, head) = self.read(|state, store| {
             let head = state.head(stream);
-            if from > head {
+            // What is stored beyond the head is still being said.
+            let known = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+            if known == 0 {
                 return Ok((Vec::new(), head));
             }
-            let records = store.range(&keys::events(stream), &keys::event(stream, from), limit)?;
-            let mut events = Vec::with_capacity(records.len());
-            for ((key, value), expected) in records.into_iter().zip(from..) {
-                if keys::event_seq(&key) != Some(expected) {
-                    return Err(Doubt(format!("event {expected} of a stream is missing")));
-                }
-                events.push(value.to_vec());
-            }
-            if events.is_empty() {
+            let first = keys::event(stream, from);
+            let records = store.range(&keys::events(stream), &first, limit.min(known))?;
+            if records.is_empty() {
                 return Err(Doubt(format!("event {from} of a stream is missing")));
             }
-            Ok((events, head))
-        })
+            Ok((records, head))
+        })?;
+        let mut events = Vec::with_capacity(records.len());
+        for ((key, value), expected) in records.into_iter().zip(from..) {
+            if keys::event_seq(&key) != Some(expected) {
+                return Err(Doubt(format!("event {expected} of a stream is missing")));
+            }
+            events.push(value.to_vec());
+        }
+        Ok((events, head))
     }
 
     /// All records whose keys begin with a prefix, decoded.

@@ -56,6 +56,12 @@ impl Batch {
         self.records.push((key, value));
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
     /// The records so far.
     #[must_use]
     pub fn records(&self) -> &[(Vec<u8>, Vec<u8>)] {

@@ -8,6 +8,7 @@ use crate::server::node::{Caller, Node, doubt};
 use crate::server::read_model::state::AuctionEntry;
 use crate::server::status;
 use crate::server::streams::{self, Selection, StreamMessage as _, Streamed};
+use crate::server::work;
 use merit_client::signed::SignatureError;
 use merit_engine::command::{Action, Role};
 use merit_engine::event::Stream as Log;
@@ -190,11 +191,10 @@ impl DispatchService for Dispatch {
             }
         });
         entries.sort_by_key(|it| (it.info.delivery_start_us, it.info.auction));
-        let mut schedules = Vec::new();
-        for entry in &entries {
-            schedules.extend(self.schedule(entry, asked.revision)?);
-        }
-        Ok(Response::new(v1::GetSchedulesResponse { schedules }))
+        let found =
+            || entries.iter().filter_map(|it| self.schedule(it, asked.revision).transpose()).collect();
+        let schedules: Result<Vec<v1::Schedule>, Status> = work::large(found);
+        Ok(Response::new(v1::GetSchedulesResponse { schedules: schedules? }))
     }
 
     async fn stream_schedules(
@@ -229,9 +229,10 @@ impl DispatchService for Dispatch {
             0 => None,
             revision => Some(find(revision).ok_or_else(|| status::not_found("schedule"))?),
         };
-        let before = before.map(|seq| stored_schedule(&self.node, seq)).transpose()?;
-        let after = stored_schedule(&self.node, after)?;
-        let changes = changes(&self.node, before.as_ref(), &after)?;
+        let changes = work::large(|| {
+            let before = before.map(|seq| stored_schedule(&self.node, seq)).transpose()?;
+            changes(&self.node, before.as_ref(), &stored_schedule(&self.node, after)?)
+        })?;
         Ok(Response::new(v1::GetScheduleChangesResponse { changes: Some(changes) }))
     }
 
