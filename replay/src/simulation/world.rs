@@ -200,7 +200,7 @@ impl World {
     }
 
     pub(super) fn storm(&mut self) {
-        for _ in 0..700 {
+        for _ in 0..800 {
             self.fault();
             self.step();
         }
