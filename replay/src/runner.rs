@@ -148,6 +148,9 @@ pub struct Status {
     pub state: State,
     /// The last durable and applied command.
     pub head: Stamp,
+    /// Whatever anybody was told here lies at or before this command: answers and queries, and before the
+    /// node led, everything. What the core did since by itself, nobody has heard from it.
+    pub told_seq: u64,
     /// Commands that wait in the inbox.
     pub waiting: usize,
     /// How far the clock is behind journaled time, µs; 0 in good order.
@@ -179,6 +182,7 @@ enum Control<M: Machine> {
 struct Shared {
     state: AtomicU8,
     seq: AtomicU64,
+    told_seq: AtomicU64,
     epoch: AtomicU32,
     time_us: AtomicI64,
     behind_us: AtomicI64,
@@ -306,6 +310,7 @@ impl<M: Machine> CoreHandle<M> {
                 epoch: shared.epoch.load(Ordering::Acquire),
                 time_us: shared.time_us.load(Ordering::Acquire),
             },
+            told_seq: shared.told_seq.load(Ordering::Acquire),
             waiting: self.commands.len(),
             clock_behind_us: shared.behind_us.load(Ordering::Acquire),
             space_is_low: shared.space_is_low.load(Ordering::Acquire) != 0,
@@ -395,6 +400,7 @@ impl<M: Machine> Runner<M> {
                 shared,
                 replies: Vec::new(),
                 waiting: VecDeque::new(),
+                told_epoch: 0,
                 started: Instant::now(),
                 stop_by: None,
                 carried: None,
@@ -479,6 +485,8 @@ struct Turn<M: Machine, C: Clock> {
     replies: Vec<Slot<M>>,
     /// Of what is journaled and not yet acknowledged.
     waiting: VecDeque<Slot<M>>,
+    /// The epoch of the last command when this node last counted all of them as told.
+    told_epoch: u32,
     started: Instant,
     /// When a node that stops waits no longer for its standby.
     stop_by: Option<Instant>,
@@ -579,7 +587,11 @@ impl<M: Machine, C: Clock> Turn<M, C> {
 
     fn control(&mut self, control: Control<M>) {
         match control {
-            Control::Query(look) => look(self.node.core().machine(), self.node.core().head()),
+            Control::Query(look) => {
+                let head = self.node.core().head();
+                self.shared.told_seq.store(head.seq, Ordering::Release);
+                look(self.node.core().machine(), head);
+            }
             Control::Act(act) => {
                 let now_ms = self.now_ms();
                 act(&mut self.node, now_ms);
@@ -644,6 +656,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         node.settle_telling(now_us, now_ms, &mut |done| {
             // Before the reply, so that whoever is answered finds the status up to date.
             shared.seq.store(done.stamp.seq, Ordering::Release);
+            shared.told_seq.store(done.stamp.seq, Ordering::Release);
             shared.epoch.store(done.stamp.epoch, Ordering::Release);
             shared.time_us.store(done.stamp.time_us, Ordering::Release);
             let slot = waiting.pop_front().expect("every command that was asked for has an asker");
@@ -705,8 +718,13 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let head = self.node.core().head();
+        // What another primary told lies before; a standby shows what it has.
+        if self.node.leader().is_none() || head.epoch != self.told_epoch {
+            self.told_epoch = head.epoch;
+            self.shared.told_seq.store(head.seq, Ordering::Release);
+        }
         let behind_us = head.time_us.saturating_sub(self.clock.now_us()).max(0);
         self.shared.seq.store(head.seq, Ordering::Release);
         self.shared.epoch.store(self.node.core().epoch(), Ordering::Release);

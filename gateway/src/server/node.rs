@@ -156,6 +156,12 @@ impl Node {
         self.clock.now_us().max(self.inbox.status().head.time_us)
     }
 
+    /// Waits until readers see everything that anybody was told when they asked. A result that the core has
+    /// published since, which no reader has seen yet, is not waited for.
+    pub async fn told(&self) {
+        self.model.caught_up(self.inbox.status().told_seq).await;
+    }
+
     /// Waits until readers see everything that was applied when they asked.
     pub async fn fresh(&self) {
         self.model.caught_up(self.inbox.status().head.seq).await;

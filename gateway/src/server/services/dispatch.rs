@@ -167,7 +167,7 @@ impl DispatchService for Dispatch {
     ) -> Result<Response<v1::GetSchedulesResponse>, Status> {
         self.caller(&request)?;
         let asked = request.into_inner();
-        self.node.fresh().await;
+        self.node.told().await;
         let auction = match asked.auction_id.as_deref() {
             Some(name) => Some(auction_id(name).ok_or_else(|| status::not_found("auction"))?),
             None => None,
