@@ -443,6 +443,7 @@ impl<M: Machine> Core<M> {
         if seq <= self.applied.seq {
             return;
         }
+        let before = self.applied.seq;
         // The mark first: whoever reads the journal because of what it heard finds that acknowledged.
         if self.failure.is_none()
             && let Err(error) = self.writer.acknowledge(seq)
@@ -452,7 +453,7 @@ impl<M: Machine> Core<M> {
         }
         while let Some(next) = pop_up_to(&mut self.pending, seq) {
             let Pending { stamp, body, asked, quantum } = next;
-            if quantum {
+            if quantum && self.applied.seq > before {
                 // Readers need not wait for it either.
                 self.sink.batch_applied(self.applied);
             }

@@ -33,7 +33,7 @@ impl Status {
         let faults = faults(&rows);
         if matches!(self.output, Format::Table) {
             let mut more = market(&rows);
-            more.extend(lease(&rows));
+            more.extend(lease(&rows).and_then(Result::ok));
             more.extend(faults.iter().map(|it| format!("! {it}")));
             more.iter().for_each(|line| println!("{line}"));
         } else {
@@ -126,18 +126,19 @@ fn market(rows: &[Row]) -> Vec<String> {
     lines
 }
 
-/// Automatic failover, as the primary read it last; nothing where none is configured.
-fn lease(rows: &[Row]) -> Option<String> {
+/// Automatic failover, as the primary read it last, or what keeps it from happening; nothing where none is
+/// configured.
+fn lease(rows: &[Row]) -> Option<Result<String, String>> {
     let mut primaries = rows.iter().filter_map(|it| it.answer.as_ref().ok());
     let primary = primaries.find(|it| it.role() == v1::NodeRole::Primary)?;
     let lease = primary.replication.as_ref()?.lease.as_ref()?;
     let others: Vec<&str> =
         lease.may_take_over.iter().map(String::as_str).filter(|it| *it != primary.node).collect();
     Some(match (lease.reachable, lease.paused, others.as_slice()) {
-        (false, _, _) => "automatic failover: the lease store does not answer".into(),
-        (true, true, _) => "automatic failover: paused".into(),
-        (true, false, []) => "automatic failover: no standby may take over".into(),
-        (true, false, others) => format!("automatic failover: {} may take over", others.join(", ")),
+        (false, _, _) => Err("automatic failover: the lease store does not answer".into()),
+        (true, true, _) => Ok("automatic failover: paused".into()),
+        (true, false, []) => Err("automatic failover: no standby may take over".into()),
+        (true, false, others) => Ok(format!("automatic failover: {} may take over", others.join(", "))),
     })
 }
 
@@ -150,6 +151,7 @@ fn faults(rows: &[Row]) -> Vec<String> {
             Err(error) => faults.push(format!("{}: {error}", row.endpoint)),
         }
     }
+    faults.extend(lease(rows).and_then(Result::err));
     let answers: Vec<_> = rows.iter().filter_map(|it| it.answer.as_ref().ok()).collect();
     let leads = answers.iter().filter(|it| it.role() == v1::NodeRole::Primary).count();
     if leads != 1 {
