@@ -302,13 +302,9 @@ impl Market {
         }
     }
 
-    /// Pulls the schedule and checks its signature; the number of its rows.
-    async fn pull(&self, auction: &str) -> Result<usize, Fault> {
-        let request = v1::GetSchedulesRequest { auction_id: Some(auction.into()), ..Default::default() };
-        let found = self.dispatch.get_schedules(request).await?.schedules;
-        let schedule = found.first().ok_or("no schedule")?;
-        self.keys.check_schedule(schedule)?;
-        Ok(schedule.rows.len())
+    /// The dispatch centre, for somebody who does not wait for others.
+    fn centre(&self) -> Centre {
+        Centre { client: self.dispatch.clone(), keys: self.keys.clone() }
     }
 
     /// Waits until the ledger holds everything that the clearing house was told.
@@ -343,6 +339,23 @@ fn delivery_us(number: i64) -> i64 {
     parse_utc(MIDNIGHT).unwrap_or(0) + (number - 1) * 30 * MINUTE_US
 }
 
+/// Who pulls schedules.
+struct Centre {
+    client: Client,
+    keys: ExchangeKeys,
+}
+
+impl Centre {
+    /// Pulls the schedule and checks its signature; the number of its rows.
+    async fn pull(&self, auction: &str) -> Result<usize, Fault> {
+        let request = v1::GetSchedulesRequest { auction_id: Some(auction.into()), ..Default::default() };
+        let found = self.client.get_schedules(request).await?.schedules;
+        let schedule = found.first().ok_or("no schedule")?;
+        self.keys.check_schedule(schedule)?;
+        Ok(schedule.rows.len())
+    }
+}
+
 /// What a session's gate sets off, by what is finished when.
 #[derive(Default)]
 struct Gates {
@@ -360,14 +373,13 @@ impl Gates {
         market.move_to(delivery_us(number) - 60 * MINUTE_US);
         market.heard(&name, v1::AuctionPhase::Published).await?;
         self.published.0.push(begun.elapsed());
-        self.finish(market, number, begun).await
+        self.rows += market.centre().pull(&name).await?;
+        self.pulled.0.push(begun.elapsed());
+        self.finish(market, begun).await
     }
 
-    /// What comes after publication.
-    async fn finish(&mut self, market: &mut Market, number: i64, begun: Instant) -> Result<(), Fault> {
-        let name = session(number);
-        self.rows += market.pull(&name).await?;
-        self.pulled.0.push(begun.elapsed());
+    /// What comes after the schedule.
+    async fn finish(&mut self, market: &mut Market, begun: Instant) -> Result<(), Fault> {
         market.booked().await;
         self.booked.0.push(begun.elapsed());
         if market.books {
@@ -415,17 +427,22 @@ async fn day_ahead(
     open(market, 24).await?;
     quiet.close(market, 24).await?;
     open(market, 25).await?;
-    let session_25 = market.watch();
+    let (session_25, centre) = (market.watch(), market.centre());
     let begun = Instant::now();
-    let published =
-        tokio::spawn(
-            async move { until(session_25, &session(25), v1::AuctionPhase::Published, begun).await },
-        );
+    // Its schedule is pulled when it is out, not when the corridor request is.
+    let pulled = tokio::spawn(async move {
+        let published = until(session_25, &session(25), v1::AuctionPhase::Published, begun).await?;
+        let rows = centre.pull(&session(25)).await?;
+        Ok::<_, Fault>((published, begun.elapsed(), rows))
+    });
     market.move_to(delivery_us(25) - 60 * MINUTE_US);
     market.heard(DAM, v1::AuctionPhase::AwaitingCapacity).await?;
     one("day-ahead: gate to corridor request", begun.elapsed());
-    busy.published.0.push(published.await??);
-    busy.finish(market, 25, begun).await?;
+    let (published, pulled, rows) = pulled.await??;
+    busy.published.0.push(published);
+    busy.pulled.0.push(pulled);
+    busy.rows += rows;
+    busy.finish(market, begun).await?;
     open(market, 26).await?;
     quiet.close(market, 26).await
 }
@@ -454,7 +471,7 @@ async fn constrained(market: &mut Market, busy: &mut Gates, quiet: &mut Gates) -
     one("day-ahead: capacities to final result", done.await??);
     entry.row("order entry while the day-ahead auction clears");
     let begun = Instant::now();
-    let rows = market.pull(DAM).await?;
+    let rows = market.centre().pull(DAM).await?;
     one(&format!("day-ahead: schedule of {rows} rows pulled, its signature checked"), begun.elapsed());
     market.booked().await;
     Ok(number)
