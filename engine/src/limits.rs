@@ -45,6 +45,8 @@ pub const MEMBERS_MAX: u32 = 100_000;
 pub const PORTFOLIOS_MAX: u32 = 1_000_000;
 /// Users.
 pub const USERS_MAX: u32 = 1_000_000;
+/// Units of work that rules may give the search for block and complex decisions.
+pub const SEARCH_WORK_MAX: u32 = 100_000_000;
 /// Longest free text (names), bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 /// Local days after delivery for which a published auction, its schedules and the owners of its

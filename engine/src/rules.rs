@@ -189,6 +189,9 @@ pub struct MarketRules {
     pub risk: RiskRules,
     /// The rule for suspended members.
     pub suspension: Suspension,
+    /// Units of work after which a run ends its search for block and complex decisions, proven optimal or
+    /// not ([`crate::clearing::Limit`]): counted, so that every node ends it at the same point.
+    pub search_work: u32,
 }
 
 /// Largest number of decimals of prices, quantities and money.
@@ -219,6 +222,7 @@ impl MarketRules {
             .or_else(|| self.timetable_fault())
             .or_else(|| self.limits_fault())
             .or_else(|| self.money_fault())
+            .or_else(|| (!(1..=limits::SEARCH_WORK_MAX).contains(&self.search_work)).then_some("search_work"))
             .or_else(|| Money::new(self).is_none().then_some("limits.quantity_max"))
     }
 

@@ -13,6 +13,7 @@
 mod bytes;
 mod settle;
 mod version1;
+mod version2;
 
 use crate::frame::Stamp;
 use crate::machine::Machine;
@@ -32,7 +33,7 @@ use merit_engine::rules::{
 use std::fmt;
 
 /// Version of the payloads that this release writes.
-pub const PAYLOAD_VERSION: u8 = 2;
+pub const PAYLOAD_VERSION: u8 = 3;
 
 /// Oldest version of the payloads that this release reads.
 pub const PAYLOAD_VERSION_OLDEST: u8 = 1;
@@ -340,7 +341,7 @@ fields!(Timetable {
     corridor: i32,
     capacities: i32,
     publish: i32,
-    acknowledge: Option<i32> = version1::acknowledge,
+    acknowledge: Option<i32> = until 1 version1::acknowledge,
     two_runs: bool,
 });
 fields!(Fees { buy_minor_per_mwh: i64, sell_minor_per_mwh: i64, tax_millionths: u32 });
@@ -373,9 +374,10 @@ fields!(MarketRules {
     timetable: Timetable,
     late_capacity: LateCapacity,
     limits: OrderLimits,
-    fees: Fees = version1::fees,
-    risk: RiskRules = version1::risk,
-    suspension: Suspension = version1::suspension,
+    fees: Fees = until 1 version1::fees,
+    risk: RiskRules = until 1 version1::risk,
+    suspension: Suspension = until 1 version1::suspension,
+    search_work: u32 = until 2 version2::search_work,
 });
 
 impl Codec for TextId {

@@ -12,7 +12,7 @@ use super::orders::SealedBook;
 use super::publication::Publication;
 use super::settlement::{Position, Settled};
 use super::streams::Out;
-use crate::clearing::{Clearing, Progress};
+use crate::clearing::{Clearing, Limit, Progress};
 use crate::command::Capacity;
 use crate::digest::{Feed, Hasher};
 use crate::event::{Alarm, AuctionInfo, EventBody, Phase, ScheduleRow, Stream};
@@ -312,7 +312,8 @@ impl Auction {
                 for (line, (forward, backward)) in (0..).zip(capacities) {
                     sealed.book_mut().set_capacity(line, forward, backward);
                 }
-                let clearing = Box::new(Clearing::start(sealed.book()));
+                let work = u64::from(self.info.rules.search_work);
+                let clearing = Box::new(Clearing::start_within(sealed.book(), Limit { work, gap: 0 }));
                 self.run = Some(Run::Clears { clearing, done: 0 });
                 Advance::Continues
             }

@@ -84,7 +84,7 @@ keep_struct! {
     MarketRules {
         market, effective_from, zone, currency, minor_decimals, price_decimals, order_price_step, price_min,
         price_max, quantity_decimals, order_quantity_step, period_minutes, areas, lines, timetable,
-        late_capacity, limits, fees, risk, suspension,
+        late_capacity, limits, fees, risk, suspension, search_work,
     }
     AuctionId { day, market, session }
     Capacity { auction, revision, lines }

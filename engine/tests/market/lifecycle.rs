@@ -99,6 +99,39 @@ fn a_day_ahead_auction_says_this_and_nothing_else() {
     assert_eq!(driver.lines(), expected);
 }
 
+/// Work of a day-ahead auction with blocks that compete, and whether its result is proven.
+fn searched(search_work: u32) -> (u64, bool) {
+    let rules = MarketRules { search_work, ..small_rules(Market::Dam) };
+    let (mut driver, cast) = exchange_with(vec![rules]);
+    driver.at(eve(10, 0));
+    let wanted: Vec<(i64, i64)> = (0..40).map(|step| (90 - 2 * step, 3)).collect();
+    driver.submit(cast.bert, step(DAM, cast.south, 0, Side::Buy, &wanted));
+    for number in 0..40 {
+        let lots = [(0, 3 + number * 7 % 11), (1, 1 + number * 5 % 3)];
+        driver.submit(cast.anna, block(DAM, cast.north, 12 + number, &lots, None));
+    }
+    driver.at(eve(11, 0));
+    driver.made(user(cast.dispatch), capacity(DAM, 1, 5));
+    driver.settle();
+    for event in &driver.events {
+        if let EventBody::ResultPublished(published) = &event.body {
+            let outcome = &published.outcome;
+            return (outcome.work, outcome.welfare == outcome.bound);
+        }
+    }
+    panic!("the auction was not published");
+}
+
+#[test]
+fn a_search_ends_at_the_work_that_the_rules_give_it() {
+    let (short, short_proven) = searched(1);
+    let (long, long_proven) = searched(200_000);
+    assert!(!short_proven && long_proven, "proven {short_proven} and {long_proven}");
+    assert!(short < long, "{short} and {long} units");
+    let none = MarketRules { search_work: 0, ..small_rules(Market::Dam) };
+    assert_eq!(none.fault(), Some("search_work"));
+}
+
 #[test]
 fn a_real_time_session_waits_for_its_capacities_and_follows_the_late_rule() {
     let (mut driver, cast) = exchange(&[Market::Rtm]);

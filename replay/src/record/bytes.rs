@@ -215,13 +215,13 @@ impl<A: Codec, B: Codec, C: Codec> Codec for (A, B, C) {
 }
 
 /// Spells a struct as its fields in the order given. A new field does not compile until it stands
-/// here, and adding it is a new payload version; `= function` reads what version 1 has in its place.
+/// here, and adding it is a new payload version; `= until N function` reads what versions up to N have there.
 macro_rules! fields {
     (@take $from:ident $type:ty) => { <$type as Codec>::take($from)? };
-    (@take $from:ident $type:ty, $old:path) => {
-        if $from.version == 1 { $old($from)? } else { <$type as Codec>::take($from)? }
+    (@take $from:ident $type:ty, $until:literal $old:path) => {
+        if $from.version <= $until { $old($from)? } else { <$type as Codec>::take($from)? }
     };
-    ($name:ident { $($field:ident: $type:ty $(= $old:path)?),* $(,)? }) => {
+    ($name:ident { $($field:ident: $type:ty $(= until $until:literal $old:path)?),* $(,)? }) => {
         impl Codec for $name {
             const BYTES_MIN: usize = 0 $(+ <$type as Codec>::BYTES_MIN)*;
 
@@ -231,7 +231,7 @@ macro_rules! fields {
             }
 
             fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
-                $(let $field = fields!(@take from $type $(, $old)?);)*
+                $(let $field = fields!(@take from $type $(, $until $old)?);)*
                 Ok(Self { $($field),* })
             }
         }

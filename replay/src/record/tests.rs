@@ -138,6 +138,7 @@ fn rules() -> impl Strategy<Value = MarketRules> {
                     clearance: wide[0] > 0,
                 },
                 suspension: if wide[3] > 0 { Suspension::KeepsOrders } else { Suspension::CancelsOrders },
+                search_work: u32::from(period_minutes),
             }
         },
     )

@@ -1,7 +1,6 @@
 //! Journals that older releases wrote stay readable, command by command.
 //!
-//! `fixtures/v1` was written by format version 1 with payload version 1, `fixtures/v2` with payload
-//! version 2. When a version is added, the test that writes moves on to a new directory; the one that
+//! `fixtures/vN` was written by format version 1 with payload version N. When a version is added, the test that writes moves on to a new directory; the one that
 //! reads stays for each old one.
 
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
@@ -89,6 +88,7 @@ fn rules(version: u8) -> MarketRules {
         fees: if old { fees } else { Fees { sell_minor_per_mwh: 1_500, tax_millionths: 180_000, ..fees } },
         risk: if old { RiskRules::NONE } else { risk },
         suspension: if old { Suspension::KeepsOrders } else { Suspension::CancelsOrders },
+        search_work: if version < 3 { 200_000 } else { 1_000 },
     }
 }
 
@@ -293,6 +293,11 @@ fn the_golden_journal_of_version_1_reads_as_the_commands_it_was_written_from() {
 #[test]
 fn the_golden_journal_of_version_2_reads_as_the_commands_it_was_written_from() {
     check(2);
+}
+
+#[test]
+fn the_golden_journal_of_version_3_reads_as_the_commands_it_was_written_from() {
+    check(3);
     let mut kinds: Vec<_> = batches(NOW).iter().flatten().map(Kind::of).collect();
     kinds.sort_unstable();
     kinds.dedup();

@@ -21,6 +21,9 @@ const ZONES: [(&str, Zone); 5] = [
     ("UTC", Zone { offset_minutes: 0, summer: Summer::None }),
 ];
 
+/// Units of work of a search where rules do not say.
+const SEARCH_WORK: u32 = 200_000;
+
 /// Rules as the contract shows them.
 #[must_use]
 pub fn rules_out(rules: &MarketRules) -> v1::MarketRules {
@@ -69,6 +72,7 @@ pub fn rules_out(rules: &MarketRules) -> v1::MarketRules {
         }),
         risk: Some(risk_out(&rules.risk, scale)),
         suspension: suspension.into(),
+        search_work: rules.search_work,
     }
 }
 
@@ -169,6 +173,10 @@ pub fn rules_in(rules: &v1::MarketRules, faults: &mut Faults) -> Option<MarketRu
         fees: fees?,
         risk: risk?,
         suspension: suspension?,
+        search_work: match rules.search_work {
+            0 => SEARCH_WORK,
+            given => given,
+        },
     })
 }
 
