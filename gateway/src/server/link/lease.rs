@@ -151,19 +151,24 @@ impl Lease {
         if !alone {
             may.extend(followers.iter().map(|it| self.link.name(usize::from(*it)).to_owned()));
         }
-        let may = may.join(" ");
+        let listed = may.join(" ");
         let held = leader.is_some_and(|it| it.value == mine);
-        if !held || in_sync.is_none_or(|it| it.value != may) {
+        if !held || in_sync.is_none_or(|it| it.value != listed) {
             let conditions =
                 [Self::unchanged(&self.keys.leader, leader), Self::unchanged(&self.keys.in_sync, in_sync)];
             let puts = [
                 Put { key: &self.keys.leader, value: &mine, lease },
-                Put { key: &self.keys.in_sync, value: &may, lease: 0 },
+                Put { key: &self.keys.in_sync, value: &listed, lease: 0 },
             ];
             if !self.etcd.put_if(&conditions, &puts).await? {
                 return Ok(());
             }
-            tracing::info!(leader = mine, in_sync = may, "etcd was told");
+            tracing::info!(leader = mine, in_sync = listed, "etcd was told");
+            // What was found before holds no more: nobody must count on who may no longer take over.
+            let mut status = lock(&self.link.lease);
+            let status = status.get_or_insert_default();
+            status.leader = self.me().to_owned();
+            status.may_take_over = may;
         }
         if wants_alone {
             // Nobody else may take over any more: it may go on alone, if it still has to.
