@@ -148,3 +148,40 @@ fn what_was_said_is_made_again_with_the_same_digests() {
     assert!(out.lines().any(|it| it.starts_with("operator,") && !it.starts_with("operator,0,")), "{out}");
     assert_eq!(merit("outputs", &dir, &["-o", "csv"]).1, out);
 }
+
+#[test]
+fn a_snapshot_is_taken_and_verified_and_a_damaged_one_is_named() {
+    let dir = copy();
+    let (code, _, error) = merit("snapshot", dir.path(), &["--at", "17"]);
+    assert_eq!(code, 2, "there is no record 17: {error}");
+    let (code, out, error) = merit("snapshot", dir.path(), &["--at", "1", "-o", "csv"]);
+    assert_eq!(code, 0, "{error}");
+    let files = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+    let taken: Vec<String> = files.filter(|it| it.starts_with("snapshot")).collect();
+    assert_eq!(taken.len(), 1);
+    assert!(out.contains(&taken[0]), "{out}");
+    assert_eq!(merit("snapshot", dir.path(), &["--at", "1", "-o", "csv"]).1, out, "there is one already");
+    let (code, out, _) = merit("verify", dir.path(), &[]);
+    assert!(code == 0 && out.contains("snapshots"), "{out}");
+    damage(dir.path(), &taken[0], 700);
+    let (code, out, _) = merit("verify", dir.path(), &[]);
+    assert_eq!(code, 4, "{out}");
+    assert!(out.contains(&taken[0]) && out.contains("does not match its checksum"), "{out}");
+}
+
+/// Segments that lie in the archive are read from there, and are named when nobody says where it is.
+#[test]
+fn a_journal_is_read_together_with_its_archive() {
+    let dir = copy();
+    let archive = tempfile::tempdir().unwrap();
+    let first = "segment-00000000000000000001.merit";
+    fs::rename(dir.path().join(first), archive.path().join(first)).unwrap();
+    let (code, out, _) = merit("verify", dir.path(), &[]);
+    assert_eq!(code, 3);
+    assert!(out.contains("a segment before this one is missing") && out.contains("--archive"), "{out}");
+    let place = archive.path().to_str().unwrap();
+    for verb in ["verify", "print", "digest", "outputs"] {
+        let (whole, split) = (merit(verb, &golden(), &[]), merit(verb, dir.path(), &["--archive", place]));
+        assert_eq!(split, whole, "{verb}");
+    }
+}

@@ -158,7 +158,8 @@ impl JournalError {
             Self::Poisoned => "restart the node; recovery decides what the disk holds",
             Self::TooLarge { .. } => "split the request",
             Self::Damaged(damage) if damage.flaw == Flaw::SegmentMissing => {
-                "put the missing segments back, from the archive or from a copy (merit journal repair DIR --from COPY)"
+                "put the missing segments back (merit journal repair DIR --from COPY), or name the archive that holds them \
+                 (journal.archive, --archive DIR)"
             }
             Self::Damaged(_) => {
                 "restore the named segment from the standby or the backup (merit journal repair DIR --from COPY); \

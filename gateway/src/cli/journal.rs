@@ -1,19 +1,24 @@
-//! `merit journal`: looks at a journal on the disk, without a server; only `repair` changes anything.
+//! `merit journal`: looks at a journal on the disk, without a server; only `repair` and `snapshot` change
+//! anything.
 
 use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
+use crate::server::read_model::Mirror;
 use indicatif::{ProgressBar, ProgressStyle};
 use merit_replay::error::JournalError;
 use merit_replay::inspect::{self, Entry, Utc};
-use merit_replay::recovery::{Found, Progress};
+use merit_replay::recovery::{self, Discard, Found, Progress};
 use merit_replay::repair::{self, Unrepaired};
+use merit_replay::snapshot::{self, Checked};
+use merit_replay::storage::Storage;
 use merit_replay::storage::disk::Disk;
+use merit_replay::storage::shelves::Shelves;
 use std::path::{Path, PathBuf};
 
 /// Look at a journal: verify it, list it, compute its digest, or mend it from another node's copy
 ///
-/// But for `repair`, nothing is changed and no lock is taken, so a running node's journal can be looked
-/// at; its last batch may then look torn.
+/// But for `repair` and `snapshot`, nothing is changed; and but for `repair`, no lock is taken, so a running
+/// node's journal can be looked at; its last batch may then look torn.
 #[derive(Debug, clap::Args)]
 pub(super) struct Journal {
     #[command(subcommand)]
@@ -27,16 +32,39 @@ enum Verb {
     Digest(Digest),
     Outputs(super::outputs::Outputs),
     Repair(Repair),
+    Snapshot(Snapshot),
+}
+
+/// Where a journal's old segments lie.
+#[derive(Debug, clap::Args)]
+pub(super) struct Archive {
+    /// Directory of its archive, if old segments were moved there (`journal.archive`)
+    #[arg(long, value_name = "DIR")]
+    archive: Option<PathBuf>,
+}
+
+impl Archive {
+    /// The journal in a directory together with its archive.
+    pub(super) fn open(&self, dir: &Path) -> Result<Box<dyn Storage>, Failure> {
+        let journal = Box::new(open(dir)?);
+        Ok(match &self.archive {
+            Some(archive) => Box::new(Shelves::new(journal, Box::new(open(archive)?))),
+            None => journal,
+        })
+    }
 }
 
 /// Check every record, chain and segment by the rules that a starting node follows
 ///
-/// Exits with 0 if a node would start on it (a torn tail that was never acknowledged is reported),
-/// and with 3 if it would refuse: then the segment, the record, the offset and the remedy are named.
+/// Snapshots are compared with a replay of the journal, byte for byte. Exits with 0 if a node would start on
+/// it (a torn tail that was never acknowledged is reported), with 4 if a snapshot is wrong (a node passes it
+/// over), and with 3 if it would refuse: then the segment, the record, the offset and the remedy are named.
 #[derive(Debug, clap::Args)]
 struct Verify {
     /// The journal's directory
     dir: PathBuf,
+    #[command(flatten)]
+    archive: Archive,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -50,6 +78,8 @@ struct Verify {
 struct Print {
     /// The journal's directory
     dir: PathBuf,
+    #[command(flatten)]
+    archive: Archive,
     /// First record
     #[arg(long, default_value_t = 1)]
     from: u64,
@@ -68,6 +98,8 @@ struct Print {
 struct Digest {
     /// The journal's directory
     dir: PathBuf,
+    #[command(flatten)]
+    archive: Archive,
     /// Record at which the digest is taken; the last one if it is not given
     #[arg(long)]
     at: Option<u64>,
@@ -94,6 +126,25 @@ struct Repair {
     output: Format,
 }
 
+/// Take a snapshot of the state now, so that the next start replays only what follows it
+///
+/// Replays the journal from its last snapshot on, to the last record at or after `--at` at which no auction is
+/// clearing, and writes the snapshot beside the segments. A running node may go on; what it has not
+/// acknowledged is not in it. Exits with 0 also if there is one already.
+#[derive(Debug, clap::Args)]
+struct Snapshot {
+    /// The journal's directory
+    dir: PathBuf,
+    #[command(flatten)]
+    archive: Archive,
+    /// First record after which it may be taken; the last acknowledged one if it is not given
+    #[arg(long)]
+    at: Option<u64>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
 impl Journal {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         match self.verb {
@@ -107,18 +158,25 @@ impl Journal {
                 done
             }
             Verb::Repair(it) => it.run(),
+            Verb::Snapshot(it) => it.run(),
         }
     }
 }
 
 impl Verify {
     fn run(self) -> Result<Exit, Failure> {
-        let disk = open(&self.dir)?;
+        let disk = self.archive.open(&self.dir)?;
         let bar = Bar::new("verifying");
-        let verified = inspect::verify(&disk, &mut |progress| bar.show(progress));
+        let verified = inspect::verify(&*disk, &mut |progress| bar.show(progress)).and_then(|found| {
+            let checked = snapshot::verify::<Mirror>(&*disk, &mut |progress| bar.show(progress))?;
+            Ok((found, checked))
+        });
         bar.finish();
         let (facts, exit) = match verified {
-            Ok(found) => (whole(&found), Exit::Ok),
+            Ok((found, checked)) => {
+                let right = checked.iter().all(|it| it.flaw.is_none());
+                (whole(&found, &checked), if right { Exit::Ok } else { Exit::CheckWarns })
+            }
             Err(error) => (broken(error)?, Exit::CheckFailed),
         };
         print(&render(facts, self.output)).map_err(Failure::error)?;
@@ -128,10 +186,10 @@ impl Verify {
 
 impl Print {
     fn run(self) -> Result<Exit, Failure> {
-        let disk = open(&self.dir)?;
+        let disk = self.archive.open(&self.dir)?;
         let mut table = Table::new(&["seq", "epoch", "time", "kind", "bytes", "offset", "detail"]);
         let last = self.to.unwrap_or(u64::MAX);
-        let listed = inspect::list(&disk, &mut |entry| {
+        let listed = inspect::list(&*disk, &mut |entry| {
             if (self.from..=last).contains(&entry.stamp.seq) {
                 table.add(row(entry));
             }
@@ -155,9 +213,9 @@ fn row(entry: Entry) -> Vec<Cell> {
 
 impl Digest {
     fn run(self) -> Result<Exit, Failure> {
-        let disk = open(&self.dir)?;
+        let disk = self.archive.open(&self.dir)?;
         let bar = Bar::new("replaying");
-        let replayed = inspect::engine_at(&disk, self.at, &mut |progress| bar.show(progress));
+        let replayed = inspect::engine_at(&*disk, self.at, &mut |progress| bar.show(progress));
         bar.finish();
         let (engine, found) = replayed.map_err(failure)?;
         let last = found.head.stamp.seq;
@@ -200,6 +258,45 @@ impl Repair {
     }
 }
 
+impl Snapshot {
+    fn run(self) -> Result<Exit, Failure> {
+        let disk = self.archive.open(&self.dir)?;
+        let bar = Bar::new("replaying");
+        let newest = snapshot::headers(&*disk).map_err(failure)?.last().map(|it| it.head);
+        let found = recovery::scan_after(&*disk, None, newest, &mut Discard).map_err(failure)?;
+        let acknowledged = match found.acknowledged_seq {
+            // Nobody else has a part in what a node without others has durable.
+            0 => found.head.stamp.seq,
+            acknowledged => acknowledged,
+        };
+        let at = self.at.unwrap_or(acknowledged);
+        if at == 0 || at > acknowledged {
+            return Err(Failure::usage(format_args!("--at {at}: records 1 to {acknowledged} are acknowledged")));
+        }
+        let made = snapshot::make::<Mirror>(&*disk, at, acknowledged, &mut |progress| bar.show(progress));
+        bar.finish();
+        let header = match made.map_err(failure)? {
+            Some(header) => header,
+            None => {
+                let headers = snapshot::headers(&*disk).map_err(failure)?;
+                headers.into_iter().rfind(|it| it.head.stamp.seq >= at).ok_or_else(|| {
+                    let why = "an auction is clearing from there to the end; give an earlier record with --at";
+                    Failure { exit: Exit::Refused, message: format!("no snapshot after record {at}: {why}") }
+                })?
+            }
+        };
+        let facts = vec![
+            ("seq", Cell::number(header.head.stamp.seq)),
+            ("file", Cell::text(snapshot::name(header.head.stamp.seq))),
+            ("bytes", Cell::number(header.body_bytes)),
+            ("digest", Cell::text(format!("{:032x}", header.digest))),
+            ("chain", Cell::text(format!("{:032x}", header.head.chain))),
+        ];
+        print(&render(facts, self.output)).map_err(Failure::error)?;
+        Ok(Exit::Ok)
+    }
+}
+
 fn open(dir: &Path) -> Result<Disk, Failure> {
     if dir.is_dir() {
         Ok(Disk::existing(dir))
@@ -229,7 +326,7 @@ fn render(facts: Facts, format: Format) -> String {
     table.render(format)
 }
 
-const FACTS: [&str; 15] = [
+const FACTS: [&str; 17] = [
     "status",
     "exchange",
     "segments",
@@ -239,6 +336,8 @@ const FACTS: [&str; 15] = [
     "time",
     "acknowledged",
     "chain",
+    "snapshots",
+    "wrong_snapshots",
     "segment",
     "record",
     "offset",
@@ -253,8 +352,10 @@ fn facts(known: Vec<(&'static str, Cell)>) -> Facts {
     FACTS.into_iter().map(|name| (name, cell(name))).collect()
 }
 
-fn whole(found: &Found) -> Facts {
+fn whole(found: &Found, checked: &[Checked]) -> Facts {
     let head = found.head;
+    let wrong = |it: &Checked| it.flaw.as_ref().map(|flaw| format!("{}: {flaw}", it.name));
+    let wrong: Vec<String> = checked.iter().filter_map(wrong).collect();
     let mut known = vec![
         ("status", Cell::text(if found.tail.is_some() { "torn tail" } else { "ok" })),
         ("exchange", Cell::text(format!("{:032x}", found.exchange_id))),
@@ -265,7 +366,11 @@ fn whole(found: &Found) -> Facts {
         ("time", Cell::text(Utc(head.stamp.time_us).to_string())),
         ("acknowledged", Cell::number(found.acknowledged_seq)),
         ("chain", Cell::text(format!("{:032x}", head.chain))),
+        ("snapshots", Cell::number(checked.len())),
     ];
+    if !wrong.is_empty() {
+        known.push(("wrong_snapshots", Cell::text(wrong.join("; "))));
+    }
     if let Some(tail) = &found.tail {
         known.extend([
             ("segment", Cell::text(tail.segment.as_str())),

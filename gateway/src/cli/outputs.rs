@@ -22,6 +22,8 @@ const PAGE: usize = 1_024;
 pub(super) struct Outputs {
     /// The journal's directory
     dir: PathBuf,
+    #[command(flatten)]
+    archive: super::journal::Archive,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -36,10 +38,8 @@ struct Said {
 
 impl Outputs {
     pub(super) fn run(self, progress: &mut dyn FnMut(Progress)) -> Result<Exit, Failure> {
-        if !self.dir.is_dir() {
-            return Err(Failure::usage(format_args!("{} is not a directory", self.dir.display())));
-        }
-        let model = of_journal(&self.dir, progress).map_err(Failure::error)?;
+        let journal = self.archive.open(&self.dir)?;
+        let model = of_journal(&*journal, progress).map_err(Failure::error)?;
         let heads: Vec<Stream> = model.read(|state, _| state.heads.keys().copied().collect());
         let mut lines = [("market", Said::default()); 5];
         let names = ["market", "members", "dispatch", "settlement", "operator"];

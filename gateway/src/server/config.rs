@@ -49,6 +49,8 @@ pub struct Config {
     pub push: Push,
     /// The node among others; nothing if it is alone.
     pub replication: Option<super::link::Replication>,
+    /// Snapshots, and where old segments go.
+    pub retention: super::snapshots::Retention,
     /// Leases in etcd; nothing: only operators change who leads.
     pub lease: Option<super::link::LeaseConfig>,
 }
@@ -228,6 +230,7 @@ impl Config {
             push: draft.push(),
             replication: draft.replication(),
             lease: draft.lease(),
+            retention: draft.retention(),
         };
         if config.plaintext && !config.listen.ip().is_loopback() {
             draft.fault("listen.plaintext", "plaintext is for loopback addresses only");

@@ -16,6 +16,7 @@ pub mod read_model;
 pub mod run;
 pub mod services;
 pub mod signing;
+pub mod snapshots;
 pub mod status;
 pub mod streams;
 pub mod tls;

@@ -9,11 +9,12 @@ use super::inbox::Inbox;
 use super::layer::Scope;
 use super::link::{self, Link, Peers};
 use super::node::{Leave, Node};
-use super::read_model::{Keeper, ReadModel};
+use super::read_model::{self, Keeper, Mirror, ReadModel};
 use super::services::{
     Dispatch, MarketData, Member, NOT_IMPLEMENTED, Operator, Replication, Risk, Settlement,
 };
 use super::signing::Signer;
+use super::snapshots::{self, Snapshots};
 use super::tls::{self, TlsError};
 use crate::push;
 use crate::push::embedded::Ledger;
@@ -28,11 +29,14 @@ use merit_proto::v1::risk_service_server::RiskServiceServer;
 use merit_proto::v1::settlement_service_server::SettlementServiceServer;
 use merit_replay::core::{Core, Epoch};
 use merit_replay::error::JournalError;
+use merit_replay::frame::Head;
 use merit_replay::machine::Clock as JournalClock;
 use merit_replay::node::{Node as JournalNode, Settings};
 use merit_replay::replication::NodeId;
+use merit_replay::replication::lineage::Lineage;
 use merit_replay::runner::{Runner, RunnerOptions, State};
 use merit_replay::segment::{HEADER_BYTES, SegmentHeader, seq_of_name};
+use merit_replay::snapshot::{self, Resumed};
 use merit_replay::storage::Storage;
 use merit_replay::storage::disk::Disk;
 use merit_replay::writer::Options;
@@ -129,6 +133,7 @@ pub struct Running {
     keeper: Keeper,
     pushing: push::Pushing,
     ledger: Option<Arc<Ledger>>,
+    snapshots: Option<Snapshots>,
 }
 
 /// Serves until `shutdown` is done, and stops in order.
@@ -210,8 +215,9 @@ impl Running {
         set_all(&health, ServingStatus::Serving).await;
         let watchers = watchers(&node, config, &health, founds);
         tracing::info!(%address, node = config.node_name, "serving");
-        let (runner, keeper) = (opened.runner, opened.keeper);
+        let Opened { runner, keeper, snapshots, .. } = opened;
         Ok(Self {
+            snapshots,
             node,
             address,
             shutdown,
@@ -258,6 +264,7 @@ impl Running {
     ///
     /// What ended the core or the transport, if it was not this.
     pub async fn stop(self) -> Result<(), ServeError> {
+        drop(self.snapshots);
         // Balancers look at health: they must know before the first call is turned away.
         self.watchers.iter().for_each(JoinHandle::abort);
         set_all(&self.health, ServingStatus::NotServing).await;
@@ -366,6 +373,7 @@ struct Opened {
     clock: Clock,
     runner: Runner<Exchange>,
     keeper: Keeper,
+    snapshots: Option<Snapshots>,
 }
 
 /// Whatever watches the core and the other nodes while the node runs.
@@ -424,11 +432,11 @@ fn open(config: &Config, substitutes: Substitutes, link: Option<&Arc<Link>>) -> 
     let journal = config.data.join("journal");
     let data = |error| ServeError::Data(journal.clone(), error);
     std::fs::create_dir_all(&journal).map_err(data)?;
-    let start = Keeper::start(&config.data, &journal, link.is_some()).map_err(data)?;
     let storage: Box<dyn Storage> = match substitutes.storage {
         Some(storage) => storage,
         None => Box::new(Disk::create(&journal).map_err(data)?),
     };
+    let storage = config.retention.shelves(storage).map_err(data)?;
     let exchange_id = match link {
         Some(link) => link.exchange_id,
         None => match known_exchange_id(&journal).map_err(data)? {
@@ -438,11 +446,16 @@ fn open(config: &Config, substitutes: Substitutes, link: Option<&Arc<Link>>) -> 
     };
     let mut options = Options::new(exchange_id);
     options.segment_bytes = substitutes.segment_bytes.unwrap_or(options.segment_bytes);
+    let opened = read_model::Opened::at(&config.data);
+    let known = resume(&*storage, exchange_id, opened.has.seq)?;
+    let start = Keeper::start(opened, known.state, storage.reader(), link.is_some()).map_err(data)?;
+    let shelves = storage.reader();
     let feed = Box::new(start.feed);
     let epoch = if link.is_some() { Epoch::Follow } else { Epoch::Same };
-    let opened = Core::open(storage, options, epoch, Exchange::default(), feed, &mut |progress| {
-        tracing::info!(segments = progress.segments_done, of = progress.segments, "replayed");
-    });
+    let opened =
+        Core::open_after(storage, options, epoch, (known.exchange, known.history), feed, &mut |progress| {
+            tracing::info!(segments = progress.segments_done, of = progress.segments, "replayed");
+        });
     let (core, found) = opened.map_err(ServeError::Journal)?;
     if let Some(tail) = found.as_ref().and_then(|it| it.tail.as_ref()) {
         tracing::warn!(segment = tail.segment, bytes = tail.bytes, seq = tail.seq, "a torn tail was cut");
@@ -464,13 +477,38 @@ fn open(config: &Config, substitutes: Substitutes, link: Option<&Arc<Link>>) -> 
     if let Some(link) = link {
         link.bind(handle.clone());
     }
+    let snapshots = snapshots::start(handle.clone(), shelves, &journal, &config.retention).map_err(data)?;
     Ok(Opened {
+        snapshots,
         inbox: Inbox::new(handle, config.limits.inbox_commands_max),
         model: start.model,
         clock,
         runner,
         keeper: start.keeper,
     })
+}
+
+/// What is known before the journal is replayed.
+#[derive(Default)]
+struct Known {
+    exchange: Exchange,
+    history: Option<(Head, Lineage)>,
+    state: Option<read_model::state::State>,
+}
+
+/// What is known from the newest snapshot that the read model's store reaches, or nothing.
+fn resume(storage: &dyn Storage, exchange_id: u128, has: u64) -> Result<Known, ServeError> {
+    let newest = snapshot::newest::<Mirror>(storage, Some(exchange_id), has);
+    let (resumed, passed_over) = newest.map_err(ServeError::Journal)?;
+    for it in passed_over {
+        tracing::warn!(snapshot = it.name, reason = it.reason, "a snapshot was passed over");
+    }
+    let Some(Resumed { machine, head, lineage }) = resumed else {
+        return Ok(Known::default());
+    };
+    tracing::info!(seq = head.stamp.seq, "goes on from a snapshot");
+    let Mirror { exchange, state, .. } = machine;
+    Ok(Known { exchange, history: Some((head, lineage)), state: Some(state) })
 }
 
 fn settings(config: &Config, link: &Link) -> Settings {

@@ -13,6 +13,7 @@ mod money;
 mod order_entry;
 mod postgres;
 mod process;
+mod restart;
 mod rights;
 mod samples;
 mod sealed;

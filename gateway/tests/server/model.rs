@@ -18,7 +18,7 @@ async fn told<M: Subscription + Debug>(client: &Client) -> Vec<String> {
 }
 
 /// What members and others are told about everything that has happened.
-async fn answers(exchange: &Exchange) -> Vec<String> {
+pub(crate) async fn answers(exchange: &Exchange) -> Vec<String> {
     let (gina, dora) = (exchange.user("gina"), exchange.user("dora"));
     let mut all = Vec::new();
     for client in [&gina, &dora] {
@@ -59,7 +59,7 @@ async fn some_history() -> Exchange {
     exchange
 }
 
-async fn trade(exchange: &Exchange, ids: std::ops::Range<u32>) {
+pub(crate) async fn trade(exchange: &Exchange, ids: std::ops::Range<u32>) {
     let (gina, dora) = (exchange.user("gina"), exchange.user("dora"));
     for id in ids {
         let sells: Vec<_> = (1..=96).map(|period| (period, "2500", "100")).collect();
@@ -69,7 +69,7 @@ async fn trade(exchange: &Exchange, ids: std::ops::Range<u32>) {
     }
 }
 
-async fn rest_of_the_day(exchange: &Exchange) {
+pub(crate) async fn rest_of_the_day(exchange: &Exchange) {
     let gina = exchange.user("gina");
     accepted(&gina.cancel("c-1", orders::by_client_id("g-2")).await.unwrap());
     gina.cancel("x-1", orders::by_client_id("g-2")).await.unwrap();

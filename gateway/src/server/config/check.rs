@@ -2,6 +2,7 @@
 
 use super::{Bootstrap, ClockConfig, FIELDS, Fault, Limits, Preset, Push, Sources, WebhookConfig};
 use crate::server::link::{LeaseConfig, Replication};
+use crate::server::snapshots::Retention;
 use crate::server::tls::TlsFiles;
 use crate::server::{certificate, clock};
 use merit_replay::replication::Mode;
@@ -216,6 +217,20 @@ impl Draft {
         }
         let me = me.unwrap_or_default();
         Some(Replication { nodes, me, wants_to_lead, mode, patience, digest_every, server_name })
+    }
+
+    /// Snapshots, and where old segments go.
+    pub fn retention(&mut self) -> Retention {
+        let archive = self.path("journal.archive");
+        let snapshot_every = u64::from(self.whole("journal.snapshot_records", 0, 1_000_000_000));
+        if archive.is_some() && snapshot_every == 0 {
+            self.fault(
+                "journal.archive",
+                "needs snapshots (journal.snapshot_records), else a start needs all segments",
+            );
+        }
+        let archive_after_days = self.whole("journal.archive_after_days", 0, 36_500);
+        Retention { snapshot_every, archive, archive_after_days }
     }
 
     /// Leases; nothing without endpoints.

@@ -91,6 +91,24 @@ pub const FIELDS: &[Field] = &[
     ),
     field("limits.drain_ms", "10000", "Time that open calls have to finish at a stop, ms (0 to 600000)."),
     field(
+        "journal.snapshot_records",
+        "1000000",
+        "Records between two snapshots of the state, from which a start replays only the rest (0: none; to\n\
+         1000000000). While one is taken, the node needs the memory of the state a second time and half of a\n\
+         processor.",
+    ),
+    field(
+        "journal.archive",
+        "\"\"",
+        "Directory that old segments of the journal are moved to; empty: they stay. Nothing ever deletes them\n\
+         there: whatever is built from the beginning (a new read model, a new standby) reads them.",
+    ),
+    field(
+        "journal.archive_after_days",
+        "35",
+        "How long a segment stays in the journal after its last record, days of the market's clock (0 to 36500).",
+    ),
+    field(
         "replication.nodes",
         "\"\"",
         "Nodes of the exchange, this one included: `name=endpoint` separated by spaces, for example\n\

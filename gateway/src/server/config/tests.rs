@@ -86,3 +86,13 @@ fn the_example_file_is_the_table_of_fields() {
     assert_eq!(example, Config::print(&Sources::default()), "write it again: merit serve --print-config");
     assert_eq!(Config::print(&sources(example, &[], &[])).matches("# from").count(), FIELDS.len());
 }
+
+#[test]
+fn an_archive_needs_snapshots() {
+    check(
+        "[listen]\nplaintext = true\n[journal]\nsnapshot_records = 0\narchive = \"old\"",
+        &[
+            "journal.archive = \"old\" (merit.toml): needs snapshots (journal.snapshot_records), else a start needs all segments",
+        ],
+    );
+}

@@ -24,8 +24,8 @@ use v1::stream_operator_events_response::Event as OperatorEvent;
 pub(super) struct Applying<'a> {
     /// The state.
     pub(super) state: &'a mut State,
-    /// Where older records are read.
-    pub(super) store: &'a Store,
+    /// Where older records are read; nothing if only the state is wanted: then no records are made.
+    pub(super) store: Option<&'a Store>,
     /// Where new ones go.
     pub(super) batch: &'a mut Batch,
 }
@@ -37,20 +37,27 @@ impl Applying<'_> {
     ///
     /// If an older record cannot be read: the store is in doubt.
     pub(super) fn apply(&mut self, applied: &Applied) -> Result<(), Doubt> {
-        self.state.stand_at(applied.stamp);
+        let trail = self.state.trail_after(applied);
+        self.state.stand_at(applied.stamp, trail);
         let mut times = TimeRows::default();
         for it in &applied.events {
-            let shown = match result::shown(self.state, it, &mut times, self.batch)? {
-                Some(shown) => {
-                    result::note(self.state, it);
-                    shown
-                }
-                None => event::encode(it, self.event(it, applied)?),
-            };
+            if self.store.is_some() {
+                let shown = match result::shown(self.state, it, &mut times, self.batch)? {
+                    Some(shown) => {
+                        result::note(self.state, it);
+                        shown
+                    }
+                    None => event::encode(it, self.event(it, applied)?),
+                };
+                self.batch.put(keys::event(it.stream, it.stream_seq), shown);
+            } else if !result::note(self.state, it) {
+                self.event(it, applied)?;
+            }
             self.state.heads.insert(it.stream, it.stream_seq);
-            self.batch.put(keys::event(it.stream, it.stream_seq), shown);
         }
-        self.request(applied);
+        if self.store.is_some() {
+            self.request(applied);
+        }
         Ok(())
     }
 
@@ -83,7 +90,11 @@ impl Applying<'_> {
 
     fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
         // The batch is searched from end to end: only for what the store does not have yet.
-        Ok(match self.store.get(key)? {
+        let stored = match self.store {
+            Some(store) => store.get(key)?,
+            None => None,
+        };
+        Ok(match stored {
             Some(value) => Some(value.to_vec()),
             None => self.batch.get(key).map(<[u8]>::to_vec),
         })
@@ -359,6 +370,9 @@ impl Applying<'_> {
         let before = entry.latest;
         entry.latest = event.stream_seq;
         entry.state = v1::OrderState::Cancelled;
+        if self.store.is_none() {
+            return Ok(MemberEvent::Order(v1::Order::default()));
+        }
         let bytes = self.record(&keys::event(Stream::Member(member), before))?;
         let before = bytes.and_then(|it| v1::StreamEventsResponse::decode(it.as_slice()).ok());
         match before.and_then(|it| it.event) {

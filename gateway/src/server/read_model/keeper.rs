@@ -2,7 +2,7 @@
 
 use super::apply::Applying;
 use super::state::State;
-use super::store::{self, Batch, Content, Doubt, Store};
+use super::store::{self, Batch, Content, Doubt, Reach, Store};
 use super::{Applied, Inner, ReadModel, keys, result};
 use crate::server::convert::rows::TimeRows;
 use crate::server::exchange::{Exchange, Reply};
@@ -10,7 +10,7 @@ use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
 use merit_engine::event::Event;
 use merit_replay::frame::Stamp;
 use merit_replay::machine::Sink;
-use merit_replay::storage::disk::Disk;
+use merit_replay::storage::Storage;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
@@ -59,40 +59,80 @@ pub struct Start {
     pub keeper: Keeper,
 }
 
+/// A store that was found, or begun.
+pub struct Opened {
+    directory: PathBuf,
+    store: Store,
+    /// How far it goes, as it says.
+    pub has: Reach,
+}
+
+impl Opened {
+    /// Opens the store under the data directory, or begins an empty one.
+    #[must_use]
+    pub fn at(data: &Path) -> Self {
+        let directory = store::directory(data);
+        let (store, has) = Store::open(&directory).unwrap_or_else(|doubt| {
+            tracing::warn!(doubt = %doubt.0, "the read model is in doubt and is built again");
+            (fresh(&directory), Reach::default())
+        });
+        Self { directory, store, has }
+    }
+}
+
 /// The running thread.
 pub struct Keeper {
     thread: JoinHandle<()>,
 }
 
 impl Keeper {
-    /// Opens the store under the data directory, or begins an empty one, and starts the thread.
+    /// Starts the thread on a store. `state` is the memory after some record, from a snapshot: the core
+    /// replays what follows it. Without it the core replays everything, and all records are compared.
     /// `journal` is where the journal can be read again if the store turns out to be wrong; `among_others`
     /// says that it may end with records that are not acknowledged.
     ///
     /// # Errors
     ///
     /// If the system gives no thread.
-    pub fn start(data: &Path, journal: &Path, among_others: bool) -> std::io::Result<Start> {
-        let directory = store::directory(data);
-        let (store, has, content) = match Store::open(&directory) {
-            Ok(opened) => opened,
-            Err(doubt) => {
-                tracing::warn!(doubt = %doubt.0, "the read model is in doubt and is built again");
-                (fresh(&directory), 0, Content::default())
+    ///
+    /// # Panics
+    ///
+    /// If the store does not reach the state.
+    pub fn start(
+        opened: Opened,
+        state: Option<State>,
+        journal: Box<dyn Storage>,
+        among_others: bool,
+    ) -> std::io::Result<Start> {
+        let Opened { directory, mut store, mut has } = opened;
+        let sums = match &state {
+            Some(state) => {
+                assert!(state.seq <= has.seq, "a store that does not reach a snapshot has no use for it");
+                None
+            }
+            None => {
+                let held = store.content().unwrap_or_else(|doubt| {
+                    tracing::warn!(doubt = %doubt.0, "the read model is in doubt and is built again");
+                    // The old store lets go of its files first.
+                    drop(std::mem::replace(&mut store, Store::in_memory()));
+                    (store, has) = (fresh(&directory), Reach::default());
+                    Content::default()
+                });
+                Some(Sums { held, expected: Content::default() })
             }
         };
+        let state = state.unwrap_or_default();
         let (notes, inbox) = channel::bounded(AHEAD_MAX);
-        let (applied, _) = watch::channel(0);
-        let inner = RwLock::new(Inner { state: State::default(), store });
+        let (applied, _) = watch::channel(state.seq);
+        let inner = RwLock::new(Inner { state, store });
         let model = Arc::new(ReadModel { inner, applied });
         let mut turn = Turn {
             model: Arc::clone(&model),
             directory,
-            journal: journal.to_owned(),
+            journal,
             has,
-            content,
-            expected: Content::default(),
-            verified: has == 0,
+            sums,
+            verified: has.seq == 0,
             among_others,
             waiting: Vec::new(),
             unflushed: false,
@@ -116,13 +156,13 @@ impl Keeper {
 ///
 /// What is wrong with the journal, or with the model.
 pub fn of_journal(
-    journal: &Path,
+    journal: &dyn Storage,
     progress: &mut dyn FnMut(merit_replay::recovery::Progress),
 ) -> Result<ReadModel, String> {
     let inner = Inner { state: State::default(), store: Store::in_memory() };
     let mut direct = Direct { inner, batch: Batch::default(), commands: 0, result: Ok(()) };
-    let (storage, mut machine) = (Disk::existing(journal), Exchange::default());
-    merit_replay::core::replay(&storage, &mut machine, &mut direct, progress)
+    let mut machine = Exchange::default();
+    merit_replay::core::replay(journal, &mut machine, &mut direct, progress)
         .map_err(|error| format!("{error}\nremedy: {}", error.remedy()))?;
     direct.commit();
     direct.result.map_err(|doubt| doubt.0)?;
@@ -142,7 +182,7 @@ impl Direct {
     fn commit(&mut self) {
         self.commands = 0;
         let Inner { state, store } = &mut self.inner;
-        let committed = store.commit(std::mem::take(&mut self.batch), state.seq);
+        let committed = store.commit(std::mem::take(&mut self.batch), reach(state));
         self.result = std::mem::replace(&mut self.result, Ok(())).and(committed);
     }
 }
@@ -154,7 +194,7 @@ impl Sink<Exchange> for Direct {
         }
         let applied = Applied { stamp, reply: Arc::clone(reply), events };
         let Inner { state, store } = &mut self.inner;
-        self.result = Applying { state, store: &*store, batch: &mut self.batch }.apply(&applied);
+        self.result = Applying { state, store: Some(&*store), batch: &mut self.batch }.apply(&applied);
         self.commands += 1;
         if self.commands >= REPLAY_BATCH {
             self.commit();
@@ -162,16 +202,22 @@ impl Sink<Exchange> for Direct {
     }
 }
 
+/// All records of the store against all that the journal gives.
+struct Sums {
+    /// What the store held when it was opened.
+    held: Content,
+    /// What it should hold up to `has`, as far as the replay has come.
+    expected: Content,
+}
+
 struct Turn {
     model: Arc<ReadModel>,
     directory: PathBuf,
-    journal: PathBuf,
-    /// Up to which command the store has records, as it says.
-    has: u64,
-    /// What the store held when it was opened.
-    content: Content,
-    /// What it should hold up to `has`, as far as the replay has come.
-    expected: Content,
+    journal: Box<dyn Storage>,
+    /// How far the store goes, as it says.
+    has: Reach,
+    /// Nothing after a start from a snapshot: then events are compared one by one.
+    sums: Option<Sums>,
     verified: bool,
     /// Whether the journal may end with records that are not acknowledged.
     among_others: bool,
@@ -204,8 +250,19 @@ impl Turn {
     fn flush(&mut self) {
         self.flushed_at = Instant::now();
         self.unflushed = false;
-        if let Err(doubt) = self.model.read(|_, store| store.flush()) {
-            self.rebuild(&doubt);
+        let has = self.has;
+        let flushed = self.model.read(|state, store| {
+            let reach = reach(state);
+            // How far it goes although nothing had to be recorded: a start from a snapshot asks for it.
+            if reach.seq > has.seq {
+                store.commit(Batch::default(), reach)?;
+            }
+            store.flush()?;
+            Ok(if reach.seq > has.seq { reach } else { has })
+        });
+        match flushed {
+            Ok(has) => self.has = has,
+            Err(doubt) => self.rebuild(&doubt),
         }
     }
 
@@ -240,7 +297,7 @@ impl Turn {
     /// Whether a command says much of what can be made and stored while others read.
     fn is_large(&self, applied: &Applied) -> bool {
         self.verified
-            && applied.stamp.seq > self.has
+            && applied.stamp.seq > self.has.seq
             && applied.events.len() >= EVENTS_MANY
             && applied.reply.request.is_none()
     }
@@ -253,29 +310,30 @@ impl Turn {
         let prepared = model.read(|state, store| {
             // After a rebuild from the journal, what the core said meanwhile is known already.
             if seq <= state.seq {
-                return Ok(true);
+                return Ok(Some(reach(state)));
             }
             let (mut batch, mut times) = (Batch::default(), TimeRows::default());
             for event in &applied.events {
                 let shown = result::shown(state, event, &mut times, &mut batch)?;
-                let Some(shown) = shown else { return Ok(false) };
+                let Some(shown) = shown else { return Ok(None) };
                 batch.put(keys::event(event.stream, event.stream_seq), shown);
             }
+            let reach = Reach { seq, trail: state.trail_after(applied) };
             // Readers find nothing of it before the state says where it is.
-            store.commit(batch, seq)?;
-            Ok(true)
+            store.commit(batch, reach)?;
+            Ok(Some(reach))
         })?;
-        if !prepared {
+        let Some(reach) = prepared else {
             return self.apply_locked(vec![applied.clone()], None);
-        }
+        };
         let mut inner = model.inner.write().expect("only this thread writes, and it lives");
         if seq > inner.state.seq {
-            inner.state.stand_at(applied.stamp);
+            inner.state.stand_at(applied.stamp, reach.trail);
             for event in &applied.events {
                 result::note(&mut inner.state, event);
                 inner.state.heads.insert(event.stream, event.stream_seq);
             }
-            self.has = seq;
+            self.has = reach;
             self.unflushed = true;
         }
         Ok(())
@@ -287,7 +345,9 @@ impl Turn {
         let mut inner = model.inner.write().expect("only this thread writes, and it lives");
         self.apply_to(&mut inner, some)?;
         match head {
-            Some(head) if !self.verified && head.seq <= self.has => self.verify(head.seq),
+            Some(head) if !self.verified && head.seq <= self.has.seq => {
+                self.verify(head.seq, inner.state.trail)
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -301,32 +361,46 @@ impl Turn {
             if seq <= state.seq {
                 continue;
             }
-            if seq > self.has && !self.verified {
-                self.verify(seq)?;
+            if seq > self.has.seq && !self.verified {
+                self.verify(seq - 1, state.trail)?;
             }
-            if seq > self.has {
-                Applying { state: &mut *state, store: &*store, batch: &mut batch }.apply(&applied)?;
+            if seq > self.has.seq {
+                Applying { state: &mut *state, store: Some(&*store), batch: &mut batch }.apply(&applied)?;
                 continue;
             }
             let mut compared = Batch::default();
-            Applying { state: &mut *state, store: &*store, batch: &mut compared }.apply(&applied)?;
-            compared.records().iter().for_each(|(key, value)| self.expected.add(key, value));
+            Applying { state: &mut *state, store: Some(&*store), batch: &mut compared }.apply(&applied)?;
+            for (key, value) in compared.records() {
+                match &mut self.sums {
+                    Some(sums) => sums.expected.add(key, value),
+                    // What else there is follows from events, and may have been put anew since.
+                    None if !keys::is_event(key) => {}
+                    None if store.get(key)?.as_deref() == Some(value.as_slice()) => {}
+                    None => return Err(Doubt("its records are not those of the journal".into())),
+                }
+            }
         }
-        // Commands that say nothing, as most quanta of clearing, leave the store where it is.
-        if state.seq > self.has && !batch.is_empty() {
-            store.commit(batch, state.seq)?;
-            self.has = state.seq;
+        if state.seq > self.has.seq {
+            // Commands that say nothing, as most quanta of clearing, are noted with the next flush.
+            if !batch.is_empty() {
+                self.has = reach(state);
+                store.commit(batch, self.has)?;
+            }
             self.unflushed = true;
         }
         Ok(())
     }
 
     /// Compares what the store held with what the journal says up to the same command.
-    fn verify(&mut self, seq: u64) -> Result<(), Doubt> {
-        if self.has > seq {
-            return Err(Doubt(format!("it goes up to command {}, the journal up to {seq}", self.has)));
+    fn verify(&mut self, seq: u64, trail: u128) -> Result<(), Doubt> {
+        let has = self.has;
+        if has.seq > seq {
+            return Err(Doubt(format!("it goes up to command {}, the journal up to {seq}", has.seq)));
         }
-        if self.expected != self.content {
+        if has.trail != trail {
+            return Err(Doubt("it is of another history than the journal".into()));
+        }
+        if self.sums.as_ref().is_some_and(|it| it.expected != it.held) {
             return Err(Doubt("its records are not those of the journal".into()));
         }
         self.verified = true;
@@ -339,7 +413,7 @@ impl Turn {
         // The old store lets go of its files first.
         self.model.inner.write().expect("only this thread writes").store = Store::in_memory();
         for fresh in [fresh(&self.directory), Store::in_memory()] {
-            (self.has, self.verified) = (0, true);
+            (self.has, self.verified) = (Reach::default(), true);
             let mut inner = Inner { state: State::default(), store: fresh };
             match self.replay_into(&mut inner) {
                 Ok(()) => {
@@ -353,7 +427,7 @@ impl Turn {
     }
 
     fn replay_into(&mut self, inner: &mut Inner) -> Result<(), Doubt> {
-        let storage = Disk::existing(&self.journal);
+        let storage = self.journal.reader();
         let among_others = self.among_others;
         let (notes, inbox) = channel::bounded(AHEAD_MAX);
         std::thread::scope(|scope| {
@@ -361,9 +435,9 @@ impl Turn {
                 let mut feed = Feed { notes };
                 let mut machine = Exchange::default();
                 if among_others {
-                    merit_replay::core::replay_acknowledged(&storage, &mut machine, &mut feed, &mut |_| {})
+                    merit_replay::core::replay_acknowledged(&*storage, &mut machine, &mut feed, &mut |_| {})
                 } else {
-                    merit_replay::core::replay(&storage, &mut machine, &mut feed, &mut |_| {})
+                    merit_replay::core::replay(&*storage, &mut machine, &mut feed, &mut |_| {})
                 }
             });
             let applied = self.apply_all(inner, &inbox);
@@ -391,13 +465,17 @@ impl Turn {
     }
 }
 
+fn reach(state: &State) -> Reach {
+    Reach { seq: state.seq, trail: state.trail }
+}
+
 /// An empty store in the directory, or in memory if there can be none.
 fn fresh(directory: &Path) -> Store {
     let opened = Store::delete(directory)
         .map_err(|error| Doubt(error.to_string()))
         .and_then(|()| Store::open(directory));
     match opened {
-        Ok((store, _, _)) => store,
+        Ok((store, _)) => store,
         Err(doubt) => {
             tracing::error!(doubt = %doubt.0, "the read model stays in memory until the next start");
             Store::in_memory()

@@ -17,6 +17,12 @@ pub fn events(stream: Stream) -> Vec<u8> {
     [b"e".as_slice(), &stream_tag(stream)].concat()
 }
 
+/// Whether a key is that of an event.
+#[must_use]
+pub fn is_event(key: &[u8]) -> bool {
+    key.first() == Some(&b'e')
+}
+
 /// The number in the key of an event.
 #[must_use]
 pub fn event_seq(key: &[u8]) -> Option<u64> {

@@ -3,10 +3,12 @@
 //! One thread applies what the core has applied, a few commands at a time; readers see whole commands. What a
 //! result says, 10⁵ rows, is made and stored while they read ([`result`]).
 //! Small things live in memory ([`state`]); the event log of every stream, first answers by request
-//! id, curves and statements live in the [`store`], which is sled. At a start the journal is replayed
-//! anyway, so memory is always built again; records that the store has already are only compared, not
-//! written. What is there must be, record by record, what the journal says, or the store is deleted
-//! and filled again.
+//! id, curves and statements live in the [`store`], which is sled. A start builds memory again from the
+//! journal, or from a snapshot and the journal after it; records that the store has already are only
+//! compared, not written. What is there must be, record by record, what the journal says, or the store is
+//! deleted and filled again from the journal's beginning, archive included. (A start from a snapshot takes
+//! the records before it on trust: reading them all would take as long as history is. A store that does not
+//! reach the snapshot has no use for it.)
 //!
 //! # Deliberately absent
 //!
@@ -15,6 +17,7 @@
 
 mod apply;
 mod keeper;
+mod kept;
 pub mod keys;
 mod queries;
 pub mod registry;
@@ -22,7 +25,8 @@ mod result;
 pub mod state;
 pub mod store;
 
-pub use keeper::{Feed, Keeper, Start, of_journal};
+pub use keeper::{Feed, Keeper, Opened, Start, of_journal};
+pub use kept::Mirror;
 pub use queries::Page;
 
 use super::certificate::Fingerprint;

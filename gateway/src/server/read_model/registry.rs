@@ -55,6 +55,20 @@ pub struct Registry {
 }
 
 impl Registry {
+    /// Everybody at once.
+    #[must_use]
+    pub fn of(
+        members: BTreeMap<MemberId, Member>,
+        portfolios: BTreeMap<PortfolioId, Portfolio>,
+        users: BTreeMap<UserId, User>,
+    ) -> Self {
+        let member_codes = members.iter().map(|(id, it)| (it.code.to_string(), *id)).collect();
+        let portfolio_codes = portfolios.iter().map(|(id, it)| (it.code.to_string(), *id)).collect();
+        let user_names = users.iter().map(|(id, it)| (it.identity.name.to_string(), *id)).collect();
+        let fingerprints = users.iter().map(|(id, it)| (it.fingerprint, *id)).collect();
+        Self { members, portfolios, users, member_codes, portfolio_codes, user_names, fingerprints }
+    }
+
     /// A new member.
     pub fn add_member(&mut self, id: MemberId, code: TextId, name: String) {
         self.member_codes.insert(code.to_string(), id);

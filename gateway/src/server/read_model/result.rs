@@ -100,36 +100,59 @@ pub(super) fn shown(
     }))
 }
 
-/// Remembers such an event; of other kinds, nothing.
-pub(super) fn note(state: &mut State, event: &Event) {
-    if let EventBody::PhaseChanged { auction, phase, next_due_us } = &event.body
-        && let Some(entry) = state.auctions.get_mut(auction)
-    {
-        entry.phase = *phase;
-        entry.next_due_us = *next_due_us;
-        entry.history.push((*phase, event.time_us));
-    }
-    if let EventBody::ResultPublished(published) = &event.body
-        && let Some(entry) = state.auctions.get_mut(&published.info.auction)
-    {
-        entry.result_seq = Some(event.stream_seq);
-    }
-    if let EventBody::OrderEnded { order, fills, .. } = &event.body
-        && let Some(entry) = state.orders.get_mut(order)
-    {
-        entry.state = order_out::end_state(fills);
-        entry.result_seq = Some(event.stream_seq);
-    }
-    if let EventBody::SchedulePublished { info, revision, .. } = &event.body
-        && let Some(entry) = state.auctions.get_mut(&info.auction)
-    {
-        entry.schedules.push((*revision, event.stream_seq, false));
-    }
-    if let EventBody::LedgerPosted { entries, .. } = &event.body {
-        for (account, minor) in entries.iter().flat_map(|it| &it.postings) {
-            *state.balances.entry(*account).or_default() += i128::from(*minor);
+/// Remembers such an event, and says whether it is one.
+pub(super) fn note(state: &mut State, event: &Event) -> bool {
+    match &event.body {
+        EventBody::PhaseChanged { auction, phase, next_due_us } => {
+            if let Some(entry) = state.auctions.get_mut(auction) {
+                entry.phase = *phase;
+                entry.next_due_us = *next_due_us;
+                entry.history.push((*phase, event.time_us));
+            }
         }
+        EventBody::ResultPublished(published) => {
+            if let Some(entry) = state.auctions.get_mut(&published.info.auction) {
+                entry.result_seq = Some(event.stream_seq);
+            }
+        }
+        EventBody::OrderEnded { order, fills, .. } => {
+            if let Some(entry) = state.orders.get_mut(order) {
+                entry.state = order_out::end_state(fills);
+                entry.result_seq = Some(event.stream_seq);
+            }
+        }
+        EventBody::SchedulePublished { info, revision, .. } => {
+            if let Some(entry) = state.auctions.get_mut(&info.auction) {
+                entry.schedules.push((*revision, event.stream_seq, false));
+            }
+        }
+        EventBody::LedgerPosted { entries, .. } => {
+            for (account, minor) in entries.iter().flat_map(|it| &it.postings) {
+                *state.balances.entry(*account).or_default() += i128::from(*minor);
+            }
+        }
+        EventBody::ObligationsPosted { .. } | EventBody::CollateralChanged { .. } => {}
+        EventBody::AuctionScheduled(_)
+        | EventBody::AuctionChanged(_)
+        | EventBody::RulesSet(_)
+        | EventBody::ActProposed { .. }
+        | EventBody::ActDone { .. }
+        | EventBody::MemberSuspended { .. }
+        | EventBody::ClearanceSet { .. }
+        | EventBody::MemberRegistered { .. }
+        | EventBody::PortfolioRegistered { .. }
+        | EventBody::UserRegistered { .. }
+        | EventBody::Alarm(_)
+        | EventBody::EpochStarted { .. }
+        | EventBody::OrderAccepted { .. }
+        | EventBody::RequestRefused { .. }
+        | EventBody::OrderCancelled { .. }
+        | EventBody::CorridorRequested { .. }
+        | EventBody::CapacityAccepted(_)
+        | EventBody::ScheduleAcknowledged { .. }
+        | EventBody::Settlement(_) => return false,
     }
+    true
 }
 
 fn put_curves(published: &PublishedResult, batch: &mut Batch) {

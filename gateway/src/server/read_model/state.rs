@@ -1,9 +1,11 @@
 //! What the read model keeps in memory: small things that most requests need, and where in the
 //! streams the bulky ones stand.
 
+use super::Applied;
 use super::registry::Registry;
-use crate::server::convert::Scale;
+use crate::server::convert::{Scale, event};
 use merit_engine::calendar::Day;
+use merit_engine::digest::{Feed as _, Hasher};
 use merit_engine::event::{Account, AuctionInfo, Phase, Stream};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId};
 use merit_engine::rules::MarketRules;
@@ -76,6 +78,8 @@ pub struct State {
     pub metered: BTreeMap<Day, [u8; 32]>,
     /// The last alarms, oldest first: (journaled time, µs; what).
     pub alarms: Vec<(i64, v1::Alarm)>,
+    /// Hash over places, requests and numbers of events of all commands: tells one history from another.
+    pub trail: u128,
     /// Last command applied.
     pub seq: u64,
     /// Its epoch.
@@ -85,11 +89,30 @@ pub struct State {
 }
 
 impl State {
-    /// A command has been applied, or is being.
-    pub(super) fn stand_at(&mut self, stamp: Stamp) {
+    /// A command has been applied, or is being; `trail` is what [`State::trail_after`] said of it.
+    pub(super) fn stand_at(&mut self, stamp: Stamp, trail: u128) {
         self.seq = stamp.seq;
         self.epoch = stamp.epoch;
         self.time_us = stamp.time_us;
+        self.trail = trail;
+    }
+
+    /// The trail after one more command.
+    pub(super) fn trail_after(&self, applied: &Applied) -> u128 {
+        let mut hasher = Hasher::new();
+        self.trail.feed(&mut hasher);
+        applied.stamp.seq.feed(&mut hasher);
+        applied.stamp.epoch.feed(&mut hasher);
+        applied.stamp.time_us.feed(&mut hasher);
+        if let Some(request) = &applied.reply.request {
+            request.actor.feed(&mut hasher);
+            request.id.feed(&mut hasher);
+        }
+        for event in &applied.events {
+            hasher.bytes(&event::stream_tag(event.stream));
+            event.stream_seq.feed(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Number of the last event of a stream; 0 if it had none.

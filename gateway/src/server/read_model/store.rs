@@ -1,6 +1,6 @@
 //! Where the read model keeps what is bulky: sled beside the journal, or memory if sled fails.
 //!
-//! Nothing here is an authority. Every record is a function of the journal, `applied_seq` is written
+//! Nothing here is an authority. Every record is a function of the journal, how far it goes is written
 //! in the same batch, and the sum over all records is compared with what the journal gives before a
 //! record is believed. On any doubt the directory is deleted and filled again.
 
@@ -41,6 +41,31 @@ impl Content {
         one.add(key, value);
         self.sum = self.sum.wrapping_sub(one.sum);
         self.records -= 1;
+    }
+}
+
+/// How far a store goes: which command it has everything of, and in which history.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// The last command.
+    pub seq: u64,
+    /// [`super::state::State::trail`] after it.
+    pub trail: u128,
+}
+
+impl Reach {
+    fn encode(self) -> [u8; 24] {
+        let mut bytes = [0; 24];
+        let (seq, trail) = bytes.split_at_mut(8);
+        seq.copy_from_slice(&self.seq.to_le_bytes());
+        trail.copy_from_slice(&self.trail.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (seq, trail) = bytes.split_first_chunk::<8>()?;
+        let trail = u128::from_le_bytes(trail.try_into().ok()?);
+        Some(Self { seq: u64::from_le_bytes(*seq), trail })
     }
 }
 
@@ -98,39 +123,60 @@ impl Store {
         Self { backend: Backend::Memory(RwLock::new(BTreeMap::new())) }
     }
 
-    /// Opens the store in a directory and reads all of it: what it holds and up to which command.
+    /// Opens the store in a directory, and says how far it goes.
     ///
     /// # Errors
     ///
     /// If sled cannot open or read it, or it says nothing about how far it is.
-    pub fn open(directory: &Path) -> Result<(Self, u64, Content), Doubt> {
+    pub fn open(directory: &Path) -> Result<(Self, Reach), Doubt> {
         // sled panics on some damaged files instead of returning an error.
         catch_unwind(AssertUnwindSafe(|| Self::open_checked(directory)))
             .unwrap_or_else(|_| Err(Doubt("sled panicked while opening".into())))
     }
 
-    fn open_checked(directory: &Path) -> Result<(Self, u64, Content), Doubt> {
+    fn open_checked(directory: &Path) -> Result<(Self, Reach), Doubt> {
         let db = sled::Config::new()
             .path(directory)
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
             .open()
             .map_err(|error| Doubt(error.to_string()))?;
+        let marker = db.get(META).map_err(|error| Doubt(error.to_string()))?;
+        let applied = match marker {
+            Some(bytes) => Reach::decode(&bytes)
+                .ok_or_else(|| Doubt("the marker is damaged, or of another release".into()))?,
+            None if db.is_empty() => Reach::default(),
+            None => return Err(Doubt("records without a marker".into())),
+        };
+        Ok((Self { backend: Backend::Sled(db) }, applied))
+    }
+
+    /// Reads all of it.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails.
+    pub fn content(&self) -> Result<Content, Doubt> {
         let mut content = Content::default();
-        let mut applied = 0;
-        for record in db.iter() {
-            let (key, value) = record.map_err(|error| Doubt(error.to_string()))?;
-            if key == META {
-                let bytes = value.as_ref().try_into().map_err(|_| Doubt("the marker is damaged".into()))?;
-                applied = u64::from_le_bytes(bytes);
-            } else {
-                content.add(&key, &value);
+        match &self.backend {
+            Backend::Sled(db) => {
+                let read = || {
+                    for record in db.iter() {
+                        let (key, value) = record?;
+                        if key != META {
+                            content.add(&key, &value);
+                        }
+                    }
+                    Ok(())
+                };
+                flatten(catch_unwind(AssertUnwindSafe(read)))?;
+            }
+            Backend::Memory(map) => {
+                let map = map.read().expect("no writer of this map panics");
+                map.iter().for_each(|(key, value)| content.add(key, value));
             }
         }
-        if applied == 0 && content.records > 0 {
-            return Err(Doubt("records without a marker".into()));
-        }
-        Ok((Self { backend: Backend::Sled(db) }, applied, content))
+        Ok(content)
     }
 
     /// Deletes the directory of a store.
@@ -150,14 +196,14 @@ impl Store {
     /// # Errors
     ///
     /// If sled fails: the store must not be used any more.
-    pub fn commit(&self, batch: Batch, applied_seq: u64) -> Result<(), Doubt> {
+    pub fn commit(&self, batch: Batch, reach: Reach) -> Result<(), Doubt> {
         match &self.backend {
             Backend::Sled(db) => {
                 let mut writes = sled::Batch::default();
                 for (key, value) in batch.records {
                     writes.insert(key, value);
                 }
-                writes.insert(META, &applied_seq.to_le_bytes());
+                writes.insert(META, &reach.encode());
                 let commit = catch_unwind(AssertUnwindSafe(|| db.apply_batch(writes)));
                 flatten(commit)
             }

@@ -1,0 +1,147 @@
+//! Takes snapshots beside the core, and moves old segments to the archive.
+//!
+//! A thread of its own replays the journal from the last snapshot on when the next one is due, at half of one
+//! processor, and needs the memory of a second state meanwhile. The core is asked one short question: whether
+//! it rests. What goes wrong is said in the log and tried again; nothing depends on it.
+
+use super::exchange::Exchange;
+use super::read_model::Mirror;
+use merit_replay::error::JournalError;
+use merit_replay::node::Node;
+use merit_replay::recovery::Progress;
+use merit_replay::retention;
+use merit_replay::runner::CoreHandle;
+use merit_replay::snapshot;
+use merit_replay::storage::Storage;
+use merit_replay::storage::disk::Disk;
+use merit_replay::storage::shelves::Shelves;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+/// How often it looks whether one is due.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How long it waits after a failure.
+const RETRY: Duration = Duration::from_secs(60);
+const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// How the journal is kept short.
+#[derive(Clone, Debug, Default)]
+pub struct Retention {
+    /// Records between two snapshots; 0 for none.
+    pub snapshot_every: u64,
+    /// Where old segments go; nothing: they stay.
+    pub archive: Option<PathBuf>,
+    /// How long after its last record a segment stays, days.
+    pub archive_after_days: u32,
+}
+
+impl Retention {
+    /// The journal's directory together with its archive.
+    ///
+    /// # Errors
+    ///
+    /// If the archive's directory cannot be made.
+    pub fn shelves(&self, journal: Box<dyn Storage>) -> std::io::Result<Box<dyn Storage>> {
+        Ok(match &self.archive {
+            Some(archive) => Box::new(Shelves::new(journal, Box::new(Disk::create(archive)?))),
+            None => journal,
+        })
+    }
+}
+
+/// The running thread; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Snapshots {
+    _running: Sender<()>,
+}
+
+/// Starts the thread, if there is anything for it to do. `shelves` reads the journal and its archive.
+///
+/// # Errors
+///
+/// If the system gives no thread.
+pub fn start(
+    core: CoreHandle<Exchange>,
+    shelves: Box<dyn Storage>,
+    journal: &Path,
+    retention: &Retention,
+) -> std::io::Result<Option<Snapshots>> {
+    if retention.snapshot_every == 0 {
+        return Ok(None);
+    }
+    let (running, stop) = mpsc::channel();
+    let turn = Turn { core, shelves, journal: Disk::existing(journal), retention: retention.clone(), stop };
+    std::thread::Builder::new().name("snapshots".into()).spawn(move || turn.run())?;
+    Ok(Some(Snapshots { _running: running }))
+}
+
+struct Turn {
+    core: CoreHandle<Exchange>,
+    shelves: Box<dyn Storage>,
+    journal: Disk,
+    retention: Retention,
+    stop: Receiver<()>,
+}
+
+impl Turn {
+    /// Whether the node goes on after so long.
+    fn goes_on(&self, after: Duration) -> bool {
+        matches!(self.stop.recv_timeout(after), Err(RecvTimeoutError::Timeout))
+    }
+
+    fn run(self) {
+        let mut taken = 0;
+        let mut wait = INTERVAL;
+        while self.goes_on(wait) {
+            wait = INTERVAL;
+            let head = self.core.status().head;
+            let due_seq = snapshot::due(head.seq, self.retention.snapshot_every);
+            if due_seq <= taken {
+                continue;
+            }
+            // From a record at which the core rests a snapshot can be taken, so the replay is not for nothing.
+            let Some((true, seq)) = self.rests() else { continue };
+            match self.take(due_seq, seq, head.time_us) {
+                Ok(()) => taken = due_seq,
+                Err(error) => {
+                    tracing::warn!(error = %error, remedy = error.remedy(), "no snapshot could be taken");
+                    wait = RETRY;
+                }
+            }
+        }
+    }
+
+    /// Whether the core rests, and after which record; nothing if it has ended. Not asked as a query: those who
+    /// read need not wait for what only this thread was told.
+    fn rests(&self) -> Option<(bool, u64)> {
+        let (sender, receiver) = mpsc::channel();
+        let look = move |node: &mut Node<Exchange>, _| {
+            let core = node.core();
+            // Nobody hears it if the node stops meanwhile.
+            let _ = sender.send((core.machine().engine.rests(), core.head().seq));
+        };
+        self.core.act(look).ok()?;
+        receiver.recv().ok()
+    }
+
+    fn take(&self, due_seq: u64, head_seq: u64, time_us: i64) -> Result<(), JournalError> {
+        let began = Instant::now();
+        let mut segment = Instant::now();
+        let mut progress = |_: Progress| {
+            // As long a rest as the segment took: the market has the better part of the machine.
+            std::thread::sleep(segment.elapsed());
+            segment = Instant::now();
+        };
+        if let Some(header) = snapshot::make::<Mirror>(&*self.shelves, due_seq, head_seq, &mut progress)? {
+            let (seq, bytes) = (header.head.stamp.seq, header.body_bytes);
+            tracing::info!(seq, bytes, seconds = began.elapsed().as_secs(), "a snapshot was taken");
+        }
+        let Some(archive) = &self.retention.archive else { return Ok(()) };
+        let until_us = time_us - i64::from(self.retention.archive_after_days) * DAY_US;
+        for name in retention::retire(&self.journal, &Disk::existing(archive), until_us)? {
+            tracing::info!(segment = name, "a segment went to the archive");
+        }
+        Ok(())
+    }
+}
