@@ -18,7 +18,7 @@ pub enum JournalError {
         /// Bytes that the next segment needs.
         wanted_bytes: u64,
     },
-    /// Another process writes this journal. Stop that one first.
+    /// Another process writes this journal, or moves segments to the same archive. Stop that one first.
     Locked,
     /// No journal is here. Give the right directory.
     NotFound {
@@ -153,7 +153,9 @@ impl JournalError {
         match self {
             Self::Io { .. } => "mend the disk or its permissions, then start the node again",
             Self::NoSpace { .. } => "free disk space; the node goes on by itself",
-            Self::Locked => "stop the process that writes this journal",
+            Self::Locked => {
+                "stop the process that writes this journal; each node has an archive of its own, too"
+            }
             Self::NotFound { .. } => "give the directory that holds segment-*.merit",
             Self::Poisoned => "restart the node; recovery decides what the disk holds",
             Self::TooLarge { .. } => "split the request",
@@ -192,7 +194,7 @@ impl fmt::Display for JournalError {
             Self::NoSpace { wanted_bytes } => {
                 write!(f, "no space for the next journal segment of {wanted_bytes} bytes")
             }
-            Self::Locked => f.write_str("another process holds the journal's lock"),
+            Self::Locked => f.write_str("another process holds the lock of the journal or of its archive"),
             Self::NotFound { place } => write!(f, "no journal in {place}"),
             Self::Poisoned => f.write_str("an earlier write to the journal failed"),
             Self::TooLarge { bytes, bytes_max } => {

@@ -7,6 +7,7 @@ use merit_client::orders;
 use merit_client::v1::Side;
 use merit_gateway::server::read_model::Mirror;
 use merit_gateway::server::run::{Running, ServeError, Substitutes};
+use merit_replay::error::JournalError;
 use merit_replay::segment::seq_of_name;
 use merit_replay::snapshot;
 use merit_replay::storage::disk::Disk;
@@ -133,6 +134,19 @@ async fn a_read_model_is_built_again_from_the_archive_and_never_lacks_rows() {
     let ServeError::Journal(error) = error else { panic!("{error}") };
     assert!(error.to_string().contains("damaged record 1 "), "{error}");
     assert!(error.remedy().contains("journal.archive"), "{}", error.remedy());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_nodes_do_not_share_an_archive() {
+    let (exchange, archive) = lived().await;
+    let mut other = Exchange::new(&[]).await;
+    other.stop().await;
+    other.settings.push(("journal.archive".to_owned(), archive.display().to_string()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let substitutes = Substitutes { clock: Some(other.clock.clone()), ..Substitutes::default() };
+    let error = Running::start(&other.config(), listener, substitutes).await.err().unwrap();
+    assert!(matches!(&error, ServeError::Journal(JournalError::Locked)), "{error}");
+    drop(exchange);
 }
 
 /// A repeat says nothing and is recorded nowhere; the read model knows all the same that it has come so far.

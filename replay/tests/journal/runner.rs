@@ -338,7 +338,7 @@ fn only_one_process_writes_a_journal() {
         &mut |_| {},
     );
     let error = second.err().unwrap();
-    assert_eq!(error.to_string(), "another process holds the journal's lock");
+    assert_eq!(error.to_string(), "another process holds the lock of the journal or of its archive");
     core.stop();
     assert_eq!(runner.join().unwrap().digest(), 1);
 }

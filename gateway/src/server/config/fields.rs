@@ -100,8 +100,9 @@ pub const FIELDS: &[Field] = &[
     field(
         "journal.archive",
         "\"\"",
-        "Directory that old segments of the journal are moved to; empty: they stay. Nothing ever deletes them\n\
-         there: whatever is built from the beginning (a new read model, a new standby) reads them.",
+        "Directory, of this node alone, that old segments of the journal are moved to; empty: they stay. Nothing\n\
+         ever deletes them there: whatever is built from the beginning (a new read model, a new standby) reads\n\
+         them.",
     ),
     field(
         "journal.archive_after_days",
