@@ -16,6 +16,7 @@ use merit_gateway::server::config::{Config, Sources};
 use merit_gateway::server::run::{Running, Substitutes};
 use merit_gateway::settle::book::Book;
 use merit_gateway::settle::{bank, documents};
+use merit_replay::storage::disk::Disk;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
@@ -522,7 +523,7 @@ fn pay_out(book: &Book, run: &v1::SettlementRun) -> Result<String, Fault> {
 
 /// Every document of the newest run and its pay-out file, from the journal to files.
 fn write(market: &Market) -> Result<(), Fault> {
-    let book = Book::read(&market.directory.join("data/journal"), &mut |_| {})?;
+    let book = Book::read(&Disk::existing(&market.directory.join("data/journal")), &mut |_| {})?;
     let run = book.run(DAY, None).ok_or("no run")?;
     let out = market.directory.join("documents");
     for (name, bytes) in documents::files(&book, run, None, None) {
@@ -541,7 +542,7 @@ async fn settle(market: &mut Market) -> Result<(), Fault> {
     provisional(market).await?;
     one("settlement run of the day, in the ledger", begun.elapsed());
     let begun = Instant::now();
-    let book = Book::read(&market.directory.join("data/journal"), &mut |_| {})?;
+    let book = Book::read(&Disk::existing(&market.directory.join("data/journal")), &mut |_| {})?;
     let run = book.run(DAY, None).ok_or("no run")?;
     one("the day's book read from the whole journal", begun.elapsed());
     let begun = Instant::now();

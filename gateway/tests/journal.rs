@@ -31,12 +31,11 @@ fn damage(dir: &Path, segment: &str, at: usize) {
 
 /// Exit code, standard output, standard error.
 fn merit(verb: &str, dir: &Path, more: &[&str]) -> (i32, String, String) {
-    let out = Command::new(env!("CARGO_BIN_EXE_merit"))
-        .args(["journal", verb])
-        .arg(dir)
-        .args(more)
-        .output()
-        .unwrap();
+    run(&["journal", verb], dir, more)
+}
+
+fn run(verb: &[&str], dir: &Path, more: &[&str]) -> (i32, String, String) {
+    let out = Command::new(env!("CARGO_BIN_EXE_merit")).args(verb).arg(dir).args(more).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (out.status.code().unwrap(), text(out.stdout), text(out.stderr))
 }
@@ -180,8 +179,10 @@ fn a_journal_is_read_together_with_its_archive() {
     assert_eq!(code, 3);
     assert!(out.contains("a segment before this one is missing") && out.contains("--archive"), "{out}");
     let place = archive.path().to_str().unwrap();
-    for verb in ["verify", "print", "digest", "outputs"] {
-        let (whole, split) = (merit(verb, &golden(), &[]), merit(verb, dir.path(), &["--archive", place]));
-        assert_eq!(split, whole, "{verb}");
+    let verbs = ["verify", "print", "digest", "outputs"].map(|it| ["journal", it]);
+    for verb in verbs.into_iter().chain([["report", "surveillance"], ["report", "balances"]]) {
+        let (whole, split) = (run(&verb, &golden(), &[]), run(&verb, dir.path(), &["--archive", place]));
+        assert_eq!(split, whole, "{verb:?}");
+        assert_eq!(whole.0, 0, "{verb:?}: {}", whole.2);
     }
 }

@@ -1,5 +1,6 @@
 //! `merit report`: what a journal says about money, without a server.
 
+use super::journal::Archive;
 use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
 use crate::push::account_name;
@@ -28,11 +29,20 @@ enum Verb {
     Surveillance(super::surveillance::Surveillance),
 }
 
+/// Where a book is read.
+#[derive(Debug, clap::Args)]
+pub(super) struct Data {
+    /// Data directory of a node, or its journal
+    pub(super) data: PathBuf,
+    #[command(flatten)]
+    archive: Archive,
+}
+
 /// What every member owes and is owed for a delivery day, or the whole day as one page
 #[derive(Debug, clap::Args)]
 struct DayReport {
-    /// Data directory of a node, or its journal
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
     /// Local delivery day, e.g. 2026-11-24
     #[arg(long)]
     day: String,
@@ -50,8 +60,8 @@ struct DayReport {
 /// The balance of every account; they sum to zero
 #[derive(Debug, clap::Args)]
 struct Balances {
-    /// Data directory of a node, or its journal
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -60,8 +70,8 @@ struct Balances {
 /// Every entry on a member's account, with the balance after it
 #[derive(Debug, clap::Args)]
 struct Statement {
-    /// Data directory of a node, or its journal
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
     /// The member
     #[arg(long)]
     member: String,
@@ -73,8 +83,8 @@ struct Statement {
 /// The ledger in the format of hledger, for another program to add up
 #[derive(Debug, clap::Args)]
 struct Hledger {
-    /// Data directory of a node, or its journal
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
 }
 
 /// Journal entries for an ERP
@@ -83,8 +93,8 @@ struct Hledger {
 /// standard error; the exit code is then 4.
 #[derive(Debug, clap::Args)]
 struct Erp {
-    /// Data directory of a node, or its journal
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
     /// Lines OUR_ACCOUNT,THEIR_ACCOUNT; `member` maps every member's account
     #[arg(long, value_name = "FILE")]
     accounts: Option<PathBuf>,
@@ -103,7 +113,7 @@ impl Report {
             Verb::Balances(it) => it.run(),
             Verb::Statement(it) => it.run(),
             Verb::Hledger(it) => {
-                print(&hledger::export(&read(&it.data)?)).map_err(Failure::error)?;
+                print(&hledger::export(&it.from.read()?)).map_err(Failure::error)?;
                 Ok(Exit::Ok)
             }
             Verb::Erp(it) => it.run(),
@@ -112,10 +122,17 @@ impl Report {
     }
 }
 
+impl Data {
+    /// Reads its book.
+    pub(super) fn read(&self) -> Result<Book, Failure> {
+        read(&self.data, &self.archive)
+    }
+}
+
 /// Reads the book of a data directory, or of a journal.
-pub(super) fn read(data: &Path) -> Result<Book, Failure> {
+pub(super) fn read(data: &Path, archive: &Archive) -> Result<Book, Failure> {
     let inner = data.join("journal");
-    let journal = if inner.is_dir() { inner } else { data.to_owned() };
+    let journal = archive.open(if inner.is_dir() { &inner } else { data })?;
     let bar = ProgressBar::hidden();
     let mut show = |progress: merit_replay::recovery::Progress| {
         if progress.segments > 1 {
@@ -128,7 +145,7 @@ pub(super) fn read(data: &Path) -> Result<Book, Failure> {
             bar.set_position(progress.segments_done);
         }
     };
-    let book = Book::read(&journal, &mut show);
+    let book = Book::read(&*journal, &mut show);
     bar.finish_and_clear();
     book.map_err(|error| Failure::error(format_args!("{error}\nremedy: {}", error.remedy())))
 }
@@ -146,7 +163,7 @@ fn show(table: &Table, output: Format) -> Result<Exit, Failure> {
 
 impl DayReport {
     fn run(self) -> Result<Exit, Failure> {
-        let book = read(&self.data)?;
+        let book = self.from.read()?;
         if let Some(path) = &self.html {
             let page = html::page(&book, &self.day);
             std::fs::write(path, page)
@@ -179,7 +196,7 @@ impl DayReport {
 
 impl Balances {
     fn run(self) -> Result<Exit, Failure> {
-        let book = read(&self.data)?;
+        let book = self.from.read()?;
         let places = book.currency().1;
         let balances = book.balances();
         let mut table = Table::new(&["account", "balance"]);
@@ -195,7 +212,7 @@ impl Balances {
 
 impl Statement {
     fn run(self) -> Result<Exit, Failure> {
-        let book = read(&self.data)?;
+        let book = self.from.read()?;
         if !book.members.values().any(|it| it.0 == self.member) {
             return Err(Failure::usage(format_args!("no member {}", self.member)));
         }
@@ -226,7 +243,7 @@ impl Erp {
                 .map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))?,
             None => erp::Mapping::new(),
         };
-        let book = read(&self.data)?;
+        let book = self.from.read()?;
         let mut exit = Exit::Ok;
         let mut after = 0;
         if let Some(path) = &self.answers {

@@ -1,5 +1,6 @@
 //! `merit report surveillance`: what a supervisor reads, made from the journal alone.
 
+use super::journal::Archive;
 use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
 use crate::server::clock::{format_utc, parse_day};
@@ -10,7 +11,6 @@ use merit_engine::ids::{AuctionId, MemberId, UserId};
 use merit_engine::market::Engine;
 use merit_replay::frame::Stamp;
 use merit_replay::machine::Sink;
-use merit_replay::storage::disk::Disk;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -23,6 +23,8 @@ use std::path::PathBuf;
 pub(super) struct Surveillance {
     /// The journal's directory
     dir: PathBuf,
+    #[command(flatten)]
+    archive: Archive,
     /// Local day, e.g. 2026-11-23
     #[arg(long)]
     day: Option<String>,
@@ -40,13 +42,10 @@ impl Surveillance {
                 Some(parse_day(text).ok_or_else(|| Failure::usage(format_args!("{text}: {rule}")))?)
             }
         };
-        if !self.dir.is_dir() {
-            return Err(Failure::usage(format_args!("{}: no such directory", self.dir.display())));
-        }
         let mut found = Findings::default();
         let mut engine = Engine::new();
-        let disk = Disk::existing(&self.dir);
-        merit_replay::core::replay(&disk, &mut engine, &mut found, &mut |_| {})
+        let journal = self.archive.open(&self.dir)?;
+        merit_replay::core::replay(&*journal, &mut engine, &mut found, &mut |_| {})
             .map_err(|error| Failure::error(format_args!("{error}; {}", error.remedy())))?;
         print(&found.table(&engine, day).render(self.output)).map_err(Failure::error)?;
         Ok(Exit::Ok)

@@ -13,9 +13,8 @@ use merit_replay::error::JournalError;
 use merit_replay::frame::Stamp;
 use merit_replay::machine::Sink;
 use merit_replay::recovery::Progress;
-use merit_replay::storage::disk::Disk;
+use merit_replay::storage::Storage;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use v1::stream_obligations_response::Event as Said;
 
@@ -62,9 +61,9 @@ impl Book {
     /// # Errors
     ///
     /// If it is not whole.
-    pub fn read(journal: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Self, JournalError> {
+    pub fn read(journal: &dyn Storage, progress: &mut dyn FnMut(Progress)) -> Result<Self, JournalError> {
         let (mut book, mut engine) = (Self::default(), Engine::new());
-        merit_replay::core::replay(&Disk::existing(journal), &mut engine, &mut book, progress)?;
+        merit_replay::core::replay(journal, &mut engine, &mut book, progress)?;
         Ok(book)
     }
 

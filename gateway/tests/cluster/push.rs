@@ -6,6 +6,7 @@ use super::cluster::{Cluster, ports};
 use super::hook::{Booked, Hook, SECRET};
 use merit_client::v1::stream_obligations_response::Event;
 use merit_gateway::settle::book::Book;
+use merit_replay::storage::disk::Disk;
 use merit_replay::storage::faulty::Random;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,7 +20,7 @@ fn rounds() -> u32 {
 }
 
 /// A finished day with money in it.
-fn played(home: &Path) {
+pub(crate) fn played(home: &Path) {
     let output = Command::new(env!("CARGO_BIN_EXE_merit"))
         .args(["demo", "--members", "20", "--seed", "7", "--keep"])
         .arg(home)
@@ -42,7 +43,7 @@ async fn a_failover_amid_delivery_books_every_obligation_once() {
     let home = tempfile::tempdir().unwrap();
     played(&home.path().join("day"));
     let journal = home.path().join("day/data/journal");
-    let book = Book::read(&journal, &mut |_| {}).unwrap();
+    let book = Book::read(&Disk::existing(&journal), &mut |_| {}).unwrap();
     let head = book.items.last().unwrap().seq;
     let obligations = book.items.iter().filter_map(|it| match &it.message.event {
         Some(Event::Obligations(batch)) => Some(batch.obligations.iter()),

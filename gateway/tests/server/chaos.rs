@@ -3,6 +3,7 @@
 use crate::hook::{Booked, Hook, SECRET};
 use crate::postgres::Postgres;
 use merit_gateway::settle::book::Book;
+use merit_replay::storage::disk::Disk;
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -156,7 +157,7 @@ fn played(home: &Path) -> PathBuf {
 async fn whoever_is_killed_whenever_every_obligation_is_booked_once() {
     let home = tempfile::tempdir().unwrap();
     let data = played(&home.path().join("day"));
-    let book = Book::read(&data.join("journal"), &mut |_| {}).unwrap();
+    let book = Book::read(&Disk::existing(&data.join("journal")), &mut |_| {}).unwrap();
     let head = book.items.last().unwrap().seq;
     let mut expected: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
     for item in &book.items {

@@ -8,6 +8,7 @@ use merit_client::v1;
 use merit_gateway::push::embedded::{Ledger, directory};
 use merit_gateway::settle::book::Book;
 use merit_gateway::settle::{bank, documents, erp, hledger, html};
+use merit_replay::storage::disk::Disk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::{Command, Output};
@@ -69,7 +70,7 @@ async fn until(mut so: impl FnMut() -> bool) {
 }
 
 fn book(exchange: &Exchange) -> Book {
-    Book::read(&exchange.journal(), &mut |_| {}).unwrap()
+    Book::read(&Disk::existing(&exchange.journal()), &mut |_| {}).unwrap()
 }
 
 fn write(directory: &Path, name: &str, text: &str) -> String {

@@ -1,8 +1,8 @@
 //! The verbs that need no server: everything is made from the journal and the archive.
 
 use crate::cli::output::{Cell, Format, Table, print};
-use crate::cli::report::{read, text};
-use crate::cli::{Exit, Failure};
+use crate::cli::report::{Data, read, text};
+use crate::cli::{Exit, Failure, journal};
 use crate::meters::archive::Archive;
 use crate::meters::{self, Register, Source, source};
 use crate::push::embedded::{self, Ledger};
@@ -23,8 +23,8 @@ use v1::stream_obligations_response::Event;
 /// Obligations, summary, delivery, invoice, statement and adjustment, each as CSV, JSON and Parquet.
 #[derive(Debug, clap::Args)]
 pub(super) struct Documents {
-    /// Data directory of a node, or its journal
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
     /// Local delivery day, e.g. 2026-11-24
     #[arg(long)]
     day: String,
@@ -59,8 +59,8 @@ pub(super) struct Check {
 /// Print the pay-out file of a run (ISO 20022 pain.001)
 #[derive(Debug, clap::Args)]
 pub(super) struct PayOut {
-    /// Data directory of a node, or its journal
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
     /// Local delivery day
     #[arg(long)]
     day: String,
@@ -80,8 +80,8 @@ pub(super) struct PayOut {
 /// Lists every movement and everything that is missing; the exit code is 3 if there is an exception.
 #[derive(Debug, clap::Args)]
 pub(super) struct Bank {
-    /// Data directory of a node, or its journal
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
     /// Local delivery days whose movements are expected
     #[arg(long, required = true)]
     day: Vec<String>,
@@ -104,8 +104,8 @@ pub(super) struct Bank {
 /// The node must not run, since the embedded ledger is locked by it. Exits with 3 if anything differs.
 #[derive(Debug, clap::Args)]
 pub(super) struct Reconcile {
-    /// Data directory of a node
-    data: PathBuf,
+    #[command(flatten)]
+    from: Data,
     /// Connection string of PostgreSQL, to compare it too
     #[arg(long, env = "MERIT_PUSH_POSTGRES")]
     postgres: Option<String>,
@@ -128,6 +128,8 @@ pub(super) struct AddUp {
     /// Data directory of a node
     #[arg(long, requires = "day", conflicts_with = "files")]
     data: Option<PathBuf>,
+    #[command(flatten)]
+    journal_archive: journal::Archive,
     /// Local delivery day to read again
     #[arg(long, requires = "data")]
     day: Option<String>,
@@ -153,7 +155,7 @@ fn key_of(path: &Path) -> Result<Ed25519KeyPair, Failure> {
 impl Documents {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let key = self.key.as_deref().map(key_of).transpose()?;
-        let book = read(&self.data)?;
+        let book = self.from.read()?;
         let run = run_of(&book, &self.day, self.run)?;
         let files = documents::files(&book, run, self.member.as_deref(), key.as_ref());
         let count = files.len();
@@ -195,7 +197,7 @@ impl PayOut {
         if crate::server::clock::parse_day(&self.on).is_none() {
             return Err(Failure::usage(format_args!("--on {}: must be a day like 2026-11-25", self.on)));
         }
-        let book = read(&self.data)?;
+        let book = self.from.read()?;
         let run = run_of(&book, &self.day, self.run)?;
         let xml = bank::pay_out(&book, run, &accounts, &self.on).map_err(Failure::usage)?;
         print(&xml).map_err(Failure::error)?;
@@ -209,7 +211,7 @@ impl Bank {
         let accounts = bank::accounts(&text(&self.accounts)?).map_err(Failure::usage)?;
         let own = accounts.get("*").ok_or_else(|| Failure::usage("the own account (*) is missing"))?;
         let statement = bank::statement(&text(&self.statement)?).map_err(wrong)?;
-        let book = read(&self.data)?;
+        let book = self.from.read()?;
         let days: BTreeSet<String> = self.day.iter().cloned().collect();
         let findings = bank::compare(&book, &statement, &own.account, &days).map_err(wrong)?;
         let places = book.currency().1;
@@ -242,9 +244,9 @@ impl Bank {
 
 impl Reconcile {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let book = read(&self.data)?;
+        let book = self.from.read()?;
         let places = book.currency().1;
-        let directory = embedded::directory(&self.data);
+        let directory = embedded::directory(&self.from.data);
         let mut differences = Vec::new();
         let mut compared = Vec::new();
         if directory.is_dir() {
@@ -295,7 +297,7 @@ impl AddUp {
         let mut progress = |seen| bar.set_position(seen);
         let (day, expected) = match (&self.data, &self.day) {
             (Some(data), Some(day)) => {
-                let book = read(data)?;
+                let book = read(data, &self.journal_archive)?;
                 let batch = metered(&book, day)
                     .ok_or_else(|| Failure::usage(format_args!("no meters of {day} were taken")))?;
                 let archive = Archive::in_data(data);
