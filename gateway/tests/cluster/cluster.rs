@@ -33,6 +33,7 @@ pub(crate) struct Cluster {
     /// The wires between nodes, from each to each; none to itself.
     wires: Vec<Vec<Option<Wire>>>,
     mode: &'static str,
+    /// Keys and values; `{node}` in a value is the name of the node.
     settings: Vec<(String, String)>,
     /// Name of an operator.
     pub(crate) operator: &'static str,
@@ -129,7 +130,9 @@ impl Cluster {
             .args(set("bootstrap.effective_from", "\"2026-11-23\""))
             .args(set("bootstrap.registry", registry.to_str().unwrap()))
             .args(set("replication.nodes", &self.nodes(node)))
-            .args(self.settings.iter().flat_map(|(key, value)| set(key, value)))
+            .args(
+                self.settings.iter().flat_map(|(key, value)| set(key, &value.replace("{node}", &name(node)))),
+            )
             .args(set("replication.role", if node == 0 { "primary" } else { "standby" }))
             .args(set("replication.mode", self.mode))
             .args(set("replication.digest_records", "500"))
