@@ -670,6 +670,11 @@ pub(crate) mod plant {
         AcknowledgeBeforeSync,
         SkipFencing,
         CutOneTooMany,
+        /// Goes on alone because the list says already that nobody may take over, though a longer one, written before,
+        /// may still be on its way.
+        AloneOnOldWord,
+        /// Leads with promises alone, before its epoch is in the lease store.
+        LeadBeforeWriting,
     }
 
     #[cfg(test)]

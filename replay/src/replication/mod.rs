@@ -22,6 +22,7 @@
 
 pub mod feed;
 pub mod leader;
+pub mod lease;
 pub mod lineage;
 
 use crate::frame::{Head, Stamp};

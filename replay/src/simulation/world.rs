@@ -1,9 +1,11 @@
 //! Nodes, members and the network between them, moved one small step at a time by seeded chance.
 
+use super::agent::{Agent, Leases};
 use super::ledger::{Answer, Ledger, Told};
 use super::oracle::{Oracle, Published};
 use crate::core::{Core, Epoch, Offer};
 use crate::error::JournalError;
+use crate::node::plant::{Mistake, PLANTED};
 use crate::node::{Ack, Follow, Node, Outlet, Position, Refusal, Settings, Welcome};
 use crate::recovery::{self, Discard};
 use crate::replication::feed::{Backlog, Feed};
@@ -30,6 +32,12 @@ pub(super) struct Summary {
     /// Starts from a snapshot.
     pub(super) resumed: u64,
     pub(super) refused_parting: u64,
+    /// Primaries that went on alone, and nodes that took over, by their lease.
+    pub(super) gone_alone: u64,
+    pub(super) taken_over: u64,
+    /// Bits that flipped on a disk; journals that were mended from another node's.
+    pub(super) flips: u64,
+    pub(super) repairs: u64,
     pub(super) simulated_ms: i64,
 }
 
@@ -44,6 +52,10 @@ impl Summary {
         self.disk_faults += other.disk_faults;
         self.resumed += other.resumed;
         self.refused_parting += other.refused_parting;
+        self.gone_alone += other.gone_alone;
+        self.taken_over += other.taken_over;
+        self.flips += other.flips;
+        self.repairs += other.repairs;
         self.simulated_ms += other.simulated_ms;
     }
 }
@@ -117,17 +129,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Machine {
+pub(super) struct Machine {
     disk: FaultyDisk,
     /// Nothing while the process is dead.
-    node: Option<Node<Ledger>>,
+    pub(super) node: Option<Node<Ledger>>,
+    pub(super) agent: Agent,
     words: Arc<Mutex<Words>>,
     backlog: Arc<Backlog>,
     feeds: BTreeMap<usize, Feed>,
     primary: Option<usize>,
     heard_ms: i64,
     /// The candidacy under way: epoch, promises.
-    claim: Option<(u32, Vec<Standing>)>,
+    pub(super) claim: Option<(u32, Vec<Standing>)>,
     inbox: VecDeque<(usize, u32)>,
     asked: VecDeque<(usize, u32)>,
     clock_off_us: i64,
@@ -141,26 +154,30 @@ struct Member {
 }
 
 pub(super) struct World {
-    random: Random,
-    now_ms: i64,
-    nodes: Vec<Machine>,
+    pub(super) random: Random,
+    pub(super) now_ms: i64,
+    pub(super) nodes: Vec<Machine>,
     members: Vec<Member>,
     network: Vec<Envelope>,
     /// Pairs of nodes that cannot hear each other.
     cut: Vec<(usize, usize)>,
-    loss: usize,
+    pub(super) loss: usize,
+    /// The lease store, in storms that have one; in the others operators decide.
+    pub(super) leases: Option<Leases>,
     oracle: Arc<Mutex<Oracle>>,
     summary: Summary,
-    stormy: bool,
+    pub(super) stormy: bool,
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    /// `by_leases` says whether nodes take over by leases; otherwise chance decides.
+    pub(super) fn new(seed: u64, by_leases: Option<bool>) -> Self {
         let mut random = Random::new(seed);
         let count = 2 + random.below(2);
         let machine = |index: usize| Machine {
             disk: FaultyDisk::new(seed * 16 + u64::try_from(index).unwrap()),
             node: None,
+            agent: Agent::default(),
             words: Arc::default(),
             backlog: Arc::new(Backlog::new(2_048)),
             feeds: BTreeMap::new(),
@@ -173,6 +190,7 @@ impl World {
             up_at_ms: 0,
         };
         let loss = [0, 20, 150][random.below(3)];
+        let leases = by_leases.unwrap_or(random.below(3) == 0).then(Leases::default);
         let mut world = Self {
             nodes: (0..count).map(machine).collect(),
             members: (0..MEMBERS).map(|_| Member { number: 1, asked_ms: i64::MIN, at: 0 }).collect(),
@@ -184,6 +202,7 @@ impl World {
             stormy: true,
             random,
             loss,
+            leases,
         };
         (0..count).for_each(|it| world.start(it));
         // The exchange is founded on the first node.
@@ -196,12 +215,19 @@ impl World {
     pub(super) fn summary(mut self) -> Summary {
         self.summary.acknowledged = lock(&self.oracle).acknowledged();
         self.summary.simulated_ms = self.now_ms;
+        if let Some(leases) = &self.leases {
+            (self.summary.gone_alone, self.summary.taken_over) = (leases.gone_alone, leases.taken_over);
+        }
         self.summary
     }
 
     pub(super) fn storm(&mut self) {
-        for _ in 0..800 {
-            self.fault();
+        // Leases need time between two faults: to run out, to be taken, to be given back.
+        let (steps, seldom) = if self.leases.is_some() { (4_000, 8) } else { (800, 1) };
+        for _ in 0..steps {
+            if self.chance(seldom) {
+                self.fault();
+            }
             self.step();
         }
     }
@@ -210,6 +236,9 @@ impl World {
     pub(super) fn calm(&mut self) {
         self.stormy = false;
         self.cut.clear();
+        if let Some(leases) = &mut self.leases {
+            leases.cut.clear();
+        }
         self.loss = 0;
         for index in 0..self.nodes.len() {
             self.nodes[index].disk.set_faults(Faults::default());
@@ -223,9 +252,19 @@ impl World {
         }
         for round in 0..3_000 {
             // The market must go on: an operator makes somebody primary until somebody is.
-            if round % 100 == 99 && self.leaders() == 0 {
+            let by_lease = self.leases.as_ref().is_some_and(|it| it.store.has_heirs());
+            if round % 100 == 99 && self.leaders() == 0 && !by_lease {
                 let candidate = (round / 100) % self.nodes.len();
                 self.claim(candidate);
+            }
+            // Where the only heir is behind a node that is none, nobody takes over by itself: an operator looks who holds
+            // most.
+            if round % 400 == 399 && round > 1_500 && self.leaders() == 0 && by_lease {
+                let held = |it: &usize| self.nodes[*it].node.as_ref().map(|it| it.core().durable().stamp);
+                let most = (0..self.nodes.len()).max_by_key(|it| held(it).map(|it| (it.epoch, it.seq)));
+                let most = most.expect("there are nodes");
+                self.nodes[most].agent.by_lease = false;
+                self.claim(most);
             }
             self.step();
             if round > 400 && self.agrees() {
@@ -233,7 +272,7 @@ impl World {
             }
         }
         let heads: Vec<_> = self.nodes.iter().map(|it| it.node.as_ref().map(|it| it.position())).collect();
-        assert!(self.agrees(), "the nodes do not come together: {heads:?}");
+        assert!(self.agrees(), "the nodes do not come together: {heads:?}, leases {:?}", self.leases);
         let oracle = lock(&self.oracle);
         for machine in &self.nodes {
             let core = machine.node.as_ref().expect("all are up").core();
@@ -269,7 +308,20 @@ impl World {
                 self.cut.push((index.min(other), index.max(other)));
             }
             9..14 => self.cut.clear(),
-            14..18 => self.claim(index),
+            14..18 if self.leases.is_none() => self.claim(index),
+            14..16 => {
+                // A node that is cut off from the store, and perhaps from everybody.
+                let others = 0..if self.chance(2) { self.nodes.len() } else { 0 };
+                self.cut.extend(others.map(|it| (index.min(it), index.max(it))));
+                if let Some(leases) = &mut self.leases {
+                    leases.cut.push(index);
+                }
+            }
+            16..18 => {
+                if let Some(leases) = &mut self.leases {
+                    leases.cut.clear();
+                }
+            }
             18..20 => {
                 let off = i64::try_from(self.random.below(4_000_000)).expect("small");
                 self.nodes[index].clock_off_us = off - 2_000_000;
@@ -302,6 +354,7 @@ impl World {
         machine.feeds.clear();
         machine.inbox.clear();
         machine.asked.clear();
+        machine.agent = Agent::default();
         (machine.primary, machine.claim) = (None, None);
         machine.up_at_ms = self.now_ms + back_ms;
         if power {
@@ -352,10 +405,10 @@ impl World {
             name: format!("n{index}"),
             id: NodeId(u8::try_from(index).expect("few nodes")),
             nodes,
-            mode: Mode::Sync,
-            patience_ms: 0,
+            mode: if self.leases.is_some() { Mode::SyncOrDegrade } else { Mode::Sync },
+            patience_ms: if self.leases.is_some() { 60 } else { 0 },
             digest_every: 7,
-            asks_before_alone: false,
+            asks_before_alone: self.leases.is_some(),
         };
         machine.words = Arc::default();
         machine.backlog = Arc::new(Backlog::new(2_048));
@@ -365,9 +418,10 @@ impl World {
     }
 
     /// An operator, or a lease, wants this node to lead.
-    fn claim(&mut self, index: usize) {
+    pub(super) fn claim(&mut self, index: usize) {
         let Some(node) = self.nodes[index].node.as_mut() else { return };
-        let heard = node.follow().standing.promised;
+        let taken = self.leases.as_ref().map_or(0, |it| it.store.epoch());
+        let heard = node.follow().standing.promised.max(taken);
         let Ok(epoch) = node.claim(heard) else { return };
         self.nodes[index].claim = Some((epoch, Vec::new()));
         self.nodes[index].primary = None;
@@ -378,13 +432,27 @@ impl World {
     }
 
     fn try_lead(&mut self, index: usize) {
-        let now_ms = self.now_ms;
+        let careless = PLANTED.get() == Some(Mistake::LeadBeforeWriting);
+        if self.leases.is_some() && self.nodes[index].agent.by_lease && !careless {
+            return self.write_epoch(index);
+        }
+        if let Some((epoch, _)) = self.nodes[index].claim {
+            self.lead(index, epoch);
+        }
+    }
+
+    /// Begins to lead in the epoch of its candidacy, if it may.
+    pub(super) fn lead(&mut self, index: usize, wanted: u32) {
+        let (now_ms, nodes) = (self.now_ms, self.nodes.len());
         let machine = &mut self.nodes[index];
         let (Some(node), Some((epoch, promises))) = (machine.node.as_mut(), &machine.claim) else { return };
-        if node.lead(*epoch, promises, now_ms).is_ok() {
+        if *epoch == wanted && node.lead(*epoch, promises, now_ms).is_ok() {
             machine.claim = None;
             machine.feeds.clear();
             machine.asked.clear();
+            if std::mem::take(&mut machine.agent.by_lease) && nodes == 2 {
+                node.order_alone();
+            }
             self.summary.primaries += 1;
         }
     }
@@ -421,6 +489,7 @@ impl World {
             let envelope = self.network.swap_remove(picked);
             self.deliver(envelope);
         }
+        self.lease_step();
         for index in 0..self.nodes.len() {
             self.turn(index);
         }
@@ -468,6 +537,7 @@ impl World {
                         && let Ok(epoch) = node.claim(heard)
                     {
                         self.nodes[to].claim = Some((epoch, Vec::new()));
+                        self.nodes[to].agent.by_lease = self.leases.is_some();
                         for other in (0..self.nodes.len()).filter(|it| *it != to) {
                             self.send(to, other, Message::Claim(epoch));
                         }

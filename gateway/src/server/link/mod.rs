@@ -86,6 +86,8 @@ pub struct Link {
     trouble: Mutex<Option<String>>,
     /// Automatic failover as it was last read; nothing if there is none.
     lease: Mutex<Option<v1::LeaseStatus>>,
+    /// etcd, where leases are configured.
+    leases: OnceLock<Arc<lease::LeaseStore>>,
     core: OnceLock<CoreHandle<Exchange>>,
 }
 
@@ -111,6 +113,7 @@ impl Link {
             alone: Mutex::default(),
             trouble: Mutex::default(),
             lease: Mutex::default(),
+            leases: OnceLock::new(),
             core: OnceLock::new(),
         })
     }

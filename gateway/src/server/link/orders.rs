@@ -1,13 +1,14 @@
 //! Operators' orders: hand the role over, take it over, say how things stand.
 
-use super::watch::{campaign, claim};
+use super::lease::{epoch_taken, write_epoch};
+use super::watch::{By, campaign, claim};
 use super::{Link, PATIENCE, lock, node_id};
 use crate::server::node::{Leave, Node};
 use crate::server::status as statuses;
 use merit_engine::event::Phase;
 use merit_proto::v1;
 use merit_replay::frame::Stamp;
-use merit_replay::replication::{Mode, node_of_epoch};
+use merit_replay::replication::{Mode, may_lead, node_of_epoch};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tonic::Status;
@@ -98,7 +99,8 @@ pub async fn take_over(link: &Arc<Link>, request: &v1::TakeOverRequest) -> Resul
     if !holds.await? {
         return Err(Status::failed_precondition("this node does not hold everything in that epoch"));
     }
-    campaign(link, epoch, None, PATIENCE).await.map_err(Status::failed_precondition)
+    let heard = epoch.max(epoch_taken(link).await);
+    campaign(link, heard, None, PATIENCE, By::Operator).await.map_err(Status::failed_precondition)
 }
 
 /// Hands the role of primary over to a standby that holds everything.
@@ -268,7 +270,7 @@ pub async fn failover(
     if !objections.is_empty() || request.plan {
         return Ok(v1::FailoverResponse { objections, loss, epoch: 0, seq });
     }
-    let heard = standings.iter().map(|(_, it)| it.promised).max().unwrap_or(0);
+    let heard = standings.iter().map(|(_, it)| it.promised).max().unwrap_or(0).max(epoch_taken(link).await);
     let alone = request.alone || (link.config.mode != Mode::Sync && link.config.nodes.len() == 2);
     let (led, seq) = lead(link, heard, lost, request.accept_loss, alone).await?;
     match led {
@@ -291,6 +293,15 @@ async fn lead(
         Ok(claimed) => claimed,
         Err(why) => return Ok((Err(why), 0)),
     };
+    let (nodes, others) = (link.config.nodes.len(), promised.clone());
+    let may = link.ask(move |node, _| may_lead(epoch, nodes, &node.standing(), &others)).await?;
+    if let Err(why) = may
+        && !accept_loss
+    {
+        return Ok((Err(why.to_string()), 0));
+    }
+    // The old primary, if it lives, gives way when it sees this.
+    write_epoch(link, epoch, By::Operator).await.map_err(Status::internal)?;
     link.ask(move |node, now_ms| {
         let seq = node.standing().head.stamp.seq;
         let led = match node.lead(epoch, &promised, now_ms) {

@@ -1,10 +1,11 @@
 //! Watches the other nodes: finds the primary and follows it, hears of a newer one, asks for the role once.
 
 use super::follow::{Ended, follow};
+use super::lease::write_epoch;
 use super::{Link, PATIENCE, Peers, wire};
 use merit_proto::v1;
 use merit_replay::node::Position;
-use merit_replay::replication::Unfit;
+use merit_replay::replication::{Unfit, may_lead};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -70,7 +71,7 @@ pub async fn run(link: Arc<Link>, founds: bool) {
         let followed = standings.iter().any(|(_, it)| it.epoch != 0);
         if wants_to_lead && !standings.is_empty() && !followed && !link.position().leads {
             let heard = standings.iter().map(|(_, it)| it.promised).max().unwrap_or(0);
-            match campaign(&link, heard, None, PATIENCE).await {
+            match campaign(&link, heard, None, PATIENCE, By::Itself).await {
                 Ok(epoch) => tracing::info!(epoch, "this node leads"),
                 Err(why) => tracing::warn!(why, "this node may not lead yet"),
             }
@@ -110,9 +111,18 @@ pub(super) fn outrun(link: &Arc<Link>, promised: u32) {
         if !link.position().leads {
             return;
         }
-        let renewed = campaign(&link, promised, None, PATIENCE).await;
+        let renewed = campaign(&link, promised, None, PATIENCE, By::Itself).await;
         tracing::warn!(promised, result = ?renewed, "a standby had promised to a greater epoch");
     });
+}
+
+/// On whose word a node wants to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// Its own: by its lease, when it starts, or since a standby has promised to another.
+    Itself,
+    /// An operator's.
+    Operator,
 }
 
 /// Asks all nodes but one to promise, and leads if it may. Returns the epoch.
@@ -121,8 +131,14 @@ pub(super) async fn campaign(
     heard: u32,
     without: Option<usize>,
     patience: Duration,
+    by: By,
 ) -> Result<u32, String> {
     let (epoch, promised) = claim(link, heard, without, patience).await?;
+    // Only who may lead writes: the others need not give way for it.
+    let (nodes, others) = (link.config.nodes.len(), promised.clone());
+    let may = link.ask(move |node, _| may_lead(epoch, nodes, &node.standing(), &others));
+    may.await.map_err(|it| it.to_string())?.map_err(|it| it.to_string())?;
+    write_epoch(link, epoch, by).await?;
     let led = link.ask(move |node, now_ms| node.lead(epoch, &promised, now_ms)).await;
     led.map_err(|it| it.to_string())?.map_err(|it: Unfit| it.to_string())?;
     Ok(epoch)
