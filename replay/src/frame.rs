@@ -289,17 +289,15 @@ pub(crate) fn check_follows(before: &Head, record: &Record<'_>, segment: &[u8]) 
 
 /// The greatest acknowledged sequence number that any intact batch end in `segment[from..]` names.
 pub(crate) fn acknowledged_beyond(segment: &[u8], from: usize, salt: Salt) -> Option<u64> {
-    let mut best = None;
-    let mut at = from.next_multiple_of(ALIGN_BYTES);
-    while let Some(head) = segment.get(at..at + FRAME_BYTES) {
-        if head[..4] == BATCH_END_MAGIC
-            && let Ok(end) = read_batch_end(head, offset_of(at), salt)
-        {
-            best = best.max(Some(end.acknowledged_seq));
-        }
-        at += ALIGN_BYTES;
-    }
-    best
+    batch_ends_beyond(segment, from, salt).map(|it| it.acknowledged_seq).max()
+}
+
+/// The intact batch ends in `segment[from..]`, whatever lies between them.
+pub(crate) fn batch_ends_beyond(segment: &[u8], from: usize, salt: Salt) -> impl Iterator<Item = BatchEnd> {
+    let places = (from.next_multiple_of(ALIGN_BYTES)..).step_by(ALIGN_BYTES);
+    let heads = places.map_while(move |at| Some((at, segment.get(at..at + FRAME_BYTES)?)));
+    let ends = heads.filter(|(_, head)| head[..4] == BATCH_END_MAGIC);
+    ends.filter_map(move |(at, head)| read_batch_end(head, offset_of(at), salt).ok())
 }
 
 /// `N` bytes of a slice that is known to be long enough.

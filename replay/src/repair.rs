@@ -2,8 +2,8 @@
 //!
 //! What is whole before the damage stays as it is; from there on the records are the other copy's, in
 //! segments of their own. It is done only if the other copy is whole, is the same history (its chain
-//! agrees with everything of this journal that can still be read: the whole segments before the damage
-//! and the headers of all others), and lacks nothing that this journal knows to be acknowledged. What is
+//! agrees with everything of this journal that can still be read: the whole segments before the damage, the
+//! headers of all others, and the ends of batches after the damage that are acknowledged), and lacks nothing that this journal knows to be acknowledged. What is
 //! replaced is kept in quarantine.
 //!
 //! While it works the journal stays one that is refused: the segment with the damage is replaced last,
@@ -15,8 +15,9 @@
 //! - **Guessing.** No byte is corrected, however obvious the correction.
 //! - **The network.** The other copy is a directory: a standby's journal, stopped or copied, or a backup.
 
+use crate::acknowledged::{self, MARK_NAME};
 use crate::error::JournalError;
-use crate::frame::{self, BatchEnd, Head, Record, offset_of, record_bytes};
+use crate::frame::{self, BatchEnd, Head, Record, Salt, offset_of, record_bytes};
 use crate::recovery::{self, Discard, Found, Progress, Visitor, quarantine_name};
 use crate::segment::{self, FORMAT_VERSION, HEADER_BYTES, SegmentHeader};
 use crate::storage::{Storage, write_all_at, write_zeros};
@@ -106,11 +107,13 @@ pub fn repair(storage: &dyn Storage, peer: &dyn Storage) -> Result<Repaired, Unr
         Err(error) => return Err(here(error)),
     };
     let copy = recovery::scan(peer, None, &mut Discard).map_err(Unrepaired::Copy)?;
-    let old = Old::look(storage, &whole).map_err(here)?;
+    // What recovery got to know before it met the damage is less than what the mark says.
+    let marked = marked(storage, copy.exchange_id).map_err(here)?;
+    let (seq_last, acknowledged_seq) = (copy.head.stamp.seq, damage.acknowledged_seq.max(marked));
+    let old = Old::look(storage, &whole, (copy.exchange_id, acknowledged_seq)).map_err(here)?;
     if old.exchanges.iter().any(|it| *it != copy.exchange_id) {
         return Err(Unrepaired::OtherExchange);
     }
-    let (seq_last, acknowledged_seq) = (copy.head.stamp.seq, damage.acknowledged_seq);
     if seq_last < acknowledged_seq.max(whole.kept) {
         return Err(Unrepaired::Behind { seq_last, acknowledged_seq: acknowledged_seq.max(whole.kept) });
     }
@@ -137,6 +140,16 @@ pub fn repair(storage: &dyn Storage, peer: &dyn Storage) -> Result<Repaired, Unr
     let quarantine = install(storage, &making.made, &old.names).map_err(here)?;
     let damage = damage.to_string();
     Ok(Repaired { damage, kept_seq: whole.kept, seq_last, quarantine })
+}
+
+/// The greatest record that the mark beside the segments says was acknowledged.
+fn marked(storage: &dyn Storage, exchange_id: u128) -> Result<u64, JournalError> {
+    let names = storage.list().map_err(JournalError::io("list", &storage.place()))?;
+    if !names.iter().any(|it| it == MARK_NAME) {
+        return Ok(0);
+    }
+    let content = storage.read(MARK_NAME).map_err(JournalError::io("read", MARK_NAME))?;
+    Ok(acknowledged::decode(exchange_id, &content))
 }
 
 /// Finds how far whole segments reach.
@@ -170,7 +183,11 @@ struct Old {
 }
 
 impl Old {
-    fn look(storage: &dyn Storage, whole: &Whole) -> Result<Self, JournalError> {
+    fn look(
+        storage: &dyn Storage,
+        whole: &Whole,
+        (exchange_id, acknowledged_seq): (u128, u64),
+    ) -> Result<Self, JournalError> {
         let names = storage.list().map_err(JournalError::io("list", &storage.place()))?;
         let names = names.into_iter().filter(|it| it.starts_with("segment-"));
         let kept = usize::try_from(whole.segments).unwrap_or(usize::MAX);
@@ -187,6 +204,13 @@ impl Old {
                 }
             }
             if index >= kept {
+                // What is acknowledged is what this journal says it is, as far as it still can: a longer copy may be one
+                // of a primary that was given up, whose records have the same numbers.
+                if let Some(seq_first) = segment::seq_of_name(&name) {
+                    let ends = frame::batch_ends_beyond(&bytes, 0, Salt::new(exchange_id, seq_first));
+                    let acknowledged = ends.filter(|it| it.seq_last <= acknowledged_seq);
+                    old.witnesses.extend(acknowledged.map(|it| (it.seq_last, it.chain)));
+                }
                 old.names.push(name);
             }
         }

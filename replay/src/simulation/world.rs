@@ -5,12 +5,16 @@ use super::ledger::{Answer, Ledger, Told};
 use super::oracle::{Oracle, Published};
 use crate::core::{Core, Epoch, Offer};
 use crate::error::JournalError;
+use crate::frame::{Head, Record};
 use crate::node::plant::{Mistake, PLANTED};
 use crate::node::{Ack, Follow, Node, Outlet, Position, Refusal, Settings, Welcome};
-use crate::recovery::{self, Discard};
+use crate::recovery::{self, Discard, Visitor};
+use crate::repair;
 use crate::replication::feed::{Backlog, Feed};
 use crate::replication::{Mode, NodeId, Run, Standing};
+use crate::segment::seq_of_name;
 use crate::snapshot::{self, Resumed};
+use crate::storage::Storage as _;
 use crate::storage::faulty::{Faults, FaultyDisk, Random};
 use crate::writer::Options;
 use std::collections::{BTreeMap, VecDeque};
@@ -145,6 +149,8 @@ pub(super) struct Machine {
     asked: VecDeque<(usize, u32)>,
     clock_off_us: i64,
     up_at_ms: i64,
+    /// Whether a bit of its journal has flipped, so that it does not start.
+    damaged: bool,
 }
 
 struct Member {
@@ -169,6 +175,19 @@ pub(super) struct World {
     pub(super) stormy: bool,
 }
 
+/// Whether a journal holds a record, with everything before it.
+fn holds(disk: &FaultyDisk, head: Head) -> bool {
+    struct Seeks(Head, bool);
+    impl Visitor for Seeks {
+        fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+            self.1 |= Head { stamp: record.stamp, chain: record.chain } == self.0;
+            Ok(())
+        }
+    }
+    let mut seeks = Seeks(head, false);
+    recovery::scan(disk, None, &mut seeks).is_ok() && seeks.1
+}
+
 impl World {
     /// `by_leases` says whether nodes take over by leases; otherwise chance decides.
     pub(super) fn new(seed: u64, by_leases: Option<bool>) -> Self {
@@ -188,6 +207,7 @@ impl World {
             asked: VecDeque::new(),
             clock_off_us: 0,
             up_at_ms: 0,
+            damaged: false,
         };
         let loss = [0, 20, 150][random.below(3)];
         let leases = by_leases.unwrap_or(random.below(3) == 0).then(Leases::default);
@@ -337,6 +357,7 @@ impl World {
             }
             26..34 => self.nodes[index].disk.set_faults(Faults::default()),
             34..36 => self.nodes[index].disk.set_faults(Faults { short_writes: true, ..Faults::default() }),
+            36..40 => self.flip(index),
             _ => {}
         }
     }
@@ -365,6 +386,53 @@ impl World {
         }
     }
 
+    /// A bit of a journal flips while its node is down. Left out are two damages that no node can be asked to survive:
+    /// of what no other node holds, as after a time alone; and of the newest batch, which nothing tells from a torn one.
+    fn flip(&mut self, index: usize) {
+        if self.nodes[index].node.is_some() || self.nodes.iter().any(|it| it.damaged) {
+            return;
+        }
+        let disk = self.nodes[index].disk.clone();
+        // Without this a power cut could take back the mark that tells the damage from a torn batch.
+        disk.write_back();
+        let Ok(before) = recovery::scan(&disk, None, &mut Discard) else { return };
+        let segments: Vec<String> =
+            disk.list().unwrap_or_default().into_iter().filter(|it| seq_of_name(it).is_some()).collect();
+        let name = &segments[self.random.below(segments.len())];
+        let bytes = disk.content(name).map_or(0, |it| it.len());
+        let (at, bit) = (self.random.below(bytes), u32::try_from(self.random.below(8)).expect("small"));
+        disk.flip(name, at, bit);
+        let mut others = self.nodes.iter().enumerate().filter(|(it, _)| *it != index);
+        let copied = others.any(|(_, it)| holds(&it.disk, before.head));
+        match recovery::scan(&disk, None, &mut Discard) {
+            Ok(found) if found.head == before.head => self.summary.flips += 1,
+            Err(_) if copied => {
+                self.nodes[index].damaged = true;
+                self.summary.flips += 1;
+            }
+            Ok(_) | Err(_) => disk.flip(name, at, bit),
+        }
+    }
+
+    /// An operator mends a damaged journal from the copy of the node that holds most: a shorter one might lack what this
+    /// node had acknowledged and its own mark does not say yet.
+    fn repair(&mut self, index: usize) {
+        let disk = &self.nodes[index].disk;
+        let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != index);
+        let heads = others
+            .filter_map(|(at, it)| Some((recovery::scan(&it.disk, None, &mut Discard).ok()?.head.stamp, at)));
+        let most = heads.max_by_key(|(it, at)| (it.epoch, it.seq, *at));
+        let mended = most.map(|(_, at)| repair::repair(disk, &self.nodes[at].disk));
+        if matches!(mended, Some(Ok(_))) {
+            self.nodes[index].damaged = false;
+            self.summary.repairs += 1;
+        } else {
+            // The power may have gone amid it, or the disk may be full.
+            disk.restart();
+            self.nodes[index].up_at_ms = self.now_ms + 100;
+        }
+    }
+
     /// The newest snapshot of a node that is down, made now if one is due.
     fn snapshot(&mut self, index: usize) -> Option<Resumed<Ledger>> {
         let disk = &self.nodes[index].disk;
@@ -378,6 +446,9 @@ impl World {
     }
 
     fn start(&mut self, index: usize) {
+        if self.nodes[index].damaged {
+            return self.repair(index);
+        }
         let nodes = self.nodes.len();
         let resumed = if self.chance(2) { self.snapshot(index) } else { None };
         self.summary.resumed += u64::from(resumed.is_some());

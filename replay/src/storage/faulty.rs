@@ -1,5 +1,5 @@
 //! A disk in memory that does what real ones do at the worst moment: it forgets what was not synced,
-//! tears writes at sectors, takes less than it was given, fills up, fails a sync and then claims that
+//! tears writes at sectors, takes less than it was given, fills up, flips bits, fails a sync and then claims that
 //! the next one succeeded.
 //!
 //! Everything random comes from one seed. A clone is the same disk: tests keep one to break it.
@@ -92,6 +92,32 @@ impl FaultyDisk {
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let state = self.state();
         state.names.get(name).and_then(|inode| state.files.get(inode)).map(|it| it.cached.clone())
+    }
+
+    /// Everything reaches the disk, as it does after some time if the power stays.
+    pub fn write_back(&self) {
+        let mut state = self.state();
+        state.names_durable = state.names.clone();
+        state.name_changes.clear();
+        for file in state.files.values_mut() {
+            file.pending.clear();
+            file.durable = file.cached.clone();
+        }
+    }
+
+    /// Flips one bit of what a file holds, as disks do that are not looked at.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such byte.
+    pub fn flip(&self, name: &str, at: usize, bit: u32) {
+        let mut state = self.state();
+        let inode = *state.names.get(name).expect("a file of this disk");
+        let file = state.files.get_mut(&inode).expect("names have files");
+        file.cached[at] ^= 1 << bit;
+        if let Some(byte) = file.durable.get_mut(at) {
+            *byte ^= 1 << bit;
+        }
     }
 
     /// Puts a file there, durably.

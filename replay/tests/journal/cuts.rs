@@ -16,8 +16,8 @@ use std::ops::Range;
 /// A batch in a segment: its bytes and its records.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
-    bytes: Range<usize>,
-    seqs: Range<u64>,
+    pub(crate) bytes: Range<usize>,
+    pub(crate) seqs: Range<u64>,
 }
 
 /// A whole journal, and where its batches lie.

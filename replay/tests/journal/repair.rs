@@ -101,6 +101,26 @@ fn a_copy_that_ends_before_what_was_acknowledged_mends_nothing() {
     repair(&damaged(), &copy(14)).unwrap();
 }
 
+/// The simulation found it: with its very first bytes damaged, a journal says nothing of what was acknowledged, and a
+/// copy without any record passed.
+#[test]
+fn an_empty_copy_mends_nothing_where_the_mark_says_that_something_was_acknowledged() {
+    let journal = journal();
+    let (first, _) = &journal.segments[0];
+    for at in 0..64 {
+        let mut flipped = journal.disk.content(first).unwrap();
+        flipped[at] ^= 1;
+        let disk = journal.with(first, Some(&flipped), true);
+        if !is_refused(&disk) {
+            continue;
+        }
+        let refused = repair(&disk, &copy(0)).unwrap_err();
+        let words = refused.to_string();
+        assert!(matches!(refused, Unrepaired::Behind { acknowledged_seq: 11, .. }), "byte {at}: {words}");
+        assert!(is_refused(&disk), "byte {at}: nothing was changed");
+    }
+}
+
 #[test]
 fn a_copy_of_another_history_mends_nothing() {
     let journal = journal();
@@ -119,6 +139,31 @@ fn a_copy_of_another_history_mends_nothing() {
         assert!(matches!(refused, Unrepaired::OtherHistory { .. }), "{refused}");
         assert!(is_refused(&disk));
     }
+}
+
+/// The simulation found it: the other node holds more records, but from the damage on they are those of a primary
+/// that was given up.
+#[test]
+fn a_longer_copy_with_other_records_under_acknowledged_numbers_mends_nothing() {
+    let journal = journal();
+    let (last, batches) = journal.segments.last().unwrap();
+    let common = batches[0].seqs.start - 1;
+    let peer = copy(common);
+    let (mut writer, _) = Writer::open(boxed(&peer), options(1_280), &mut Discard).unwrap();
+    for seq in common + 1..30 {
+        writer.reserve(200).unwrap();
+        let time_us = i64::try_from(seq * 1_000).unwrap();
+        writer.append(merit_replay::frame::Stamp { seq, epoch: 1, time_us }, 1, b"given up");
+        writer.commit().unwrap();
+    }
+    writer.close().unwrap();
+    let mut damaged = journal.disk.content(last).unwrap();
+    damaged[batches[0].bytes.start + 40] ^= 1;
+    let disk = journal.with(last, Some(&damaged), true);
+    let refused = repair(&disk, &peer).unwrap_err();
+    assert!(matches!(refused, Unrepaired::OtherHistory { .. }), "{refused}");
+    assert!(is_refused(&disk));
+    repair(&disk, &copy(14)).unwrap();
 }
 
 #[test]
