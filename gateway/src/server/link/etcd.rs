@@ -18,6 +18,8 @@ const ANSWER_MAX: Duration = Duration::from_millis(700);
 pub(super) struct Entry {
     pub(super) value: String,
     pub(super) revision: i64,
+    /// The lease with which it goes; 0 if none.
+    pub(super) lease: i64,
 }
 
 /// What must hold for a change.
@@ -68,6 +70,7 @@ impl Etcd {
             Some(Response::ResponseRange(range)) => range.kvs.into_iter().next().map(|kv| Entry {
                 value: String::from_utf8_lossy(&kv.value).into_owned(),
                 revision: kv.mod_revision,
+                lease: kv.lease,
             }),
             Some(Response::ResponsePut(_) | Response::ResponseDeleteRange(_)) | None => None,
         };

@@ -274,17 +274,17 @@ impl Lease {
     }
 
     async fn renew(&mut self, leads: bool) -> Result<(), String> {
+        if !leads {
+            // A standby lets its lease run out; a candidate needs it for a moment only.
+            return Ok(());
+        }
         let known = *lock(&self.store.id);
         let kept = match known {
-            // A standby lets its lease run out.
-            Some(id) => leads && self.store.etcd.keep(id).await?,
+            Some(id) => self.store.etcd.keep(id).await?,
             None => false,
         };
         if !kept {
-            *lock(&self.store.id) = None;
-            if leads {
-                self.store.grant().await?;
-            }
+            self.store.grant().await?;
         }
         Ok(())
     }
@@ -331,12 +331,14 @@ impl Lease {
     ) -> Result<(), String> {
         let (mine, listed) = (format!("{} {epoch}", self.me()), may.join(" "));
         let held = |entry: &Option<Entry>, value: &str| entry.as_ref().is_some_and(|it| it.value == value);
-        let told = held(&seen.leader, &mine) && held(&seen.in_sync, &listed) && seen.epoch()? == epoch;
-        if told && !alone_after {
-            return Ok(());
-        }
         let known = *lock(&self.store.id);
         let Some(lease) = known else { return Ok(()) };
+        // Under a lease that is not renewed any more the entry would go, and another node take over.
+        let leased = seen.leader.as_ref().is_some_and(|it| it.lease == lease);
+        let told = held(&seen.leader, &mine) && held(&seen.in_sync, &listed) && seen.epoch()? == epoch;
+        if told && leased && !alone_after {
+            return Ok(());
+        }
         if !self.store.put(seen, &mine, lease, &listed, epoch).await? {
             return Ok(());
         }
