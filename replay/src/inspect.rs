@@ -10,6 +10,7 @@ use crate::frame::{Record, Stamp};
 use crate::machine::{Machine, Silent};
 use crate::record::{self, Kind};
 use crate::recovery::{self, Found, Progress, Visitor};
+use crate::snapshot;
 use crate::storage::Storage;
 use merit_engine::calendar::{Day, MINUTE_US};
 use merit_engine::command::Body;
@@ -72,7 +73,8 @@ fn patiently<T>(mut look: impl FnMut() -> Result<T, JournalError>) -> Result<T, 
 }
 
 /// Checks every frame, chain and join of a journal, and that every payload can be understood. The
-/// journal may be in use.
+/// journal may be in use. Where its beginning is not here, all of it is checked that follows the oldest
+/// snapshot after which nothing is missing; [`Found::begins_after`] says so.
 ///
 /// # Errors
 ///
@@ -83,7 +85,11 @@ pub fn verify(storage: &dyn Storage, progress: &mut dyn FnMut(Progress)) -> Resu
         let understood = record::decode(record.kind, record.payload);
         understood.map(drop).map_err(|reason| JournalError::Undecodable { seq, reason })
     };
-    patiently(|| recovery::scan(storage, None, &mut Each { record: &mut understand, progress }))
+    snapshot::from_where_it_begins(storage, |base| {
+        patiently(|| {
+            recovery::scan_after(storage, None, base, &mut Each { record: &mut understand, progress })
+        })
+    })
 }
 
 /// Hands on an entry for each record of history, in order.

@@ -13,6 +13,7 @@
 //! - [`repair`]: a damaged journal mended from another node's copy.
 //! - [`record`]: commands as payloads. [`inspect`]: what may be said without opening them.
 //! - [`snapshot`], [`retention`]: starts that replay only the end, and where old segments go.
+//! - [`fetch`]: another node's snapshot, where the records before it are no longer to be had.
 //! - [`storage`]: the one door to the disk, real or faulty.
 //!
 //! # Deliberately absent
@@ -25,6 +26,7 @@ pub mod acknowledged;
 pub mod core;
 mod cut;
 pub mod error;
+pub mod fetch;
 pub mod frame;
 pub mod inspect;
 pub mod machine;

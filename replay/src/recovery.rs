@@ -118,6 +118,8 @@ pub fn decide(facts: &Facts) -> Decision {
 pub struct Found {
     /// Whose history it is.
     pub exchange_id: u128,
+    /// The record before the first one that was read: 0, or what a snapshot has to know.
+    pub begins_after: u64,
     /// Number of segments.
     pub segments: u64,
     /// Number of records in whole batches.
@@ -435,6 +437,7 @@ impl Scan<'_> {
         let sum = |past: fn(&Found) -> u64| before.as_ref().map_or(0, past);
         self.found = Some(Found {
             exchange_id: header.exchange_id,
+            begins_after: before.as_ref().map_or(header.predecessor.stamp.seq, |it| it.begins_after),
             segments: sum(|it| it.segments) + 1,
             records: sum(|it| it.records) + records,
             batches: sum(|it| it.batches) + batches,

@@ -6,7 +6,7 @@
 //! for one: [`make`] replays the journal beside it, from the last snapshot on. FORMAT.md draws the bytes.
 
 use crate::core::Apply;
-use crate::error::JournalError;
+use crate::error::{Flaw, JournalError};
 use crate::frame::{Head, Record, Stamp, array, index_of, offset_of};
 use crate::machine::{Machine, Silent};
 use crate::recovery::{self, Progress, Visitor};
@@ -169,10 +169,14 @@ fn header_checksum(sector: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&sector[..12]), &sector[16..HEADER_BYTES])
 }
 
-fn header_of(storage: &dyn Storage, name: &str) -> Result<Header, String> {
+fn header_in(storage: &dyn Storage, file: &str) -> Result<Header, String> {
     let mut sector = [0; HEADER_BYTES];
-    storage.read_at(name, 0, &mut sector).map_err(|error| format!("it cannot be read: {error}"))?;
-    let header = Header::decode(&sector)?;
+    storage.read_at(file, 0, &mut sector).map_err(|error| format!("it cannot be read: {error}"))?;
+    Header::decode(&sector)
+}
+
+fn header_of(storage: &dyn Storage, name: &str) -> Result<Header, String> {
+    let header = header_in(storage, name)?;
     if Some(header.head.stamp.seq) == seq_of_name(name) {
         Ok(header)
     } else {
@@ -225,16 +229,133 @@ fn load<M: Kept>(
     name: &str,
 ) -> Result<(Resumed<M>, Header), String> {
     let header = header_of(storage, name)?;
+    belongs::<M>(&header, exchange_id)?;
+    fits(storage, &header)?;
+    Ok((state_of(storage, name, &header)?, header))
+}
+
+/// Reads a snapshot that came from another node, whose record this journal does not hold: every check but
+/// that one, and its digest, for here is no journal that could show it wrong later.
+pub(crate) fn load_foreign<M: Kept>(
+    storage: &dyn Storage,
+    exchange_id: u128,
+    file: &str,
+) -> Result<(Resumed<M>, Header), String> {
+    let header = header_in(storage, file)?;
+    belongs::<M>(&header, Some(exchange_id))?;
+    let resumed: Resumed<M> = state_of(storage, file, &header)?;
+    right_digest(&resumed.machine, &header)?;
+    Ok((resumed, header))
+}
+
+fn belongs<M: Kept>(header: &Header, exchange_id: Option<u128>) -> Result<(), String> {
     if exchange_id.is_some_and(|it| it != header.exchange_id) {
         return Err(format!("it is of exchange {:032x}", header.exchange_id));
     }
     if header.layout != M::LAYOUT {
         return Err(format!("its state has layout {}; this release reads {}", header.layout, M::LAYOUT));
     }
-    fits(storage, &header)?;
-    let (begins, machine): (Vec<(u32, u64)>, M) = body(storage, name, &header)?;
+    Ok(())
+}
+
+fn state_of<M: Kept>(storage: &dyn Storage, file: &str, header: &Header) -> Result<Resumed<M>, String> {
+    let (begins, machine): (Vec<(u32, u64)>, M) = body(storage, file, header)?;
     let lineage = Lineage::of(begins).ok_or("its epochs do not increase")?;
-    Ok((Resumed { machine, head: header.head, lineage }, header))
+    Ok(Resumed { machine, head: header.head, lineage })
+}
+
+fn right_digest<M: Kept>(machine: &M, header: &Header) -> Result<(), String> {
+    let (digest, says) = (machine.digest(), header.digest);
+    if digest == says {
+        Ok(())
+    } else {
+        Err(format!("its state has digest {digest:032x}, its header says {says:032x}"))
+    }
+}
+
+/// The newest snapshot that another node may be given (the one after record `seq`, if that is asked for), and
+/// the length of its file: whole, of this release's layout, and the journal goes on from it.
+///
+/// # Errors
+///
+/// What the system said when the directory was read.
+pub fn offer<M: Kept>(
+    storage: &dyn Storage,
+    seq: Option<u64>,
+) -> Result<Option<(Header, u64)>, JournalError> {
+    let mut names = names(storage)?;
+    names.retain(|it| seq.is_none() || seq_of_name(it) == seq);
+    let whole = |name: &String| {
+        let header = header_of(storage, name).ok()?;
+        belongs::<M>(&header, None).and_then(|()| fits(storage, &header)).ok()?;
+        Some((header, length(storage, name, &header).ok()?))
+    };
+    Ok(names.iter().rev().find_map(whole))
+}
+
+/// Checks every byte of a snapshot without decoding it, and returns its length.
+fn length(storage: &dyn Storage, name: &str, header: &Header) -> Result<u64, String> {
+    let (chunks, coming) = channel::bounded::<Vec<u8>>(CHUNKS_AHEAD);
+    let (spent, empty) = channel::unbounded();
+    let reader = storage.reader();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || read_chunks(&*reader, name, header, &chunks, &empty));
+        for chunk in coming {
+            // The reader may have ended.
+            drop(spent.send(chunk));
+        }
+        reading.join().map_err(|_| "it could not be read")?
+    })
+}
+
+/// Heads of the snapshots of whose records the journal holds the very one, oldest first: from each of them it
+/// can be read.
+pub(crate) fn bases(storage: &dyn Storage) -> Result<Vec<Head>, JournalError> {
+    Ok(headers(storage)?.iter().filter(|it| fits(storage, it).is_ok()).map(|it| it.head).collect())
+}
+
+/// Does something with a journal from its first record on, or, if its beginning is not here, from the oldest
+/// snapshot after which all of it is.
+pub(crate) fn from_where_it_begins<T>(
+    storage: &dyn Storage,
+    mut read: impl FnMut(Option<Head>) -> Result<T, JournalError>,
+) -> Result<T, JournalError> {
+    let lacks = |result: &Result<T, JournalError>| matches!(result, Err(JournalError::Damaged(it)) if it.flaw == Flaw::SegmentMissing);
+    let mut result = read(None);
+    if lacks(&result) {
+        for base in bases(storage)? {
+            result = read(Some(base));
+            if !lacks(&result) {
+                break;
+            }
+        }
+    }
+    result
+}
+
+/// The machine after a record (after the last one if none is named), from the newest snapshot up to it and the
+/// records that follow.
+///
+/// # Errors
+///
+/// As [`recovery::scan_after`], and [`JournalError::Undecodable`].
+pub fn machine_at<M: Kept>(
+    storage: &dyn Storage,
+    seq_last: Option<u64>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(M, recovery::Found), JournalError> {
+    let seq_last = seq_last.unwrap_or(u64::MAX);
+    let (resumed, _) = newest::<M>(storage, None, seq_last)?;
+    let base = resumed.as_ref().map(|it| it.head);
+    let resumed = resumed.unwrap_or_else(fresh);
+    let mut until = Until { resumed, due_seq: u64::MAX, acknowledged_seq: seq_last, found: false, progress };
+    let found = recovery::scan_after(storage, None, base, &mut until)?;
+    Ok((until.resumed.machine, found))
+}
+
+fn fresh<M: Kept>() -> Resumed<M> {
+    let head = Head { stamp: Stamp::default(), chain: 0 };
+    Resumed { machine: M::default(), head, lineage: Lineage::default() }
 }
 
 /// Whether the journal holds the record after which a snapshot was taken, or begins right after it.
@@ -287,18 +408,18 @@ fn body<T: Keep>(storage: &dyn Storage, name: &str, header: &Header) -> Result<T
         drop(coming);
         let read = reading.join().map_err(|_| "it could not be read")?;
         // What the bytes on the disk are comes before what they mean.
-        read.and_then(|()| decoded.map_err(|damaged| damaged.to_string()))
+        read.and_then(|_| decoded.map_err(|damaged| damaged.to_string()))
     })
 }
 
-/// Hands on the chunks whose checksums hold, and says whether they are all that there should be.
+/// Hands on the chunks whose checksums hold, and says where they end if they are all that there should be.
 fn read_chunks(
     storage: &dyn Storage,
     name: &str,
     header: &Header,
     chunks: &Sender<Vec<u8>>,
     empty: &Receiver<Vec<u8>>,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let (mut at, mut left) = (offset_of(HEADER_BYTES), header.body_bytes);
     let mut hash = Xxh3::new();
     let mut number = 0;
@@ -322,13 +443,13 @@ fn read_chunks(
         number += 1;
         if chunks.send(chunk).is_err() {
             // The decoder has given up, and says why.
-            return Ok(());
+            return Ok(at);
         }
     }
     if storage.read_at(name, at, &mut [0]).is_ok() {
         return Err(format!("bytes follow its end at byte {at}"));
     }
-    if hash.digest128() == header.body_hash { Ok(()) } else { Err("it does not match its hash".to_owned()) }
+    if hash.digest128() == header.body_hash { Ok(at) } else { Err("it does not match its hash".to_owned()) }
 }
 
 /// Writes chunks, one behind the other.
@@ -438,11 +559,6 @@ pub fn make<M: Kept>(
         looks += 1;
         let (resumed, _) = newest::<M>(storage, None, due_seq)?;
         let base = resumed.as_ref().map(|it| it.head);
-        let fresh = || Resumed {
-            machine: M::default(),
-            head: Head { stamp: Stamp::default(), chain: 0 },
-            lineage: Lineage::default(),
-        };
         let resumed = resumed.unwrap_or_else(fresh);
         let mut until = Until { resumed, due_seq, acknowledged_seq, found: false, progress };
         match recovery::scan_after(storage, None, base, &mut until) {
@@ -496,7 +612,8 @@ pub struct Checked {
     pub flaw: Option<String>,
 }
 
-/// Checks every snapshot of a journal whose first record is there against a replay from the beginning.
+/// Checks every snapshot of a journal against a replay from the beginning, or, where that is not here, from
+/// the oldest snapshot after which all records are: that one is checked by itself.
 ///
 /// # Errors
 ///
@@ -511,25 +628,30 @@ pub fn verify<M: Kept>(
     }
     let loaded = |name: &String| {
         let (resumed, header) = load::<M>(storage, None, name)?;
-        let digest = resumed.machine.digest();
-        let says = header.digest;
-        if digest == says {
-            Ok(header)
-        } else {
-            Err(format!("its state has digest {digest:032x}, its header says {says:032x}"))
-        }
+        right_digest(&resumed.machine, &header).map(|()| header)
     };
     let headers: Vec<Result<Header, String>> = names.iter().map(loaded).collect();
-    let wanted = headers.iter().flatten().map(|it| it.head.stamp.seq).collect();
-    let lineage = Lineage::default();
-    let mut compare = Compare { machine: M::default(), lineage, wanted, found: Vec::new(), progress };
-    recovery::scan_after(storage, None, None, &mut compare)?;
+    let replayed = from_where_it_begins(storage, |base| {
+        let resumed = match base {
+            Some(head) => load::<M>(storage, None, &name(head.stamp.seq)).ok().map(|it| it.0),
+            None => None,
+        };
+        let base = resumed.as_ref().map(|it| it.head);
+        let Resumed { machine, lineage, .. } = resumed.unwrap_or_else(fresh);
+        let after = base.map_or(0, |it| it.stamp.seq);
+        let seqs = headers.iter().flatten().map(|it| it.head.stamp.seq);
+        let wanted = seqs.filter(|it| *it > after).collect();
+        let mut compare = Compare { machine, lineage, wanted, found: Vec::new(), progress };
+        recovery::scan_after(storage, None, base, &mut compare)?;
+        Ok((after, compare.found))
+    });
+    let (after, found) = replayed?;
     let flaw = |header: Result<Header, String>| {
         let header = match header {
             Ok(header) => header,
             Err(reason) => return Some(reason),
         };
-        let replayed = compare.found.iter().find(|it| it.0 == header.head.stamp.seq);
+        let replayed = found.iter().find(|it| it.0 == header.head.stamp.seq);
         match replayed {
             Some((_, digest, _)) if *digest != header.digest => {
                 Some(format!("its state has digest {:032x}, a replay gives {digest:032x}", header.digest))
@@ -538,6 +660,8 @@ pub fn verify<M: Kept>(
                 Some("a replay gives other bytes for the same state".to_owned())
             }
             Some(_) => None,
+            None if header.head.stamp.seq == after => None,
+            None if header.head.stamp.seq < after => Some("records that follow it are missing".to_owned()),
             None => Some("the machine does not rest there, or the journal ends before it".to_owned()),
         }
     };

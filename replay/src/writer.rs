@@ -14,7 +14,7 @@ use crate::storage::{Preparation, Storage, StorageFile, is_full, write_all_at};
 use std::any::Any;
 use std::io;
 
-const SPARE_NAME: &str = "spare.zeros";
+pub(crate) const SPARE_NAME: &str = "spare.zeros";
 
 /// How a journal is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Writer {
         let lock = storage.lock().map_err(io("lock", &storage.place()))?;
         let lock = lock.ok_or(JournalError::Locked)?;
         let names = storage.list().map_err(io("list", &storage.place()))?;
-        for left in [SPARE_NAME, REPLACEMENT_NAME, crate::snapshot::PART_NAME] {
+        for left in [SPARE_NAME, REPLACEMENT_NAME, crate::snapshot::PART_NAME, crate::fetch::PART_NAME] {
             if names.iter().any(|it| it == left) {
                 storage.remove(left).map_err(io("remove", left))?;
                 storage.sync_names().map_err(io("sync", "the journal directory"))?;
@@ -124,7 +124,7 @@ impl Writer {
         };
         let header = match &found {
             Some(found) => found.last.clone(),
-            None => begin(&*storage, &options)?,
+            None => begin_after(&*storage, &options, Head::genesis(options.exchange_id))?,
         };
         let mark_exists = names.iter().any(|it| it == MARK_NAME);
         let mark = Mark::open(&*storage, options.exchange_id, mark_exists)?;
@@ -448,8 +448,12 @@ fn header_after(options: &Options, predecessor: Head) -> SegmentHeader {
     }
 }
 
-/// Begins the first segment of a new journal.
-fn begin(storage: &dyn Storage, options: &Options) -> Result<SegmentHeader, JournalError> {
+/// Begins the first segment of a journal, after a head: that of no record, or of a snapshot's.
+pub(crate) fn begin_after(
+    storage: &dyn Storage,
+    options: &Options,
+    head: Head,
+) -> Result<SegmentHeader, JournalError> {
     let prepared = storage.prepare(SPARE_NAME, options.segment_bytes).wait();
     prepared.map_err(|error| {
         if is_full(&error) {
@@ -458,7 +462,7 @@ fn begin(storage: &dyn Storage, options: &Options) -> Result<SegmentHeader, Jour
             JournalError::Io { doing: "prepare the first segment".to_owned(), source: error }
         }
     })?;
-    let header = header_after(options, Head::genesis(options.exchange_id));
+    let header = header_after(options, head);
     name_segment(storage, &header)?;
     Ok(header)
 }

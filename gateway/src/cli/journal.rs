@@ -5,7 +5,7 @@ use super::output::{Cell, Format, Table, print};
 use super::{Exit, Failure};
 use crate::server::read_model::Mirror;
 use indicatif::{ProgressBar, ProgressStyle};
-use merit_replay::error::JournalError;
+use merit_replay::error::{Flaw, JournalError};
 use merit_replay::inspect::{self, Entry, Utc};
 use merit_replay::recovery::{self, Discard, Found, Progress};
 use merit_replay::repair::{self, Unrepaired};
@@ -58,7 +58,8 @@ impl Archive {
 ///
 /// Snapshots are compared with a replay of the journal, byte for byte. Exits with 0 if a node would start on
 /// it (a torn tail that was never acknowledged is reported), with 4 if a snapshot is wrong (a node passes it
-/// over), and with 3 if it would refuse: then the segment, the record, the offset and the remedy are named.
+/// over) or the beginning of history is not here (then all is checked that follows the oldest snapshot after
+/// which nothing is missing), and with 3 if it would refuse: then the segment, the record, the offset and the remedy are named.
 #[derive(Debug, clap::Args)]
 struct Verify {
     /// The journal's directory
@@ -93,6 +94,7 @@ struct Print {
 
 /// Replay the journal from empty and print the digest of the state
 ///
+/// Where the beginning of history is not here, it is replayed from a snapshot.
 /// Two nodes whose digests at the same record are equal hold the same state.
 #[derive(Debug, clap::Args)]
 struct Digest {
@@ -175,7 +177,8 @@ impl Verify {
         let (facts, exit) = match verified {
             Ok((found, checked)) => {
                 let right = checked.iter().all(|it| it.flaw.is_none());
-                (whole(&found, &checked), if right { Exit::Ok } else { Exit::CheckWarns })
+                let exit = if right && found.begins_after == 0 { Exit::Ok } else { Exit::CheckWarns };
+                (whole(&found, &checked), exit)
             }
             Err(error) => (broken(error)?, Exit::CheckFailed),
         };
@@ -216,6 +219,13 @@ impl Digest {
         let disk = self.archive.open(&self.dir)?;
         let bar = Bar::new("replaying");
         let replayed = inspect::engine_at(&*disk, self.at, &mut |progress| bar.show(progress));
+        let replayed = match replayed {
+            Err(JournalError::Damaged(damage)) if damage.flaw == Flaw::SegmentMissing => {
+                let known = snapshot::machine_at::<Mirror>(&*disk, self.at, &mut |progress| bar.show(progress));
+                known.map(|(mirror, found)| (mirror.exchange.engine, found))
+            }
+            replayed => replayed,
+        };
         bar.finish();
         let (engine, found) = replayed.map_err(failure)?;
         let last = found.head.stamp.seq;
@@ -326,7 +336,7 @@ fn render(facts: Facts, format: Format) -> String {
     table.render(format)
 }
 
-const FACTS: [&str; 17] = [
+const FACTS: [&str; 18] = [
     "status",
     "exchange",
     "segments",
@@ -336,6 +346,7 @@ const FACTS: [&str; 17] = [
     "time",
     "acknowledged",
     "chain",
+    "not_here",
     "snapshots",
     "wrong_snapshots",
     "segment",
@@ -368,6 +379,11 @@ fn whole(found: &Found, checked: &[Checked]) -> Facts {
         ("chain", Cell::text(format!("{:032x}", head.chain))),
         ("snapshots", Cell::number(checked.len())),
     ];
+    if found.begins_after > 0 {
+        let last = found.begins_after;
+        let what = format!("records up to {last}: not checked; --archive names an archive that has them");
+        known.push(("not_here", Cell::text(what)));
+    }
     if !wrong.is_empty() {
         known.push(("wrong_snapshots", Cell::text(wrong.join("; "))));
     }

@@ -119,6 +119,25 @@ impl Feed {
         self.next <= head_seq
     }
 
+    /// Whether the next record, which the journal has had, can still be read: in the backlog, or in a segment.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub fn reaches(&mut self, backlog: &Backlog) -> Result<bool, JournalError> {
+        if !backlog.from(self.next, 1).is_empty() {
+            return Ok(true);
+        }
+        let read = self.read(1);
+        // Nothing was sent: what was read is read again.
+        self.place = None;
+        match read {
+            Ok(runs) => Ok(runs.first().is_some_and(|it| it.before.stamp.seq < self.next)),
+            Err(JournalError::NotFound { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The next runs from the segments.
     ///
     /// # Errors
@@ -153,6 +172,11 @@ impl Feed {
         let head = header.predecessor;
         let mut place = Place { header, bytes, at: HEADER_BYTES, head };
         let runs = place.runs(self.next, bytes_max);
+        // A segment that has a successor is whole: what it does not hold is in none.
+        let has_successor = names.iter().filter_map(|it| segment::seq_of_name(it)).any(|it| it > self.next);
+        if runs.is_empty() && has_successor {
+            return Err(JournalError::NotFound { place: name });
+        }
         self.place = Some(place);
         Ok(runs)
     }

@@ -29,6 +29,12 @@ impl Lineage {
         }
     }
 
+    /// The epoch that wrote a record of a history that goes at least so far; nothing before its first one.
+    #[must_use]
+    pub fn epoch_of(&self, seq: u64) -> Option<u32> {
+        self.begins.iter().rev().find(|(_, first)| *first <= seq).map(|(epoch, _)| *epoch)
+    }
+
     /// Forgets every record after one.
     pub fn cut(&mut self, seq: u64) {
         self.begins.retain(|(_, first)| *first <= seq);
