@@ -423,12 +423,14 @@ impl<M: Machine> Node<M> {
         self.part = Part::Leads(Leader::new(epoch, mode, nodes, first_seq, now_ms));
     }
 
-    /// A node wants to follow this one.
-    pub fn handle_follow(&mut self, asked: &Follow, now_ms: i64) -> Welcome {
+    /// What a node that wants to follow this one would be answered now; nothing is noted of it.
+    pub fn welcome(&self, asked: &Follow) -> Welcome {
         let (mine, head) = (self.core.lineage(), self.core.durable());
         let epoch = self.core.epoch();
-        let Part::Leads(leader) = &mut self.part else { return Welcome::NotPrimary };
-        let Standing { node, promised, head: theirs, .. } = asked.standing;
+        if self.leader().is_none() {
+            return Welcome::NotPrimary;
+        }
+        let Standing { promised, head: theirs, .. } = asked.standing;
         if promised > epoch && !plant::skips_fencing() {
             return Welcome::Outrun { promised };
         }
@@ -436,8 +438,16 @@ impl<M: Machine> Node<M> {
         if seq < theirs.stamp.seq {
             return Welcome::PartsAfter { epoch, seq, asked: theirs.stamp };
         }
-        leader.handle_follow(node, seq, now_ms);
         Welcome::From { epoch, seq, asked: theirs.stamp }
+    }
+
+    /// A node wants to follow this one.
+    pub fn handle_follow(&mut self, asked: &Follow, now_ms: i64) -> Welcome {
+        let welcome = self.welcome(asked);
+        if let (Part::Leads(leader), Welcome::From { seq, .. }) = (&mut self.part, welcome) {
+            leader.handle_follow(asked.standing.node, seq, now_ms);
+        }
+        welcome
     }
 
     /// A follower has made records durable.

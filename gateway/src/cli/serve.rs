@@ -77,19 +77,14 @@ async fn serve(config: &Config) -> Result<Exit, Failure> {
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.map_err(|error| Failure::error(format_args!("{}: {error}", config.listen)))?;
     let address = listener.local_addr().map_err(Failure::error)?;
-    let mut stop = std::pin::pin!(stop_signal().map_err(Failure::error)?);
-    // A standby with an empty disk may wait for its primary for long.
-    let running = tokio::select! {
-        running = run::Running::start(config, listener, run::Substitutes::default()) => running,
-        () = &mut stop => return Ok(Exit::Ok),
-    };
-    let running = running.map_err(Failure::error)?;
-    // For whoever started it with port 0. A closed pipe does not stop an exchange.
+    let stop = stop_signal().map_err(Failure::error)?;
     let transport = if config.plaintext { "plaintext" } else { "mutual TLS" };
-    let mut out = std::io::stdout();
-    let _ = writeln!(out, "listening on {address} ({transport})").and_then(|()| out.flush());
-    stop.await;
-    running.stop().await.map_err(Failure::error)?;
+    let serves = || {
+        // For whoever started it with port 0. A closed pipe does not stop an exchange.
+        let mut out = std::io::stdout();
+        let _ = writeln!(out, "listening on {address} ({transport})").and_then(|()| out.flush());
+    };
+    run::run(config, listener, stop, serves).await.map_err(Failure::error)?;
     Ok(Exit::Ok)
 }
 

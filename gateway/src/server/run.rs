@@ -9,10 +9,8 @@ use super::inbox::Inbox;
 use super::layer::Scope;
 use super::link::{self, Link, Peers};
 use super::node::{Leave, Node};
-use super::read_model::{self, Keeper, Mirror, ReadModel};
-use super::services::{
-    Dispatch, MarketData, Member, NOT_IMPLEMENTED, Operator, Replication, Risk, Settlement,
-};
+use super::read_model::{self, Keeper, Mirror, ReadModel, fetched};
+use super::services::{Dispatch, MarketData, Member, Operator, Replication, Risk, Settlement};
 use super::signing::Signer;
 use super::snapshots::{self, Snapshots};
 use super::tls::{self, TlsError};
@@ -29,6 +27,7 @@ use merit_proto::v1::risk_service_server::RiskServiceServer;
 use merit_proto::v1::settlement_service_server::SettlementServiceServer;
 use merit_replay::core::{Core, Epoch};
 use merit_replay::error::JournalError;
+use merit_replay::fetch::{self, Installed};
 use merit_replay::frame::Head;
 use merit_replay::machine::Clock as JournalClock;
 use merit_replay::node::{Node as JournalNode, Settings};
@@ -136,7 +135,8 @@ pub struct Running {
     snapshots: Option<Snapshots>,
 }
 
-/// Serves until `shutdown` is done, and stops in order.
+/// Serves until `shutdown` is done, and stops in order; `serves` hears when it begins to. Starts anew when another
+/// node's snapshot has come: the core, the journal and the read model go on from it together or not at all.
 ///
 /// # Errors
 ///
@@ -145,10 +145,36 @@ pub async fn run(
     config: &Config,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
+    serves: impl FnOnce(),
 ) -> Result<(), ServeError> {
-    let running = Running::start(config, listener, Substitutes::default()).await?;
-    shutdown.await;
-    running.stop().await
+    let mut serves = Some(serves);
+    let door = |error| ServeError::Door(DoorError::Io(error));
+    let listener = listener.into_std().map_err(door)?;
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        // Who connects meanwhile waits at the listener.
+        let again = listener.try_clone().and_then(TcpListener::from_std).map_err(door)?;
+        // A standby with an empty disk may wait for its primary for long.
+        let running = tokio::select! {
+            running = Running::start(config, again, Substitutes::default()) => running?,
+            () = &mut shutdown => return Ok(()),
+        };
+        if let Some(serves) = serves.take() {
+            serves();
+        }
+        let link = running.node.link.clone();
+        let fetched = async {
+            match link {
+                Some(link) => link.fetched().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = &mut shutdown => return running.stop().await,
+            () = fetched => tracing::info!("starting anew from the primary's snapshot"),
+        }
+        running.stop().await?;
+    }
 }
 
 impl Running {
@@ -413,7 +439,7 @@ async fn link_of(config: &Config) -> Result<Option<(Arc<Link>, bool)>, ServeErro
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    Ok(Some((Link::new(replication.clone(), peers, exchange_id), founds)))
+    Ok(Some((Link::new(replication.clone(), peers, exchange_id, config.data.clone()), founds)))
 }
 
 /// Enters what is configured once this node leads; a standby has it from the journal.
@@ -446,6 +472,9 @@ fn open(config: &Config, substitutes: Substitutes, link: Option<&Arc<Link>>) -> 
     };
     let mut options = Options::new(exchange_id);
     options.segment_bytes = substitutes.segment_bytes.unwrap_or(options.segment_bytes);
+    if link.is_some() {
+        put_in(config, &*storage, &options)?;
+    }
     let opened = read_model::Opened::at(&config.data);
     let known = resume(&*storage, exchange_id, opened.has.seq)?;
     let start = Keeper::start(opened, known.state, storage.reader(), link.is_some()).map_err(data)?;
@@ -486,6 +515,20 @@ fn open(config: &Config, substitutes: Substitutes, link: Option<&Arc<Link>>) -> 
         runner,
         keeper: start.keeper,
     })
+}
+
+/// Puts in the snapshot that has come from another node, if there is one, and the rows that came with it.
+fn put_in(config: &Config, storage: &dyn Storage, options: &Options) -> Result<(), ServeError> {
+    let mut rows = || fetched::put_in(&config.data);
+    let installed = fetch::install::<Mirror>(storage, options, &mut rows).map_err(ServeError::Journal)?;
+    match installed {
+        Some(Installed::From(header)) => {
+            tracing::info!(seq = header.head.stamp.seq, "the journal goes on from the primary's snapshot");
+        }
+        Some(Installed::Refused(reason)) => tracing::warn!(reason, "the primary's snapshot was refused"),
+        None => {}
+    }
+    fetched::discard(&config.data).map_err(|error| ServeError::Data(config.data.clone(), error))
 }
 
 /// What is known before the journal is replayed.
@@ -581,7 +624,7 @@ fn router(node: &Arc<Node>) -> Result<Routes, ServeError> {
     let bytes = limits.request_bytes_max;
     let known = reflection::methods();
     // What nodes say to each other is nobody else's to explore.
-    let public = |it: &&str| !NOT_IMPLEMENTED.contains(it) && !it.starts_with("merit.v1.ReplicationService/");
+    let public = |it: &&str| !it.starts_with("merit.v1.ReplicationService/");
     let shown: Vec<&str> = known.iter().map(String::as_str).filter(public).collect();
     let shown = reflection::implemented_encoded(&shown).map_err(ServeError::Transport)?;
     let reflected = || {

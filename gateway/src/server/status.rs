@@ -37,12 +37,6 @@ pub fn role_not_permitted(needed: &str) -> Status {
     status(Code::PermissionDenied, TransportReason::RoleNotPermitted, text)
 }
 
-/// The method is in the contract but not in this release.
-#[must_use]
-pub fn not_implemented(what: &str) -> Status {
-    status(Code::Unimplemented, TransportReason::NotImplementedYet, what)
-}
-
 /// There is no such thing, as far as the caller may know.
 #[must_use]
 pub fn not_found(what: &str) -> Status {

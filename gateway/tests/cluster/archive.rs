@@ -16,11 +16,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Writes a journal again in short segments, for a day fills no whole one. Returns its last record.
-fn in_short_segments(from: &Path, to: &Path) -> u64 {
+pub(crate) fn in_short_segments(from: &Path, to: &Path, segment_bytes: u64) -> u64 {
     let from = Disk::existing(from);
     let found = inspect::verify(&from, &mut |_| {}).unwrap();
     let mut options = Options::new(found.exchange_id);
-    options.segment_bytes = 1 << 18;
+    options.segment_bytes = segment_bytes;
     let storage = Box::new(Disk::create(to).unwrap());
     let (machine, sink) = (Engine::new(), Box::new(Silent));
     let opened = Core::open(storage, options, Epoch::Follow, machine, sink, &mut |_| {});
@@ -50,7 +50,7 @@ async fn a_new_standby_gets_the_beginning_from_the_primarys_archive() {
     let home = tempfile::tempdir().unwrap();
     played(&home.path().join("day"));
     let short = home.path().join("short");
-    let head = in_short_segments(&home.path().join("day/data/journal"), &short);
+    let head = in_short_segments(&home.path().join("day/data/journal"), &short, 1 << 18);
     let archive = |node: &str| home.path().join(format!("archive-{node}"));
     let settings = [
         ("journal.snapshot_records".to_owned(), "500".to_owned()),

@@ -159,11 +159,29 @@ impl Cluster {
         from.chain(to).for_each(|it| it.cut(cut));
     }
 
+    /// The wire by which a node reaches another.
+    pub(crate) fn wire(&self, from: usize, to: usize) -> &Wire {
+        self.wires[from][to].as_ref().unwrap()
+    }
+
+    /// All that a node has logged.
+    pub(crate) fn log(&self, node: usize) -> String {
+        let log = std::fs::read_to_string(self.directory.path().join(format!("{}.log", name(node))));
+        log.unwrap_or_default()
+    }
+
     pub(crate) fn kill(&mut self, node: usize) {
         if let Some(mut child) = self.processes[node].take() {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Has a node stop in order.
+    pub(crate) fn stop(&mut self, node: usize) {
+        self.signal(node, "-TERM");
+        let mut child = self.processes[node].take().unwrap();
+        assert!(child.wait().unwrap().success(), "{}", self.logs());
     }
 
     pub(crate) fn runs(&self, node: usize) -> bool {
@@ -247,8 +265,7 @@ impl Cluster {
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for node in 0..self.count() {
-            let log = std::fs::read_to_string(self.directory.path().join(format!("{}.log", name(node))));
-            let log = log.unwrap_or_default();
+            let log = self.log(node);
             let tail: Vec<&str> = log.lines().rev().take(25).collect();
             text.push_str(&format!("--- {}\n", name(node)));
             tail.iter().rev().for_each(|line| {

@@ -10,4 +10,5 @@ mod lease;
 mod orders;
 mod proxy;
 mod push;
+mod snapshot;
 mod times;

@@ -23,7 +23,7 @@ pub(crate) fn accepted(answer: &v1::OrderAnswer) -> u64 {
 }
 
 /// Runs a verb of the command line as an operator.
-fn verb(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
+pub(crate) fn verb(cluster: &Cluster, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_merit"));
     command.arg(arguments[0]).args(["--user", "otto"]);
     for node in 0..cluster.count() {

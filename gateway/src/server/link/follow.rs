@@ -1,18 +1,24 @@
 //! A standby's end: follows the primary's journal until the stream ends.
 
+use super::fetch::fetch;
 use super::{Link, SILENCE_MAX, lock, wire};
 use merit_proto::v1;
 use merit_replay::node::Refusal;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+
+/// Wait before a snapshot that could not be had is asked for again.
+const FETCH_AGAIN: Duration = Duration::from_secs(2);
 
 /// How following ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// The end of this journal was given up; the primary is asked again at once.
     Cut,
+    /// A snapshot has come: the node starts anew and goes on from it.
+    Fetched,
     /// In words, why; it is tried again after a moment.
     Lost(String),
 }
@@ -58,6 +64,20 @@ async fn follow_until(link: &Arc<Link>, primary: usize) -> Result<Ended, String>
                 Err(refusal.to_string())
             }
         };
+    }
+    if first.snapshot_seq.is_some() {
+        drop(stream);
+        let fit = link.ask(move |node, _| node.leader().is_none() && node.standing().promised <= epoch);
+        if !fit.await.map_err(|it| it.to_string())? {
+            return Err("a greater epoch was promised to meanwhile".to_owned());
+        }
+        let fetched = fetch(link, client, link.name(primary), asked.seq).await;
+        if let Err(why) = &fetched {
+            // It costs both ends much: not again at once.
+            *lock(&link.trouble) = Some(why.clone());
+            tokio::time::sleep(FETCH_AGAIN).await;
+        }
+        return fetched.map(|()| Ended::Fetched);
     }
     let welcomed =
         link.ask(move |node, _| node.handle_welcome(epoch, asked)).await.map_err(|it| it.to_string())?;

@@ -1,7 +1,8 @@
 //! The link between the nodes of an exchange: one journal, carried over gRPC.
 //!
 //! What is decided is decided in [`merit_replay::node`], on the core's thread; here are the sockets. A
-//! standby dials the primary and follows its journal on one stream ([`follow`]); every node watches the
+//! standby dials the primary and follows its journal on one stream ([`follow`]), or fetches its snapshot when
+//! the records are no longer to be had ([`fetch`]); every node watches the
 //! others and finds the primary ([`watch`]); operators' orders pass through [`orders`].
 //!
 //! # Deliberately absent
@@ -10,6 +11,7 @@
 //!   only with the promise of another node. Everything later is an operator's order.
 
 mod etcd;
+mod fetch;
 mod follow;
 mod lease;
 mod orders;
@@ -18,6 +20,7 @@ mod serve;
 mod watch;
 mod wire;
 
+pub use fetch::read_snapshot;
 pub use lease::{LeaseConfig, run as keep_lease};
 pub use orders::{failover, history, status, switchover, take_over};
 pub use peers::{NODE_USER, Peers, is_node};
@@ -31,6 +34,7 @@ use merit_replay::node::{Ack, Node, Outlet, Position, Refusal};
 use merit_replay::replication::feed::Backlog;
 use merit_replay::replication::{Mode, NodeId};
 use merit_replay::runner::CoreHandle;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch as channel};
@@ -78,6 +82,10 @@ pub struct Link {
     /// Where a standby's acknowledgements go while it follows.
     acks: Mutex<Option<mpsc::UnboundedSender<v1::FollowJournalRequest>>>,
     unfit: Notify,
+    /// Where the node keeps what it has.
+    data: PathBuf,
+    /// That a snapshot has come, from which the node must start anew.
+    fetched: Notify,
     /// Whom this node follows, and when it was last heard.
     primary: Mutex<Option<(usize, Instant)>>,
     /// Whether the primary was alone at its last word; nothing before there was one.
@@ -98,7 +106,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Link {
     /// A link that has no core yet.
     #[must_use]
-    pub fn new(config: Replication, peers: Peers, exchange_id: u128) -> Arc<Self> {
+    pub fn new(config: Replication, peers: Peers, exchange_id: u128, data: PathBuf) -> Arc<Self> {
         let nowhere = Position { epoch: 0, leads: false, alone: false, durable_seq: 0, acknowledged_seq: 0 };
         Arc::new(Self {
             config,
@@ -109,6 +117,8 @@ impl Link {
             position: channel::Sender::new(nowhere),
             acks: Mutex::default(),
             unfit: Notify::new(),
+            data,
+            fetched: Notify::new(),
             primary: Mutex::default(),
             alone: Mutex::default(),
             trouble: Mutex::default(),
@@ -195,6 +205,11 @@ impl Link {
     fn tell(&self, act: impl FnOnce(&mut Node<Exchange>, i64) + Send + 'static) -> Result<(), Status> {
         let core = self.core.get().ok_or_else(statuses::shutting_down)?;
         core.act(act).map_err(statuses::refused)
+    }
+
+    /// Waits until a snapshot has come, from which the node must start anew.
+    pub async fn fetched(&self) {
+        self.fetched.notified().await;
     }
 
     /// What this node says about itself to the others.

@@ -6,9 +6,11 @@ use crate::server::status;
 use crate::server::streams::{Out, Streamed};
 use merit_proto::v1;
 use merit_proto::v1::follow_journal_request::Message;
-use merit_replay::node::Welcome;
+use merit_replay::error::JournalError;
+use merit_replay::node::{Follow, Welcome};
 use merit_replay::replication::Run;
 use merit_replay::replication::feed::Feed;
+use merit_replay::snapshot;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Response, Status, Streaming};
@@ -55,6 +57,13 @@ pub async fn follow_journal(
     }
     let follow = wire::follow_in(node, &start);
     let follow = follow.ok_or_else(|| status::invalid_argument("start", "must be whole"))?;
+    if let Some(needed) = needs_snapshot(link, &follow).await? {
+        tracing::info!(follower = link.name(node), up_to = needed.snapshot_seq, "a standby needs a snapshot");
+        let (mut out, outgoing) = Out::new(SLOW_MAX, 0);
+        // Whether it is taken or not: the follower asks again.
+        let _ = out.send(needed, None).await;
+        return Ok(Response::new(outgoing));
+    }
     let welcomed = link.ask(move |node, now_ms| {
         let welcome = node.handle_follow(&follow, now_ms);
         (welcome, node.position(), node.core_mut().writer().reader())
@@ -92,6 +101,51 @@ pub async fn follow_journal(
         }
     }
     Ok(Response::new(outgoing))
+}
+
+/// What a follower is told whose next record is in no segment and not in the archive; nothing if it is not
+/// so. It is looked for before anything is noted of the follower: that takes a while, and a follower that
+/// goes away meanwhile must not be counted.
+async fn needs_snapshot(
+    link: &Arc<Link>,
+    follow: &Follow,
+) -> Result<Option<v1::FollowJournalResponse>, Status> {
+    let asked = follow.clone();
+    let welcomed = link
+        .ask(move |node, _| (node.welcome(&asked), node.position(), node.core_mut().writer().reader()))
+        .await?;
+    let (Welcome::From { epoch, seq, .. }, position, reader) = welcomed else { return Ok(None) };
+    if seq >= position.durable_seq {
+        return Ok(None);
+    }
+    let known = Arc::clone(link);
+    let looked = tokio::task::spawn_blocking(move || {
+        if Feed::after(reader.reader(), seq).reaches(&known.backlog)? {
+            return Ok(None);
+        }
+        Ok(Some(snapshot::headers(&*reader)?.last().map(|it| it.head.stamp.seq)))
+    });
+    let looked: Result<_, JournalError> =
+        looked.await.map_err(|error| status::internal(&error.to_string()))?;
+    let Some(newest) = looked.map_err(|error| {
+        tracing::error!(%error, "the journal cannot be read for a standby");
+        status::internal("the journal cannot be read")
+    })?
+    else {
+        return Ok(None);
+    };
+    let Some(snapshot_seq) = newest else {
+        let next = seq + 1;
+        let why = format!("record {next} is no longer in the primary's journal, and it has no snapshot");
+        return Err(Status::failed_precondition(why));
+    };
+    Ok(Some(v1::FollowJournalResponse {
+        epoch: u64::from(epoch),
+        durable_seq: position.durable_seq,
+        acknowledged_seq: position.acknowledged_seq,
+        snapshot_seq: Some(snapshot_seq),
+        ..Default::default()
+    }))
 }
 
 /// Hands a follower's acknowledgements to the core until it is gone.

@@ -62,9 +62,16 @@ pub async fn run(link: Arc<Link>, founds: bool) {
         if let Some((primary, _)) = leads {
             let ended = follow(&link, *primary).await;
             wants_to_lead = false;
-            if let Ended::Lost(why) = ended {
-                tracing::warn!(primary = link.name(*primary), why, "following ended");
-                tokio::time::sleep(AGAIN).await;
+            match ended {
+                Ended::Cut => {}
+                Ended::Lost(why) => {
+                    tracing::warn!(primary = link.name(*primary), why, "following ended");
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Ended::Fetched => {
+                    link.fetched.notify_one();
+                    return;
+                }
             }
             continue;
         }

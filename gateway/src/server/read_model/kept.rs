@@ -1,6 +1,7 @@
 //! The read model's memory as part of a snapshot: a start that does not replay history needs it, too.
 //!
-//! What is in the store stays there: a snapshot is of use to a node whose store holds everything up to it.
+//! What is in the store stays there: a snapshot is of use to a node whose store holds everything up to it, its own
+//! or what another node has sent ([`super::fetched`]).
 
 use super::Applied;
 use super::apply::Applying;

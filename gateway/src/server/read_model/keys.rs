@@ -1,9 +1,11 @@
 //! Keys of the records in the store. Numbers are big-endian so that keys sort as they do.
 
+use super::state::State;
 use crate::server::convert::event::stream_tag;
 use merit_engine::calendar::Day;
 use merit_engine::event::Stream;
 use merit_engine::ids::{AuctionId, Market, MemberId};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An event: stream, number.
 #[must_use]
@@ -73,7 +75,62 @@ pub fn statements(member: MemberId, day: Day) -> Vec<u8> {
 /// What a run adds to a member's statement.
 #[must_use]
 pub fn run_statement(member: MemberId, day: Day, run: u32) -> Vec<u8> {
-    [b"d".as_slice(), &member.0.to_be_bytes(), &day.0.to_be_bytes(), &run.to_be_bytes()].concat()
+    [b"d".as_slice(), &member.0.to_be_bytes(), &run_key(day, run)].concat()
+}
+
+/// Which rows are of commands up to one, as far as their keys say it: what a snapshot's state knows of. A row
+/// of a later command may be of a history that this node will never see.
+#[derive(Debug)]
+pub struct Known {
+    seq: u64,
+    heads: BTreeMap<[u8; 5], u64>,
+    /// Auctions with a result.
+    auctions: BTreeSet<[u8; 7]>,
+    runs: BTreeSet<[u8; 8]>,
+}
+
+impl Known {
+    /// What a state knows of.
+    #[must_use]
+    pub fn to(state: &State) -> Self {
+        let heads = state.heads.iter().map(|(stream, head)| (stream_tag(*stream), *head)).collect();
+        let decided = state.auctions.iter().filter(|(_, it)| it.result_seq.is_some());
+        let runs = state.runs.iter().flat_map(|(day, list)| list.iter().map(|(run, _)| run_key(*day, *run)));
+        Self {
+            seq: state.seq,
+            heads,
+            auctions: decided.map(|(auction, _)| auction_key(*auction)).collect(),
+            runs: runs.collect(),
+        }
+    }
+
+    /// Whether the row with a key is one of them.
+    #[must_use]
+    pub fn has(&self, key: &[u8]) -> bool {
+        let Some((kind, rest)) = key.split_first() else { return false };
+        match kind {
+            b'e' => {
+                let tagged = rest.split_first_chunk().zip(event_seq(key));
+                tagged.is_some_and(|((tag, _), seq)| self.heads.get(tag).is_some_and(|head| seq <= *head))
+            }
+            b'r' => event_seq(key).is_some_and(|seq| seq <= self.seq),
+            b'c' => rest.first_chunk().is_some_and(|it| self.auctions.contains(it)),
+            b's' => rest.last_chunk().is_some_and(|it| self.auctions.contains(it)),
+            b'd' => rest.last_chunk().is_some_and(|it| self.runs.contains(it)),
+            _ => false,
+        }
+    }
+
+    /// Events that there are.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.heads.values().sum()
+    }
+}
+
+fn run_key(day: Day, run: u32) -> [u8; 8] {
+    let ([a, b, c, d], [e, f, g, h]) = (day.0.to_be_bytes(), run.to_be_bytes());
+    [a, b, c, d, e, f, g, h]
 }
 
 fn auction_key(auction: AuctionId) -> [u8; 7] {

@@ -8,7 +8,7 @@
 //! compared, not written. What is there must be, record by record, what the journal says, or the store is
 //! deleted and filled again from the journal's beginning, archive included. (A start from a snapshot takes
 //! the records before it on trust: reading them all would take as long as history is. A store that does not
-//! reach the snapshot has no use for it.)
+//! reach the snapshot has no use for it. A node that begins with another's snapshot gets its rows, too: [`fetched`].)
 //!
 //! # Deliberately absent
 //!
@@ -16,6 +16,7 @@
 //! - **Sealed content for others.** Each stream's records are read under its own key only.
 
 mod apply;
+pub mod fetched;
 mod keeper;
 mod kept;
 pub mod keys;

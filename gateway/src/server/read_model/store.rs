@@ -7,6 +7,7 @@
 use sled::IVec;
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
@@ -259,6 +260,38 @@ impl Store {
                 let map = map.read().expect("no writer of this map panics");
                 let from = map.range(first.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
                 Ok(from.take(limit).map(|(key, value)| (IVec::from(key.as_slice()), value.clone())).collect())
+            }
+        }
+    }
+
+    /// Records after a key, by key, until they have about so many bytes; none if there are no more.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails.
+    pub fn rows_after(&self, key: &[u8], bytes_max: usize) -> Result<Vec<(IVec, IVec)>, Doubt> {
+        let mut bytes = 0;
+        let mut wanted = |(key, value): &(IVec, IVec)| {
+            let fits = bytes < bytes_max;
+            bytes += key.len() + value.len();
+            fits
+        };
+        match &self.backend {
+            Backend::Sled(db) => {
+                let read = || {
+                    let after = (Bound::Excluded(key), Bound::Unbounded);
+                    let rows = db.range::<&[u8], _>(after);
+                    rows.filter(|it| !matches!(it, Ok((key, _)) if key == META))
+                        .take_while(|it| it.as_ref().map_or(true, &mut wanted))
+                        .collect()
+                };
+                flatten(catch_unwind(AssertUnwindSafe(read)))
+            }
+            Backend::Memory(map) => {
+                let map = map.read().expect("no writer of this map panics");
+                let rows = map.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded));
+                let rows = rows.map(|(key, value)| (IVec::from(key.as_slice()), value.clone()));
+                Ok(rows.take_while(wanted).collect())
             }
         }
     }

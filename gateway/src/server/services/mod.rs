@@ -20,9 +20,6 @@ pub use replication::Replication;
 pub use risk::Risk;
 pub use settlement::Settlement;
 
-/// Methods of the contract whose inside this release does not have.
-pub const NOT_IMPLEMENTED: [&str; 1] = ["merit.v1.ReplicationService/ReadSnapshot"];
-
 /// Most rows of one page.
 const PAGE_MAX: usize = 1_000;
 

@@ -69,7 +69,7 @@ impl ReplicationService for Replication {
         &self,
         request: Request<v1::ReadSnapshotRequest>,
     ) -> Result<Response<Self::ReadSnapshotStream>, Status> {
-        self.link(&request)?;
-        Err(status::not_implemented("all segments are kept, and a standby catches up from them"))
+        let link = self.link(&request)?;
+        link::read_snapshot(link, &self.node.model, request.get_ref()).await
     }
 }
