@@ -69,6 +69,16 @@ impl Fetch {
         Ok(())
     }
 
+    /// Looks at its header, of which all must have come, so that what is not wanted need not come to its end.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not wanted.
+    pub fn look<M: Kept>(&self, exchange_id: u128, after: u64) -> Result<(), String> {
+        let header = snapshot::foreign_header::<M>(&*self.storage, exchange_id, PART_NAME)?;
+        goes_beyond(&header, after)
+    }
+
     /// Makes it durable and checks all of it; it must go beyond record `after`.
     ///
     /// # Errors
@@ -77,12 +87,7 @@ impl Fetch {
     pub fn check<M: Kept>(&mut self, exchange_id: u128, after: u64) -> Result<(Resumed<M>, Header), String> {
         self.file.sync().map_err(|error| format!("it cannot be written: {error}"))?;
         let (resumed, header) = snapshot::load_foreign::<M>(&*self.storage, exchange_id, PART_NAME)?;
-        let seq = resumed.head.stamp.seq;
-        if seq > after {
-            Ok((resumed, header))
-        } else {
-            Err(format!("it ends with record {seq}, and {after} is held here"))
-        }
+        goes_beyond(&header, after).map(|()| (resumed, header))
     }
 
     /// Has the next start go on from it. It was checked before.
@@ -177,15 +182,18 @@ fn believed<M: Kept>(
         Err(JournalError::NotFound { .. }) => return Ok(Ok(header)),
         Err(error) => return Err(error),
     };
-    let seq = header.head.stamp.seq;
     let same = held.seq == 0 || resumed.lineage.epoch_of(held.seq) == Some(held.epoch);
-    Ok(if held.seq >= seq {
-        Err(format!("it ends with record {seq}, and {} is held here", held.seq))
-    } else if same {
+    let same = if same {
         Ok(header)
     } else {
         Err(format!("record {} of epoch {} is held here and is not in its history", held.seq, held.epoch))
-    })
+    };
+    Ok(goes_beyond(&header, held.seq).and(same))
+}
+
+fn goes_beyond(header: &Header, after: u64) -> Result<(), String> {
+    let seq = header.head.stamp.seq;
+    if seq > after { Ok(()) } else { Err(format!("it ends with record {seq}, and {after} is held here")) }
 }
 
 /// Whether the segment after a head has begun.

@@ -241,11 +241,20 @@ pub(crate) fn load_foreign<M: Kept>(
     exchange_id: u128,
     file: &str,
 ) -> Result<(Resumed<M>, Header), String> {
-    let header = header_in(storage, file)?;
-    belongs::<M>(&header, Some(exchange_id))?;
+    let header = foreign_header::<M>(storage, exchange_id, file)?;
     let resumed: Resumed<M> = state_of(storage, file, &header)?;
     right_digest(&resumed.machine, &header)?;
     Ok((resumed, header))
+}
+
+/// Whether a snapshot that is coming can be what is wanted, from its header alone: the rest may be long.
+pub(crate) fn foreign_header<M: Kept>(
+    storage: &dyn Storage,
+    exchange_id: u128,
+    file: &str,
+) -> Result<Header, String> {
+    let header = header_in(storage, file)?;
+    belongs::<M>(&header, Some(exchange_id)).map(|()| header)
 }
 
 fn belongs<M: Kept>(header: &Header, exchange_id: Option<u128>) -> Result<(), String> {

@@ -381,7 +381,7 @@ fn whole(found: &Found, checked: &[Checked]) -> Facts {
     ];
     if found.begins_after > 0 {
         let last = found.begins_after;
-        let what = format!("records up to {last}: not checked; --archive names an archive that has them");
+        let what = format!("all or some records up to {last}: not checked; --archive names an archive with them");
         known.push(("not_here", Cell::text(what)));
     }
     if !wrong.is_empty() {

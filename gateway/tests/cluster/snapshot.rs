@@ -38,7 +38,7 @@ fn lose_the_beginning(data: &Path, segment_bytes: u64) {
         names(&whole).into_iter().filter_map(|it| Some((seq_of_name(&it)?, it))).collect();
     firsts.sort();
     firsts.pop().unwrap();
-    assert!(firsts.len() > 3, "{firsts:?}");
+    assert!(!firsts.is_empty(), "nothing lies before the last segment");
     firsts.iter().for_each(|(_, name)| std::fs::remove_file(whole.join(name)).unwrap());
 }
 

@@ -10,6 +10,7 @@ use merit_replay::frame::Head;
 use merit_replay::machine::Silent;
 use merit_replay::node::{Nobody, Node, Settings};
 use merit_replay::recovery;
+use merit_replay::repair::repair;
 use merit_replay::replication::feed::{Backlog, Feed};
 use merit_replay::replication::{Mode, NodeId, may_lead};
 use merit_replay::segment::{segment_name, seq_of_name};
@@ -223,6 +224,9 @@ fn a_snapshot_that_is_damaged_cut_foreign_or_of_another_layout_is_refused_and_le
     drop(fetch);
     let mut fetch = Fetch::begin(boxed(&disk)).unwrap();
     fetch.piece(0, &bytes).unwrap();
+    assert!(fetch.look::<Tally>(EXCHANGE, 4).is_ok());
+    assert!(fetch.look::<Engine>(EXCHANGE, 4).unwrap_err().contains("layout 7; this release reads"));
+    assert!(fetch.look::<Tally>(EXCHANGE + 1, 4).unwrap_err().contains("it is of exchange"));
     assert!(fetch.check::<Tally>(EXCHANGE + 1, 4).unwrap_err().contains("it is of exchange"));
     assert!(fetch.check::<Engine>(EXCHANGE, 4).unwrap_err().contains("layout 7; this release reads"));
     assert!(fetch.check::<Tally>(EXCHANGE, 30).unwrap_err().contains("30 is held here"));
@@ -287,4 +291,25 @@ fn a_power_cut_at_any_moment_leaves_the_journal_as_it_was_or_finished_by_the_nex
     }
     assert!(seen[0] > 3 && seen[1] > 3, "{seen:?}");
     assert!(!primary.list().unwrap().contains(&segment_name(1)));
+}
+
+/// Whoever still has everything gives such a journal its history back.
+#[test]
+fn a_whole_copy_mends_a_journal_that_begins_with_a_snapshot() {
+    let (primary, whole) = primary();
+    for records in [0, 4] {
+        let disk = standby(records);
+        bring(&disk, &offered(&primary), records).unwrap();
+        put_in(&disk).unwrap();
+        let mut core = open(&disk, Epoch::Follow).unwrap().0;
+        catch_up(&mut core, &primary);
+        core.close().unwrap();
+        let copy = standby(41);
+        repair(&disk, &copy).unwrap();
+        let mut again = Tally::default();
+        replay(&disk, &mut again, &mut Silent, &mut ignore).unwrap();
+        assert_eq!(again, whole);
+        let checked = snapshot::verify::<Tally>(&disk, &mut ignore).unwrap();
+        assert!(checked.len() == 1 && checked[0].flaw.is_none(), "{checked:?}");
+    }
 }

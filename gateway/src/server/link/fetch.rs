@@ -13,6 +13,7 @@ use crate::server::status;
 use crate::server::streams::{Out, Streamed};
 use merit_proto::v1;
 use merit_replay::fetch::Fetch;
+use merit_replay::frame::Stamp;
 use merit_replay::snapshot::{self, Header};
 use merit_replay::storage::Storage;
 use std::path::Path;
@@ -142,7 +143,8 @@ fn bytes_of(bytes: &impl AsRef<[u8]>) -> Vec<u8> {
     bytes.as_ref().to_vec()
 }
 
-/// Takes a primary's snapshot, which must go beyond record `after`. The next start goes on from it.
+/// Takes a primary's snapshot, which must go beyond the last record held here, `after`. The next start goes on
+/// from it.
 ///
 /// # Errors
 ///
@@ -151,27 +153,39 @@ pub(super) async fn fetch(
     link: &Arc<Link>,
     mut client: NodeClient,
     primary: &str,
-    after: u64,
+    after: Stamp,
 ) -> Result<(), String> {
     let storage = link.ask(|node, _| node.core_mut().writer().reader()).await;
     let storage = storage.map_err(|it| it.to_string())?;
-    tracing::info!(primary, after, "the records that follow are gone: fetching a snapshot");
+    tracing::info!(primary, after = after.seq, "the records that follow are gone: fetching a snapshot");
     let (pieces, coming) = mpsc::channel(WAITING);
     let (data, exchange_id) = (link.data.clone(), link.exchange_id);
-    let staging = tokio::task::spawn_blocking(move || {
-        let staged = stage(storage, &data, exchange_id, after, coming);
-        if staged.is_err() {
-            // What cannot be removed now is removed at the next attempt, or the next start.
-            drop(fetched::discard(&data));
-        }
-        staged
-    });
+    let staging = tokio::task::spawn_blocking(move || stage(storage, &data, exchange_id, after.seq, coming));
     let brought = bring(&mut client, pieces).await;
     let staged = staging.await.map_err(|error| error.to_string())?;
-    brought.map_err(|why| format!("the transfer of the snapshot was interrupted: {why}"))?;
-    let seq = staged.map_err(|why| format!("the snapshot was refused: {why}"))?;
+    let kept = match (brought, staged) {
+        (Err(why), _) => Err(format!("the transfer of the snapshot was interrupted: {why}")),
+        (Ok(()), Err(why)) => Err(format!("the snapshot was refused: {why}")),
+        (Ok(()), Ok((seq, fetch))) => keep(link, fetch, after).await.map(|()| seq),
+    };
+    if kept.is_err() {
+        let data = link.data.clone();
+        // What cannot be removed now is removed at the next attempt, or the next start.
+        drop(tokio::task::spawn_blocking(move || fetched::discard(&data)).await);
+    }
+    let seq = kept?;
     tracing::info!(primary, seq, "a snapshot has come whole");
     Ok(())
+}
+
+/// Has the next start go on from what has come, unless this node leads now or holds something else than before.
+async fn keep(link: &Arc<Link>, fetch: Fetch, after: Stamp) -> Result<(), String> {
+    let same = link.ask(move |node, _| node.leader().is_none() && node.core().durable().stamp == after);
+    if !same.await.map_err(|it| it.to_string())? {
+        return Err("this node has led since it asked for a snapshot".to_owned());
+    }
+    let kept = tokio::task::spawn_blocking(move || fetch.keep()).await;
+    kept.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// Hands on what comes until all has come, or nobody wants it any more.
@@ -192,19 +206,22 @@ async fn bring(client: &mut NodeClient, pieces: Sender<v1::ReadSnapshotResponse>
     }
 }
 
-/// Writes and checks what comes. Returns the record up to which it goes.
+/// Writes and checks what comes. Returns it, and the record up to which it goes.
 fn stage(
     storage: Box<dyn Storage>,
     data: &Path,
     exchange_id: u128,
     after: u64,
     mut coming: Receiver<v1::ReadSnapshotResponse>,
-) -> Result<u64, String> {
+) -> Result<(u64, Fetch), String> {
     let mut fetch = Fetch::begin(storage).map_err(|error| error.to_string())?;
     let mut rows: Option<(u64, Rows)> = None;
     while let Some(message) = coming.blocking_recv() {
         if rows.is_none() && !message.data.is_empty() {
             fetch.piece(message.offset, &message.data)?;
+            if message.offset == 0 {
+                fetch.look::<Mirror>(exchange_id, after)?;
+            }
             continue;
         }
         let (seq, taken) = match &mut rows {
@@ -220,8 +237,7 @@ fn stage(
             let seq = *seq;
             let (_, taken) = rows.take().ok_or("its rows have ended before")?;
             taken.finish(end.rows, &end.hash)?;
-            fetch.keep().map_err(|error| error.to_string())?;
-            return Ok(seq);
+            return Ok((seq, fetch));
         }
     }
     Err("it did not come to its end".to_owned())

@@ -71,7 +71,7 @@ async fn follow_until(link: &Arc<Link>, primary: usize) -> Result<Ended, String>
         if !fit.await.map_err(|it| it.to_string())? {
             return Err("a greater epoch was promised to meanwhile".to_owned());
         }
-        let fetched = fetch(link, client, link.name(primary), asked.seq).await;
+        let fetched = fetch(link, client, link.name(primary), asked).await;
         if let Err(why) = &fetched {
             // It costs both ends much: not again at once.
             *lock(&link.trouble) = Some(why.clone());
