@@ -344,8 +344,14 @@ impl Turn {
         let model = Arc::clone(&self.model);
         let mut inner = model.inner.write().expect("only this thread writes, and it lives");
         self.apply_to(&mut inner, some)?;
+        // After a power cut a node among others may not know yet that its last records were acknowledged, though
+        // its store has them: after a start from a snapshot they are compared when they come. A rebuild would read
+        // all of history, which may no longer be here.
+        let waits = self.among_others && self.sums.is_none();
         match head {
-            Some(head) if !self.verified && head.seq <= self.has.seq => {
+            Some(head)
+                if !self.verified && (head.seq == self.has.seq || head.seq < self.has.seq && !waits) =>
+            {
                 self.verify(head.seq, inner.state.trail)
             }
             Some(_) | None => Ok(()),
@@ -423,7 +429,11 @@ impl Turn {
                 Err(doubt) => tracing::warn!(doubt = %doubt.0, "the read model could not be built"),
             }
         }
-        tracing::error!("the read model is incomplete; restart the node");
+        // Rather no answer than one without what is missing.
+        self.model.inner.write().expect("only this thread writes").store = Store::lost();
+        tracing::error!(
+            "the read model is lost; mend the journal, or fill this node again from an empty directory"
+        );
     }
 
     fn replay_into(&mut self, inner: &mut Inner) -> Result<(), Doubt> {
@@ -480,5 +490,39 @@ fn fresh(directory: &Path) -> Store {
             tracing::error!(doubt = %doubt.0, "the read model stays in memory until the next start");
             Store::in_memory()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Keeper, Opened};
+    use crate::server::exchange::Reply;
+    use merit_engine::calendar::Day;
+    use merit_engine::event::{Answer, Event, EventBody, Phase, Stream};
+    use merit_engine::ids::{AuctionId, Market, MemberId};
+    use merit_replay::frame::Stamp;
+    use merit_replay::machine::Sink as _;
+    use merit_replay::storage::disk::Disk;
+    use std::sync::Arc;
+
+    /// The journal's beginning is not here, so nothing can be built again: readers are told that, and not that
+    /// there is nothing.
+    #[test]
+    fn a_read_model_that_is_lost_answers_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let journal = Box::new(Disk::create(&data.path().join("journal")).unwrap());
+        let start = Keeper::start(Opened::at(data.path()), None, journal, true).unwrap();
+        let (model, mut feed) = (start.model, start.feed);
+        assert!(model.answer(MemberId(1), "a").unwrap().is_none());
+        let auction = AuctionId { day: Day(1), market: Market::Dam, session: 0 };
+        let body = EventBody::PhaseChanged { auction, phase: Phase::Open, next_due_us: None };
+        let stamp = Stamp { seq: 1, epoch: 1, time_us: 1 };
+        let event = Event { seq: 1, epoch: 1, time_us: 1, stream: Stream::Market, stream_seq: 1, body };
+        let reply = Arc::new(Reply { answer: Answer::None, request: None, member_seq: None });
+        feed.applied(stamp, &reply, vec![event], false);
+        feed.batch_applied(stamp);
+        drop(feed);
+        start.keeper.join();
+        assert!(model.answer(MemberId(1), "a").is_err());
     }
 }

@@ -115,6 +115,7 @@ pub struct Store {
 enum Backend {
     Sled(sled::Db),
     Memory(RwLock<BTreeMap<Vec<u8>, IVec>>),
+    Lost,
 }
 
 impl Store {
@@ -122,6 +123,12 @@ impl Store {
     #[must_use]
     pub fn in_memory() -> Self {
         Self { backend: Backend::Memory(RwLock::new(BTreeMap::new())) }
+    }
+
+    /// A store whose records are gone and could not be made again: whoever reads is told so.
+    #[must_use]
+    pub fn lost() -> Self {
+        Self { backend: Backend::Lost }
     }
 
     /// Opens the store in a directory, and says how far it goes.
@@ -176,6 +183,7 @@ impl Store {
                 let map = map.read().expect("no writer of this map panics");
                 map.iter().for_each(|(key, value)| content.add(key, value));
             }
+            Backend::Lost => return Err(lost()),
         }
         Ok(content)
     }
@@ -213,6 +221,7 @@ impl Store {
                 map.extend(batch.records.into_iter().map(|(key, value)| (key, IVec::from(value))));
                 Ok(())
             }
+            Backend::Lost => Ok(()),
         }
     }
 
@@ -224,7 +233,7 @@ impl Store {
     pub fn flush(&self) -> Result<(), Doubt> {
         match &self.backend {
             Backend::Sled(db) => flatten(catch_unwind(AssertUnwindSafe(|| db.flush().map(|_| ())))),
-            Backend::Memory(_) => Ok(()),
+            Backend::Memory(_) | Backend::Lost => Ok(()),
         }
     }
 
@@ -237,6 +246,7 @@ impl Store {
         match &self.backend {
             Backend::Sled(db) => flatten(catch_unwind(AssertUnwindSafe(|| db.get(key)))),
             Backend::Memory(map) => Ok(map.read().expect("no writer of this map panics").get(key).cloned()),
+            Backend::Lost => Err(lost()),
         }
     }
 
@@ -261,6 +271,7 @@ impl Store {
                 let from = map.range(first.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
                 Ok(from.take(limit).map(|(key, value)| (IVec::from(key.as_slice()), value.clone())).collect())
             }
+            Backend::Lost => Err(lost()),
         }
     }
 
@@ -293,6 +304,7 @@ impl Store {
                 let rows = rows.map(|(key, value)| (IVec::from(key.as_slice()), value.clone()));
                 Ok(rows.take_while(wanted).collect())
             }
+            Backend::Lost => Err(lost()),
         }
     }
 
@@ -301,6 +313,10 @@ impl Store {
     pub fn lasts(&self) -> bool {
         matches!(self.backend, Backend::Sled(_))
     }
+}
+
+fn lost() -> Doubt {
+    Doubt("its records are gone and could not be built again".into())
 }
 
 fn flatten<T>(result: std::thread::Result<sled::Result<T>>) -> Result<T, Doubt> {
