@@ -82,7 +82,7 @@ async fn when_the_primarys_lease_runs_out_the_standby_that_holds_everything_take
     assert_eq!((accepted(&again), again.replayed), (first, true), "{}", cluster.logs());
     println!("kill -9 of the primary until the next acknowledgement: {took:?}, with a lease of 2 s");
     // `times` measures it; here it only must not hang, however busy the machine and etcd are.
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}");
     let second = accepted(&enter(&cluster, "alone").await);
 
     // When the other holds everything again, it may take over in its turn.

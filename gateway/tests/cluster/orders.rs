@@ -11,7 +11,7 @@ pub(crate) fn order() -> v1::NewOrder {
 }
 
 pub(crate) async fn enter(cluster: &Cluster, id: &str) -> v1::OrderAnswer {
-    let client = cluster.client("gina", 40);
+    let client = cluster.client("gina", 160);
     client.submit(id, order()).await.unwrap_or_else(|error| panic!("{id}: {error}\n{}", cluster.logs()))
 }
 

@@ -3,6 +3,7 @@
 use merit_proto::etcd as rpc;
 use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use merit_proto::etcd::compare::{CompareResult, CompareTarget, TargetUnion};
 use merit_proto::etcd::kv_client::KvClient;
@@ -12,6 +13,8 @@ use merit_proto::etcd::response_op::Response;
 
 /// How long etcd may take to answer.
 const ANSWER_MAX: Duration = Duration::from_millis(700);
+/// How many members are asked at most.
+const TRIES: u32 = 4;
 
 /// A key with what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,32 +108,48 @@ impl Etcd {
     }
 
     async fn txn(&self, request: rpc::TxnRequest) -> Result<rpc::TxnResponse, String> {
-        let mut client = KvClient::new(self.channel.clone());
-        let call = tokio::time::timeout(ANSWER_MAX, client.txn(request)).await;
-        let answer = call.map_err(|_| "etcd does not answer".to_owned())?;
-        answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+        let client = KvClient::new(self.channel.clone());
+        asked(|| {
+            let (mut client, request) = (client.clone(), request.clone());
+            async move { Ok(client.txn(request).await?.into_inner()) }
+        })
+        .await
     }
 
     /// A new lease.
     pub(super) async fn grant(&self, seconds: i64) -> Result<i64, String> {
-        let mut client = LeaseClient::new(self.channel.clone());
+        let client = LeaseClient::new(self.channel.clone());
         let request = rpc::LeaseGrantRequest { ttl: seconds, id: 0 };
-        let call = tokio::time::timeout(ANSWER_MAX, client.lease_grant(request)).await;
-        let answer = call.map_err(|_| "etcd does not answer".to_owned())?;
-        answer.map(|it| it.into_inner().id).map_err(|status| status.message().to_owned())
+        asked(|| {
+            let mut client = client.clone();
+            async move { Ok(client.lease_grant(request).await?.into_inner().id) }
+        })
+        .await
     }
 
     /// Renews a lease; false if it has run out.
     pub(super) async fn keep(&self, lease: i64) -> Result<bool, String> {
-        let mut client = LeaseClient::new(self.channel.clone());
-        let request = tokio_stream::iter([rpc::LeaseKeepAliveRequest { id: lease }]);
-        let renewed = async {
-            let mut stream = client.lease_keep_alive(request).await?.into_inner();
-            stream.message().await
-        };
-        let call = tokio::time::timeout(ANSWER_MAX, renewed).await;
-        let answer = call.map_err(|_| "etcd does not answer".to_owned())?;
-        let answer = answer.map_err(|status| status.message().to_owned())?;
-        Ok(answer.is_some_and(|it| it.ttl > 0))
+        let client = LeaseClient::new(self.channel.clone());
+        let renewed = asked(|| {
+            let request = tokio_stream::iter([rpc::LeaseKeepAliveRequest { id: lease }]);
+            let mut client = client.clone();
+            async move { client.lease_keep_alive(request).await?.into_inner().message().await }
+        });
+        Ok(renewed.await?.is_some_and(|it| it.ttl > 0))
+    }
+}
+
+/// Asks, and asks again where a member could not be reached: the next call goes to another one. What was done though
+/// its answer is lost fails its conditions the second time.
+async fn asked<T, F: Future<Output = Result<T, Status>>>(call: impl Fn() -> F) -> Result<T, String> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let answer = tokio::time::timeout(ANSWER_MAX, call()).await;
+        match answer.map_err(|_| "etcd does not answer".to_owned())? {
+            Ok(answer) => return Ok(answer),
+            Err(status) if status.code() == Code::Unavailable && tries < TRIES => {}
+            Err(status) => return Err(status.message().to_owned()),
+        }
     }
 }
