@@ -6,7 +6,7 @@
 //! fdatasync, and then answers (no market); **merit** is a node with its journal on disk. Three shapes: one order a
 //! call with 64 calls at the same time, one order a message on four streams, a hundred a message on four streams.
 //! Shares are taken pair by pair; the median and quartiles are printed. The last lines are one order at a time:
-//! the bare round trip, fdatasync by itself, and merit.
+//! the bare round trip, the skeleton, merit, and fdatasync by itself.
 
 use merit_client::{Client, Config as ClientConfig, orders, v1};
 use merit_gateway::cli::certs::{self, Plan};

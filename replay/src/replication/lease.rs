@@ -18,6 +18,9 @@
 //! Like the rest of this module it knows no store and no clock: the gateway asks etcd, the simulation a model of it.
 
 use super::NodeId;
+use super::leader::Progress;
+use crate::machine::Machine;
+use crate::node::Node;
 
 /// Who holds the lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,23 @@ pub struct Primary {
     pub is_alone: bool,
     /// Whether it would if it were permitted to.
     pub wants_alone: bool,
+}
+
+impl Primary {
+    /// A node as the store is to know it; nothing if it does not lead.
+    pub fn of<M: Machine>(node: &Node<M>) -> Option<Self> {
+        let (leader, position) = (node.leader()?, node.position());
+        // Whoever holds everything acknowledged now holds all of it later: nothing is acknowledged without.
+        let holds =
+            |it: &Progress| it.connected && !it.diverged && it.durable_seq >= position.acknowledged_seq;
+        Some(Self {
+            me: node.settings().id,
+            epoch: position.epoch,
+            followers: leader.followers().iter().filter(|(_, it)| holds(it)).map(|(id, _)| *id).collect(),
+            is_alone: position.alone,
+            wants_alone: node.wants_to_be_alone(),
+        })
+    }
 }
 
 /// What a primary has to do about the store.

@@ -185,8 +185,7 @@ impl World {
         let me = NodeId(u8::try_from(index).expect("few nodes"));
         self.nodes[index].agent.lease = lease;
         let node = self.nodes[index].node.as_ref().expect("the caller looked");
-        let position = node.position();
-        let Some(leader) = node.leader() else {
+        let Some(primary) = Primary::of(node) else {
             let rests = self.nodes[index].agent.rests_until_ms > self.now_ms;
             let may = takes_over(me, seen.holder, &seen.heirs, false);
             if may && !rests && self.nodes[index].claim.is_none() {
@@ -203,17 +202,6 @@ impl World {
                 self.ask_store(index, put, Waits::ToTakeOver(lease));
             }
             return;
-        };
-        let counted = leader
-            .followers()
-            .iter()
-            .filter(|(_, it)| it.connected && !it.diverged && it.durable_seq >= position.acknowledged_seq);
-        let primary = Primary {
-            me,
-            epoch: position.epoch,
-            followers: counted.map(|(id, _)| *id).collect(),
-            is_alone: position.alone,
-            wants_alone: node.wants_to_be_alone(),
         };
         match duty(&primary, seen.epoch) {
             Duty::GiveWay(epoch) => {

@@ -291,23 +291,7 @@ impl Lease {
 
     /// A primary's turn: holds the key of the leader, and keeps the list of who may take over.
     async fn lead(&mut self, seen: &Seen) -> Result<(), String> {
-        let me = node_id(self.link.config.me);
-        let primary = self.link.ask(move |node, _| {
-            let leader = node.leader()?;
-            let position = node.position();
-            // Whoever holds everything acknowledged now holds all of it later: nothing is acknowledged without.
-            let counted = |it: &merit_replay::replication::leader::Progress| {
-                it.connected && !it.diverged && it.durable_seq >= position.acknowledged_seq
-            };
-            let followers = leader.followers().iter().filter(|(_, it)| counted(it)).map(|(id, _)| *id);
-            Some(Primary {
-                me,
-                epoch: position.epoch,
-                followers: followers.collect(),
-                is_alone: position.alone,
-                wants_alone: node.wants_to_be_alone(),
-            })
-        });
+        let primary = self.link.ask(|node, _| Primary::of(node));
         let Some(primary) = primary.await.map_err(|it| it.to_string())? else { return Ok(()) };
         match duty(&primary, seen.epoch()?) {
             Duty::GiveWay(epoch) => {
