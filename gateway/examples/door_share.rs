@@ -1,11 +1,12 @@
-//! What the door costs: `door_share [PAIRS [ORDERS]]`. Durable acknowledged orders a second over mutual TLS, as a
+//! What the door costs: `door_share [PAIRS [ORDERS [SHAPE]]]` (shape 0, 1 or 2; all without it). Durable acknowledged orders a second over mutual TLS, as a
 //! share of bare servers that take and answer the same messages, in turn in one run.
 //!
 //! Three servers in this process, the client on the same cores: **echo** answers at once; **skeleton** hands each
 //! message over to a thread that writes 128 bytes an order, makes a batch of all that waits durable by one
 //! fdatasync, and then answers (no market); **merit** is a node with its journal on disk. Three shapes: one order a
 //! call with 64 calls at the same time, one order a message on four streams, a hundred a message on four streams.
-//! Shares are taken pair by pair; the median and quartiles are printed. The last lines are one order at a time:
+//! Shares are taken pair by pair; the median and quartiles are printed, and the processor time of an order (client,
+//! server and system together; of merit's, what the core and the read model take), which neighbours change less. The last lines are one order at a time:
 //! the bare round trip, the skeleton, merit, and fdatasync by itself.
 
 use merit_client::{Client, Config as ClientConfig, orders, v1};
@@ -32,6 +33,10 @@ use tonic::{Request, Response, Status, Streaming};
 use v1::member_service_server::{MemberService, MemberServiceServer};
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const MEMBERS: usize = 4;
 /// Calls at the same time, over the members' connections.
@@ -414,6 +419,38 @@ fn per_second(count: usize, begun: Instant) -> f64 {
     u32::try_from(count).map_or(0.0, f64::from) / begun.elapsed().as_secs_f64()
 }
 
+/// Processor time of this process's threads so far: of all, of the core, of the read model.
+fn processor() -> Result<[f64; 3], Fault> {
+    let mut seconds = [0.0; 3];
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let path = task?.path();
+        // A thread may have ended meanwhile.
+        let Ok(text) = std::fs::read_to_string(path.join("schedstat")) else { continue };
+        let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+        let ns: f64 = text.split(' ').next().unwrap_or_default().parse()?;
+        let own = ["core", "read-model"].iter().position(|it| *it == name.trim()).map(|it| it + 1);
+        for index in std::iter::once(0).chain(own) {
+            seconds[index] += ns / 1e9;
+        }
+    }
+    Ok(seconds)
+}
+
+/// What each server has taken for so many orders.
+fn tell_processor(taken: &[[f64; 3]; 3], orders: usize) -> Result<(), Fault> {
+    let orders = f64::from(u32::try_from(orders)?);
+    let micros = |server: usize, part: usize| taken[server][part] * 1e6 / orders;
+    println!(
+        "  processor, us an order: echo {:.2}, skeleton {:.2}, merit {:.2} (core {:.2}, read model {:.2})",
+        micros(0, 0),
+        micros(1, 0),
+        micros(2, 0),
+        micros(2, 1),
+        micros(2, 2)
+    );
+    Ok(())
+}
+
 fn id() -> String {
     format!("o-{}", NEXT_ID.fetch_add(1, Ordering::Relaxed))
 }
@@ -445,7 +482,7 @@ enum Shape {
     Hundred,
 }
 
-async fn run(pairs: usize, orders: usize) -> Result<(), Fault> {
+async fn run(pairs: usize, orders: usize, only: Option<usize>) -> Result<(), Fault> {
     let directory = tempfile::tempdir()?;
     let certificates = directory.path().join("certs");
     let users: Vec<String> = (0..MEMBERS).map(|it| format!("M{it}")).collect();
@@ -466,21 +503,27 @@ async fn run(pairs: usize, orders: usize) -> Result<(), Fault> {
         "{:<24}{:>26}{:>26}{:>26}{:>20}{:>20}",
         "", "echo", "skeleton", "merit", "of echo", "of skeleton"
     );
-    for (name, shape, count) in [
+    let shapes = [
         ("a call, 64 at a time", Shape::Calls, orders),
         ("1 a message, 4 streams", Shape::Single, orders * 2),
         ("100 a message", Shape::Hundred, orders * 4),
-    ] {
+    ];
+    let wanted = shapes.into_iter().enumerate().filter(|(index, _)| only.is_none_or(|it| it == *index));
+    for (_, (name, shape, count)) in wanted {
         let mut found: [Vec<f64>; 3] = Default::default();
+        let mut taken = [[0.0; 3]; 3];
         for round in 0..pairs {
             for turn in 0..3 {
                 let which = (round + turn) % 3;
                 let target = [&echo, &skeleton, &merit][which];
+                let before = processor()?;
                 found[which].push(match shape {
                     Shape::Calls => target.calls(count).await?,
                     Shape::Single => target.streams(count, 1).await?,
                     Shape::Hundred => target.streams(count, 100).await?,
                 });
+                let after = processor()?;
+                taken[which].iter_mut().zip(after.iter().zip(before)).for_each(|(sum, (b, a))| *sum += b - a);
             }
         }
         let share = |of: usize| found[2].iter().zip(&found[of]).map(|(mine, bare)| mine / bare).collect();
@@ -492,6 +535,7 @@ async fn run(pairs: usize, orders: usize) -> Result<(), Fault> {
             spread(share(0), 2),
             spread(share(1), 2)
         );
+        tell_processor(&taken, count * pairs)?;
     }
     let micros = |times: Vec<Duration>| spread(times.iter().map(|it| it.as_secs_f64() * 1e6).collect(), 0);
     println!("one after the other, us: bare round trip {}", micros(echo.lone(2_000).await?));
@@ -519,5 +563,6 @@ fn main() -> Result<(), Fault> {
     let mut words = std::env::args().skip(1);
     let pairs = words.next().map_or(Ok(9), |it| it.parse())?;
     let orders = words.next().map_or(Ok(10_000), |it| it.parse())?;
-    tokio::runtime::Runtime::new()?.block_on(run(pairs, orders))
+    let shape = words.next().map(|it| it.parse()).transpose()?;
+    tokio::runtime::Runtime::new()?.block_on(run(pairs, orders, shape))
 }

@@ -299,18 +299,31 @@ impl<M: Machine> CoreHandle<M> {
         receiver.recv().map_err(|_| Refused::Failed)
     }
 
+    /// The last durable and applied command.
+    #[must_use]
+    pub fn head(&self) -> Stamp {
+        let shared = &self.shared;
+        Stamp {
+            seq: shared.seq.load(Ordering::Acquire),
+            epoch: shared.epoch.load(Ordering::Acquire),
+            time_us: shared.time_us.load(Ordering::Acquire),
+        }
+    }
+
+    /// As [`Status::told_seq`].
+    #[must_use]
+    pub fn told_seq(&self) -> u64 {
+        self.shared.told_seq.load(Ordering::Acquire)
+    }
+
     /// Where the core stands. Never waits.
     #[must_use]
     pub fn status(&self) -> Status {
         let shared = &self.shared;
         Status {
             state: shared.state(),
-            head: Stamp {
-                seq: shared.seq.load(Ordering::Acquire),
-                epoch: shared.epoch.load(Ordering::Acquire),
-                time_us: shared.time_us.load(Ordering::Acquire),
-            },
-            told_seq: shared.told_seq.load(Ordering::Acquire),
+            head: self.head(),
+            told_seq: self.told_seq(),
             waiting: self.commands.len(),
             clock_behind_us: shared.behind_us.load(Ordering::Acquire),
             space_is_low: shared.space_is_low.load(Ordering::Acquire) != 0,

@@ -125,7 +125,8 @@ impl Inbox {
 const POINTS_PER_PLACE: usize = 128;
 
 /// Places that an action takes.
-fn cost(action: &Action) -> u32 {
+#[must_use]
+pub fn cost(action: &Action) -> u32 {
     let points = match action {
         Action::Submit(order) => points(&order.body),
         Action::Amend { body, .. } => points(body),

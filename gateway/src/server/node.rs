@@ -153,18 +153,18 @@ impl Node {
     /// The exchange's time: what the journal would say now, µs UTC.
     #[must_use]
     pub fn time_us(&self) -> i64 {
-        self.clock.now_us().max(self.inbox.status().head.time_us)
+        self.clock.now_us().max(self.inbox.core().head().time_us)
     }
 
     /// Waits until readers see everything that anybody was told when they asked. A result that the core has
     /// published since, which no reader has seen yet, is not waited for.
     pub async fn told(&self) {
-        self.model.caught_up(self.inbox.status().told_seq).await;
+        self.model.caught_up(self.inbox.core().told_seq()).await;
     }
 
     /// Waits until readers see everything that was applied when they asked.
     pub async fn fresh(&self) {
-        self.model.caught_up(self.inbox.status().head.seq).await;
+        self.model.caught_up(self.inbox.core().head().seq).await;
     }
 
     /// What is said before a stream ends.

@@ -506,7 +506,9 @@ fn open(config: &Config, substitutes: Substitutes, link: Option<&Arc<Link>>) -> 
     if let Some(link) = link {
         link.bind(handle.clone());
     }
-    let snapshots = snapshots::start(handle.clone(), shelves, &journal, &config.retention).map_err(data)?;
+    let model = Arc::clone(&start.model);
+    let snapshots =
+        snapshots::start(handle.clone(), model, shelves, &journal, &config.retention).map_err(data)?;
     Ok(Opened {
         snapshots,
         inbox: Inbox::new(handle, config.limits.inbox_commands_max),

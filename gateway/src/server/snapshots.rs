@@ -5,7 +5,7 @@
 //! it rests. What goes wrong is said in the log and tried again; nothing depends on it.
 
 use super::exchange::Exchange;
-use super::read_model::Mirror;
+use super::read_model::{Mirror, ReadModel};
 use merit_replay::error::JournalError;
 use merit_replay::node::Node;
 use merit_replay::recovery::Progress;
@@ -16,6 +16,7 @@ use merit_replay::storage::Storage;
 use merit_replay::storage::disk::Disk;
 use merit_replay::storage::shelves::Shelves;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,7 @@ pub struct Snapshots {
 /// If the system gives no thread.
 pub fn start(
     core: CoreHandle<Exchange>,
+    model: Arc<ReadModel>,
     shelves: Box<dyn Storage>,
     journal: &Path,
     retention: &Retention,
@@ -71,13 +73,15 @@ pub fn start(
         return Ok(None);
     }
     let (running, stop) = mpsc::channel();
-    let turn = Turn { core, shelves, journal: Disk::existing(journal), retention: retention.clone(), stop };
+    let turn =
+        Turn { core, model, shelves, journal: Disk::existing(journal), retention: retention.clone(), stop };
     std::thread::Builder::new().name("snapshots".into()).spawn(move || turn.run())?;
     Ok(Some(Snapshots { _running: running }))
 }
 
 struct Turn {
     core: CoreHandle<Exchange>,
+    model: Arc<ReadModel>,
     shelves: Box<dyn Storage>,
     journal: Disk,
     retention: Retention,
@@ -135,6 +139,8 @@ impl Turn {
         };
         if let Some(header) = snapshot::make::<Mirror>(&*self.shelves, due_seq, head_seq, &mut progress)? {
             let (seq, bytes) = (header.head.stamp.seq, header.body_bytes);
+            // A start needs a store that reaches it. Who reads is told of a store that fails by its keeper.
+            let _ = self.model.keep();
             tracing::info!(seq, bytes, seconds = began.elapsed().as_secs(), "a snapshot was taken");
         }
         let Some(archive) = &self.retention.archive else { return Ok(()) };

@@ -61,11 +61,11 @@ impl Faults {
     }
 }
 
-/// Where the parts of a command stand in the message it came in.
-#[derive(Clone, Debug)]
+/// Where the parts of a command stand in the message it came in. Put into words only where something is wrong.
+#[derive(Clone, Copy, Debug)]
 pub struct Paths {
-    /// `` or `commands[3].`.
-    pub root: String,
+    /// Which command of a batch it is, if it came in one.
+    pub index: Option<usize>,
     /// Field of the command in the message: `order`, `submit`, `amend`, `cancel`, `cancel_all`.
     pub command: &'static str,
     /// Field of the content in the command: `step`, `linear`, `block`, `complex`; empty if none.
@@ -76,19 +76,28 @@ impl Paths {
     /// Paths of a command that is a message of its own.
     #[must_use]
     pub fn single(command: &'static str) -> Self {
-        Self { root: String::new(), command, kind: "" }
+        Self { index: None, command, kind: "" }
     }
 
     /// Paths of command `index` of a batch.
     #[must_use]
     pub fn in_batch(index: usize, command: &'static str) -> Self {
-        Self { root: format!("commands[{index}]."), command, kind: "" }
+        Self { index: Some(index), command, kind: "" }
+    }
+
+    /// A field beside the command.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> String {
+        match self.index {
+            Some(index) => format!("commands[{index}].{name}"),
+            None => name.to_owned(),
+        }
     }
 
     /// A field of the command.
     #[must_use]
     pub fn field(&self, name: &str) -> String {
-        format!("{}{}.{name}", self.root, self.command)
+        self.beside(&format!("{}.{name}", self.command))
     }
 
     /// A field of the content.
@@ -97,7 +106,7 @@ impl Paths {
         if self.kind.is_empty() {
             return self.field(name);
         }
-        format!("{}{}.{}.{name}", self.root, self.command, self.kind)
+        self.field(&format!("{}.{name}", self.kind))
     }
 
     /// A refusal of the engine about this command.
@@ -109,8 +118,8 @@ impl Paths {
     fn place(&self, refusal: &Refusal) -> String {
         let value = value_at_fault(refusal.reject);
         match refusal.place {
-            Place::Whole => format!("{}{}", self.root, self.command),
-            Place::RequestId => format!("{}client_order_id", self.root),
+            Place::Whole => self.beside(self.command),
+            Place::RequestId => self.beside("client_order_id"),
             Place::Auction => self.field("auction_id"),
             Place::Portfolio => self.field("portfolio"),
             Place::Area => self.field("area"),

@@ -91,11 +91,11 @@ impl<'a, D: Directory> Reader<'a, D> {
     }
 
     /// The client's id.
-    pub fn request_id(&mut self, text: &str, field: &str) -> Option<TextId> {
+    pub fn request_id(&mut self, text: &str, field: impl FnOnce() -> String) -> Option<TextId> {
         let id = TextId::new(text);
         if id.is_none() {
             let reason = if text.is_empty() { RejectReason::MissingField } else { RejectReason::MalformedId };
-            self.faults.malformed(reason, field, "an id is 1 to 64 characters out of A-Z a-z 0-9 . _ : -");
+            self.faults.malformed(reason, field(), "an id is 1 to 64 characters out of A-Z a-z 0-9 . _ : -");
         }
         id
     }
@@ -109,7 +109,7 @@ impl<'a, D: Directory> Reader<'a, D> {
             Some(v1::order_command::Command::Cancel(it)) => self.cancel(it, paths),
             Some(v1::order_command::Command::CancelAll(it)) => self.cancel_all(it, paths),
             None => {
-                let field = format!("{}command", paths.root);
+                let field = paths.beside("command");
                 self.faults.malformed(RejectReason::MissingField, field, "there is no command");
                 None
             }
@@ -118,13 +118,13 @@ impl<'a, D: Directory> Reader<'a, D> {
 
     /// A new order.
     pub fn submit(&mut self, order: &v1::NewOrder, paths: &mut Paths) -> Option<Action> {
-        let portfolio = self.portfolio(&order.portfolio, &paths.field("portfolio"));
+        let portfolio = self.portfolio(&order.portfolio, paths);
         let content = content_of_new(order);
         paths.kind = content.map_or("", Content::kind);
         if content.is_none() {
             self.missing(paths.field("body"));
         }
-        let info = self.auction(&order.auction_id, &paths.field("auction_id"))?;
+        let info = self.auction(&order.auction_id, paths)?;
         let area = info.rules.areas.iter().position(|it| it.code.as_str() == order.area);
         let area = area.and_then(|it| u16::try_from(it).ok());
         if area.is_none() {
@@ -163,10 +163,10 @@ impl<'a, D: Directory> Reader<'a, D> {
     /// Takes back all orders in an auction.
     pub fn cancel_all(&mut self, cancel: &v1::CancelOrders, paths: &Paths) -> Option<Action> {
         let portfolio = match &cancel.portfolio {
-            Some(code) => Some(self.portfolio(code, &paths.field("portfolio"))?),
+            Some(code) => Some(self.portfolio(code, paths)?),
             None => None,
         };
-        let info = self.auction(&cancel.auction_id, &paths.field("auction_id"))?;
+        let info = self.auction(&cancel.auction_id, paths)?;
         Some(Action::CancelAll { auction: info.auction, portfolio })
     }
 
@@ -174,27 +174,27 @@ impl<'a, D: Directory> Reader<'a, D> {
         self.faults.malformed(RejectReason::MissingField, field, "this field is needed");
     }
 
-    fn auction(&mut self, name: &str, field: &str) -> Option<Arc<AuctionInfo>> {
+    fn auction(&mut self, name: &str, paths: &Paths) -> Option<Arc<AuctionInfo>> {
         if name.is_empty() {
-            self.missing(field.into());
+            self.missing(paths.field("auction_id"));
             return None;
         }
         let found = auction_id(name).and_then(|it| self.directory.auction(it));
         if found.is_none() {
-            self.faults.reject(Reject::UnknownAuction, field);
+            self.faults.reject(Reject::UnknownAuction, paths.field("auction_id"));
         }
         found
     }
 
-    fn portfolio(&mut self, code: &str, field: &str) -> Option<PortfolioId> {
+    fn portfolio(&mut self, code: &str, paths: &Paths) -> Option<PortfolioId> {
         if code.is_empty() {
-            self.missing(field.into());
+            self.missing(paths.field("portfolio"));
             return None;
         }
         // A portfolio of another member is answered like one that does not exist.
         let found = self.directory.portfolio(code).filter(|(_, owner)| *owner == self.member);
         if found.is_none() {
-            self.faults.reject(Reject::UnknownPortfolio, field);
+            self.faults.reject(Reject::UnknownPortfolio, paths.field("portfolio"));
         }
         found.map(|(portfolio, _)| portfolio)
     }
@@ -244,11 +244,14 @@ impl<'a, D: Directory> Reader<'a, D> {
             None => None,
             // The engine looks it up among the live blocks of the auction: the parent may stand in the
             // same batch, and be entered just before.
-            Some(id) => Some(Parent::Named(self.request_id(id, &paths.content("parent_client_order_id"))?)),
+            Some(id) => {
+                let id = self.request_id(id, || paths.content("parent_client_order_id"))?;
+                Some(Parent::Named(id))
+            }
         };
         let group = match &block.group {
             None => None,
-            Some(name) => Some(self.request_id(name, &paths.content("group"))?),
+            Some(name) => Some(self.request_id(name, || paths.content("group"))?),
         };
         let ratio_min = block.ratio_min_millionths.unwrap_or(RATIO_UNIT);
         let side = self.side(block.side, paths)?;

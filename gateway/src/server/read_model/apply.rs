@@ -76,7 +76,7 @@ impl Applying<'_> {
         let member = self.state.registry.users.get(&user).and_then(|it| it.identity.member);
         let Some(member) = member.filter(|_| !replayed && !request.fields.0.is_empty()) else { return };
         let (command, kind) = request.fields;
-        let paths = Paths { root: String::new(), command, kind };
+        let paths = Paths { index: None, command, kind };
         let answer = order_out::order_answer(
             request.id.as_str(),
             &applied.reply.answer,
@@ -95,7 +95,7 @@ impl Applying<'_> {
             None => None,
         };
         Ok(match stored {
-            Some(value) => Some(value.to_vec()),
+            Some(value) => Some(value),
             None => self.batch.get(key).map(<[u8]>::to_vec),
         })
     }
@@ -127,7 +127,7 @@ impl Applying<'_> {
             EventBody::OrderAccepted { .. } => Wire::Member(self.order_accepted(event, applied)?),
             EventBody::RequestRefused { request_id, refusal, .. } => {
                 let (command, kind) = applied.reply.request.as_ref().map_or(("", ""), |it| it.fields);
-                let paths = Paths { root: String::new(), command, kind };
+                let paths = Paths { index: None, command, kind };
                 let mut answer = order_out::refused_answer(request_id.as_str(), paths.refusal(refusal));
                 answer.seq = Some(event.stream_seq);
                 answer.time = Some(timestamp(event.time_us));
@@ -311,7 +311,7 @@ impl Applying<'_> {
         let shown = v1::Order {
             order_id: order.0,
             client_order_id: client_order_id.to_string(),
-            auction_id: auction.to_string(),
+            auction_id: self.state.name_of(*auction),
             portfolio: settlement::Names::portfolio(&self.state.registry, *portfolio),
             area: area_code(&info, *area),
             state: v1::OrderState::Live.into(),
@@ -325,7 +325,8 @@ impl Applying<'_> {
                 auction: *auction,
                 client_order_id: client_order_id.as_str().into(),
                 latest: event.stream_seq,
-                versions: vec![event.stream_seq],
+                first: event.stream_seq,
+                amended: Vec::new(),
                 state: v1::OrderState::Live,
                 result_seq: None,
             };
@@ -333,7 +334,7 @@ impl Applying<'_> {
             self.state.orders_in.entry((member, *auction)).or_default().push(*order);
         } else if let Some(entry) = self.state.orders.get_mut(order) {
             entry.latest = event.stream_seq;
-            entry.versions.push(event.stream_seq);
+            entry.amended.push(event.stream_seq);
         }
         Ok(MemberEvent::Order(shown))
     }

@@ -25,27 +25,53 @@ const REPLAY_BATCH: usize = 1_024;
 const LOCKED_BATCH: usize = 64;
 /// Events of a command that is applied by itself, mostly while readers have their turn.
 const EVENTS_MANY: usize = 32;
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// How long records may gather before they are written: a start makes them again from the journal.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
+/// Commands that the core hands over at once.
+const NOTE_COMMANDS: usize = 256;
 
-enum Note {
-    Applied(Box<Applied>),
-    BatchEnd(Stamp),
+/// What the core has applied; with the place at which it stands, if that was a batch's end.
+struct Note {
+    applied: Vec<Applied>,
+    head: Option<Stamp>,
 }
 
 /// The core's end of the read model: hands on what was applied.
 pub struct Feed {
     notes: Sender<Note>,
+    applied: Vec<Applied>,
+}
+
+impl Feed {
+    fn new(notes: Sender<Note>) -> Self {
+        Self { notes, applied: Vec::new() }
+    }
+
+    fn hand_over(&mut self, head: Option<Stamp>) {
+        let applied = std::mem::take(&mut self.applied);
+        // An error means that the keeper has ended, which it does only after the core.
+        let _ = self.notes.send(Note { applied, head });
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if !self.applied.is_empty() {
+            self.hand_over(None);
+        }
+    }
 }
 
 impl Sink<Exchange> for Feed {
     fn applied(&mut self, stamp: Stamp, reply: &Arc<Reply>, events: Vec<Event>, _replayed: bool) {
-        let applied = Applied { stamp, reply: Arc::clone(reply), events };
-        // An error means that the keeper has ended, which it does only after the core.
-        let _ = self.notes.send(Note::Applied(Box::new(applied)));
+        self.applied.push(Applied { stamp, reply: Arc::clone(reply), events });
+        if self.applied.len() >= NOTE_COMMANDS {
+            self.hand_over(None);
+        }
     }
 
     fn batch_applied(&mut self, head: Stamp) {
-        let _ = self.notes.send(Note::BatchEnd(head));
+        self.hand_over(Some(head));
     }
 }
 
@@ -122,7 +148,7 @@ impl Keeper {
             }
         };
         let state = state.unwrap_or_default();
-        let (notes, inbox) = channel::bounded(AHEAD_MAX);
+        let (notes, inbox) = channel::bounded(AHEAD_MAX / NOTE_COMMANDS);
         let (applied, _) = watch::channel(state.seq);
         let inner = RwLock::new(Inner { state, store });
         let model = Arc::new(ReadModel { inner, applied });
@@ -139,7 +165,7 @@ impl Keeper {
             flushed_at: Instant::now(),
         };
         let thread = std::thread::Builder::new().name("read-model".into()).spawn(move || turn.run(&inbox))?;
-        Ok(Start { feed: Feed { notes }, model, keeper: Self { thread } })
+        Ok(Start { feed: Feed::new(notes), model, keeper: Self { thread } })
     }
 
     /// Waits until everything that the core said is applied and flushed. The core must have ended.
@@ -230,28 +256,33 @@ impl Turn {
     fn run(&mut self, inbox: &Receiver<Note>) {
         loop {
             match inbox.recv_timeout(FLUSH_INTERVAL) {
-                Ok(Note::Applied(applied)) => {
-                    self.waiting.push(*applied);
-                    if self.waiting.len() >= REPLAY_BATCH {
-                        self.apply(None);
+                Ok(Note { applied, head }) => {
+                    self.waiting.extend(applied);
+                    if head.is_some() || self.waiting.len() >= REPLAY_BATCH {
+                        self.apply(head);
                     }
                 }
-                Ok(Note::BatchEnd(head)) => self.apply(Some(head)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.unflushed && self.flushed_at.elapsed() >= FLUSH_INTERVAL {
-                self.flush();
+            if self.unflushed
+                && self.flushed_at.elapsed() >= FLUSH_INTERVAL
+                && let Err(doubt) = self.flush()
+            {
+                self.rebuild(&doubt);
             }
         }
-        self.flush();
+        // Nobody will read any more: the next start sees what is missing.
+        if let Err(doubt) = self.flush() {
+            tracing::warn!(doubt = %doubt.0, "the read model could not be written to its end");
+        }
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self) -> Result<(), Doubt> {
         self.flushed_at = Instant::now();
         self.unflushed = false;
         let has = self.has;
-        let flushed = self.model.read(|state, store| {
+        self.has = self.model.read(|state, store| {
             let reach = reach(state);
             // How far it goes although nothing had to be recorded: a start from a snapshot asks for it.
             if reach.seq > has.seq {
@@ -259,11 +290,8 @@ impl Turn {
             }
             store.flush()?;
             Ok(if reach.seq > has.seq { reach } else { has })
-        });
-        match flushed {
-            Ok(has) => self.has = has,
-            Err(doubt) => self.rebuild(&doubt),
-        }
+        })?;
+        Ok(())
     }
 
     fn apply(&mut self, head: Option<Stamp>) {
@@ -439,10 +467,10 @@ impl Turn {
     fn replay_into(&mut self, inner: &mut Inner) -> Result<(), Doubt> {
         let storage = self.journal.reader();
         let among_others = self.among_others;
-        let (notes, inbox) = channel::bounded(AHEAD_MAX);
+        let (notes, inbox) = channel::bounded(AHEAD_MAX / NOTE_COMMANDS);
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || {
-                let mut feed = Feed { notes };
+                let mut feed = Feed::new(notes);
                 let mut machine = Exchange::default();
                 if among_others {
                     merit_replay::core::replay_acknowledged(&*storage, &mut machine, &mut feed, &mut |_| {})
@@ -464,9 +492,7 @@ impl Turn {
     fn apply_all(&mut self, inner: &mut Inner, inbox: &Receiver<Note>) -> Result<(), Doubt> {
         let mut waiting = Vec::new();
         for note in inbox {
-            if let Note::Applied(applied) = note {
-                waiting.push(*applied);
-            }
+            waiting.extend(note.applied);
             if waiting.len() >= REPLAY_BATCH {
                 self.apply_to(inner, std::mem::take(&mut waiting))?;
             }

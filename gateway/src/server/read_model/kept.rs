@@ -44,12 +44,13 @@ impl Keep for Identity {
 
 impl Keep for OrderEntry {
     fn put(&self, out: &mut Writer<'_>) {
-        let Self { member, auction, client_order_id, latest, versions, state, result_seq } = self;
+        let Self { member, auction, client_order_id, latest, first, amended, state, result_seq } = self;
         member.put(out);
         auction.put(out);
         client_order_id.put(out);
         latest.put(out);
-        versions.put(out);
+        first.put(out);
+        amended.put(out);
         i32::from(*state).put(out);
         result_seq.put(out);
     }
@@ -60,7 +61,8 @@ impl Keep for OrderEntry {
             auction: Keep::take(from)?,
             client_order_id: Keep::take(from)?,
             latest: Keep::take(from)?,
-            versions: Keep::take(from)?,
+            first: Keep::take(from)?,
+            amended: Keep::take(from)?,
             state: v1::OrderState::try_from(i32::take(from)?)
                 .map_err(|_| Damaged("no order is in such a state"))?,
             result_seq: Keep::take(from)?,
@@ -94,6 +96,7 @@ impl Keep for State {
             metered,
             alarms,
             trail,
+            named: _,
             seq,
             epoch,
             time_us,
@@ -160,7 +163,7 @@ impl Keep for Mirror {
 }
 
 /// Layout of [`State`]; raised whenever a type in it changes that is not the engine's.
-const STATE_LAYOUT: u16 = 1;
+const STATE_LAYOUT: u16 = 2;
 
 impl Kept for Mirror {
     const LAYOUT: u16 = STATE_LAYOUT * 256 + snapshot::VERSION;
@@ -221,9 +224,12 @@ impl Machine for Mirror {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mirror, STATE_LAYOUT};
+    use super::{Mirror, OrderEntry, STATE_LAYOUT};
+    use merit_engine::calendar::Day;
     use merit_engine::digest::Hasher;
+    use merit_engine::ids::{AuctionId, Market, MemberId, OrderId};
     use merit_engine::snapshot;
+    use merit_proto::v1;
     use merit_replay::machine::Silent;
     use merit_replay::storage::disk::Disk;
     use std::path::Path;
@@ -235,9 +241,23 @@ mod tests {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../replay/fixtures/v3");
         let mut mirror = Mirror::default();
         merit_replay::core::replay(&Disk::existing(&golden), &mut mirror, &mut Silent, &mut |_| {}).unwrap();
+        // That history has no orders.
+        let auction = AuctionId { day: Day(1), market: Market::Rtm, session: 2 };
+        let entry = OrderEntry {
+            member: MemberId(3),
+            auction,
+            client_order_id: "a".into(),
+            latest: 4,
+            first: 5,
+            amended: vec![6, 7],
+            state: v1::OrderState::Live,
+            result_seq: Some(8),
+        };
+        mirror.state.orders.insert(OrderId(9), entry);
+        mirror.state.orders_in.insert((MemberId(3), auction), vec![OrderId(9)]);
         let mut hasher = Hasher::new();
         snapshot::put(&mirror.state, &mut |piece| hasher.bytes(piece));
         let found = (STATE_LAYOUT, snapshot::VERSION, format!("{:032x}", hasher.finish()));
-        assert_eq!(found, (1, 2, "10719dcb4fed84f9e1d36829751773bd".to_owned()));
+        assert_eq!(found, (2, 2, "dac42103d58a24670cc3ea321a2581e1".to_owned()));
     }
 }

@@ -1,8 +1,10 @@
-//! Keys of the records in the store. Numbers are big-endian so that keys sort as they do.
+//! Keys of the records in the store, and of the rows that hold many of them. Numbers are big-endian so that keys
+//! sort as they do.
 
 use super::state::State;
 use crate::server::convert::event::stream_tag;
 use merit_engine::calendar::Day;
+use merit_engine::digest::Hasher;
 use merit_engine::event::Stream;
 use merit_engine::ids::{AuctionId, Market, MemberId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +32,111 @@ pub fn is_event(key: &[u8]) -> bool {
 pub fn event_seq(key: &[u8]) -> Option<u64> {
     let (_, seq) = key.split_last_chunk::<8>()?;
     Some(u64::from_be_bytes(*seq))
+}
+
+/// Where an event stands: which stream, which number in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EventKey {
+    /// The stream, as keys name it.
+    pub tag: [u8; 5],
+    /// The number.
+    pub seq: u64,
+}
+
+impl EventKey {
+    /// An event of a stream.
+    #[must_use]
+    pub fn new(stream: Stream, seq: u64) -> Self {
+        Self { tag: stream_tag(stream), seq }
+    }
+
+    /// The event so many later in its stream.
+    #[must_use]
+    pub fn next(self, count: usize) -> Self {
+        Self { seq: self.seq.saturating_add(u64::try_from(count).unwrap_or(u64::MAX)), ..self }
+    }
+
+    /// How many later another event of the same stream comes.
+    #[must_use]
+    pub fn distance(self, other: Self) -> Option<usize> {
+        let distance = other.seq.checked_sub(self.seq).filter(|_| self.tag == other.tag)?;
+        usize::try_from(distance).ok()
+    }
+
+    /// The key of its record.
+    #[must_use]
+    pub fn record(self) -> Vec<u8> {
+        [b"e".as_slice(), &self.tag, &self.seq.to_be_bytes()].concat()
+    }
+
+    /// The key of the row that begins with it.
+    #[must_use]
+    pub fn row(self) -> Vec<u8> {
+        [b"E".as_slice(), &self.tag, &self.seq.to_be_bytes()].concat()
+    }
+}
+
+/// Where the event with a key stands; nothing for keys of other records.
+#[must_use]
+pub fn event_key(key: &[u8]) -> Option<EventKey> {
+    placed(key, b'e')
+}
+
+/// Where the first event of a row stands; nothing for other rows.
+#[must_use]
+pub fn events_row(key: &[u8]) -> Option<EventKey> {
+    placed(key, b'E')
+}
+
+fn placed(key: &[u8], kind: u8) -> Option<EventKey> {
+    let (tag, seq) = key.strip_prefix(&[kind])?.split_first_chunk()?;
+    Some(EventKey { tag: *tag, seq: u64::from_be_bytes(seq.try_into().ok()?) })
+}
+
+/// Whether a key is that of an answer.
+#[must_use]
+pub fn is_answer(key: &[u8]) -> bool {
+    key.first() == Some(&b'r')
+}
+
+/// Whether a row holds answers.
+#[must_use]
+pub fn is_answers_row(key: &[u8]) -> bool {
+    key.first() == Some(&b'R')
+}
+
+/// A hash of the member and id of an answer. It is written to the disk ([`bucket`]), so it never changes.
+#[must_use]
+pub fn answer_hash(key: &[u8]) -> u64 {
+    requests_hash(key.split_last_chunk::<8>().map_or(key, |(requests, _)| requests))
+}
+
+/// The same of what [`requests`] says of an id.
+#[must_use]
+pub fn requests_hash(requests: &[u8]) -> u64 {
+    let mut hasher = Hasher::new();
+    hasher.bytes(requests);
+    u64::try_from(hasher.finish() & u128::from(u64::MAX)).expect("half of it")
+}
+
+/// Which rows the answers with a hash may be in.
+#[must_use]
+pub fn bucket(hash: u64) -> u16 {
+    const BUCKETS: u64 = 4_096;
+    u16::try_from(hash % BUCKETS).expect("few buckets")
+}
+
+/// A row of answers of a bucket; `seq`, of one of their commands, tells it from the bucket's others.
+#[must_use]
+pub fn answers_row(bucket: u16, seq: u64) -> Vec<u8> {
+    [answers_rows(bucket).as_slice(), &seq.to_be_bytes()].concat()
+}
+
+/// All rows of answers of a bucket.
+#[must_use]
+pub fn answers_rows(bucket: u16) -> [u8; 3] {
+    let [high, low] = bucket.to_be_bytes();
+    [b'R', high, low]
 }
 
 /// An answer to an order command that was not a repeat: id, number of the command.

@@ -73,14 +73,31 @@ impl ReadModel {
         look(&inner.state, &inner.store)
     }
 
+    /// Looks names up between two commands.
+    pub fn known<R>(&self, look: impl FnOnce(&Known<'_>) -> R) -> R {
+        self.read(|state, store| look(&Known { state, store }))
+    }
+
     /// Follows the last command applied.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.applied.subscribe()
     }
 
+    /// Hands everything that is known to the disk, so that a start after this goes on from there.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be written.
+    pub fn keep(&self) -> Result<(), Doubt> {
+        self.read(|_, store| store.flush())
+    }
+
     /// Waits until a command is applied here too.
     pub async fn caught_up(&self, seq: u64) {
+        if *self.applied.borrow() >= seq {
+            return;
+        }
         // An error means that the keeper has ended: then this is all there will be.
         let _ = self.watch().wait_for(|applied| *applied >= seq).await;
     }
@@ -96,23 +113,28 @@ impl Directory for ReadModel {
     }
 }
 
-impl order_in::Directory for ReadModel {
+/// What a command's names are looked up in, between two commands.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    state: &'a State,
+    store: &'a Store,
+}
+
+impl order_in::Directory for Known<'_> {
     fn auction(&self, auction: AuctionId) -> Option<Arc<AuctionInfo>> {
-        self.read(|state, _| state.auctions.get(&auction).map(|it| Arc::clone(&it.info)))
+        self.state.auctions.get(&auction).map(|it| Arc::clone(&it.info))
     }
 
     fn portfolio(&self, code: &str) -> Option<(PortfolioId, MemberId)> {
-        self.read(|state, _| state.registry.portfolio_of(code))
+        self.state.registry.portfolio_of(code)
     }
 
     fn order_named(&self, member: MemberId, client_order_id: &str) -> Option<OrderId> {
-        self.read(|state, store| queries::order_named(state, store, member, client_order_id)).ok().flatten()
+        queries::order_named(self.state, self.store, member, client_order_id).ok().flatten()
     }
 
     fn auction_of(&self, member: MemberId, order: OrderId) -> Option<AuctionId> {
-        let own =
-            |state: &State| state.orders.get(&order).filter(|it| it.member == member).map(|it| it.auction);
-        self.read(|state, _| own(state))
+        self.state.orders.get(&order).filter(|it| it.member == member).map(|it| it.auction)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Reads that need more than one record: orders, answers, lists.
 
+use super::keys::{self, EventKey};
 use super::state::{OrderEntry, State};
 use super::store::{Doubt, Store};
-use super::{ReadModel, keys, log_doubt};
+use super::{ReadModel, log_doubt};
 use merit_engine::event::Stream;
 use merit_engine::ids::{AuctionId, MemberId, OrderId};
 use merit_proto::v1;
@@ -35,9 +36,7 @@ pub(super) fn order_named(
 }
 
 fn answer(store: &Store, member: MemberId, id: &str) -> Result<Option<v1::OrderAnswer>, Doubt> {
-    let prefix = keys::requests(member, id);
-    let answers = store.range(&prefix, &prefix, usize::MAX)?;
-    answers.last().map(|(_, bytes)| decode(bytes)).transpose()
+    store.last_answer(&keys::requests(member, id))?.map(|bytes| decode(&bytes)).transpose()
 }
 
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Doubt> {
@@ -56,7 +55,7 @@ fn shown(state: &State, store: &Store, entry: &OrderEntry, with_versions: bool) 
     };
     order.state = state.order_state(entry).into();
     if with_versions {
-        for seq in &entry.versions {
+        for seq in std::iter::once(&entry.first).chain(&entry.amended) {
             if let Some(MemberEvent::Order(version)) = member_event(store, entry.member, *seq)? {
                 order.versions.extend(version.current);
             }
@@ -154,27 +153,20 @@ impl ReadModel {
     ///
     /// If the store cannot be read or lacks one.
     pub fn events(&self, stream: Stream, from: u64, limit: usize) -> Result<(Vec<Vec<u8>>, u64), Doubt> {
-        let (records, head) = self.read(|state, store| {
+        let (events, head) = self.read(|state, store| {
             let head = state.head(stream);
             // What is stored beyond the head is still being said.
             let known = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
             if known == 0 {
                 return Ok((Vec::new(), head));
             }
-            let first = keys::event(stream, from);
-            let records = store.range(&keys::events(stream), &first, limit.min(known))?;
-            if records.is_empty() {
-                return Err(Doubt(format!("event {from} of a stream is missing")));
+            let records = store.events(EventKey::new(stream, from), limit.min(known))?;
+            if records.len() < limit.min(known) {
+                let missing = from.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
+                return Err(Doubt(format!("event {missing} of a stream is missing")));
             }
             Ok((records, head))
         })?;
-        let mut events = Vec::with_capacity(records.len());
-        for ((key, value), expected) in records.into_iter().zip(from..) {
-            if keys::event_seq(&key) != Some(expected) {
-                return Err(Doubt(format!("event {expected} of a stream is missing")));
-            }
-            events.push(value.to_vec());
-        }
         Ok((events, head))
     }
 
@@ -184,8 +176,8 @@ impl ReadModel {
     ///
     /// If the store cannot be read.
     pub fn all<M: Message + Default>(&self, prefix: &[u8]) -> Result<Vec<M>, Doubt> {
-        let records = self.read(|_, store| store.range(prefix, prefix, usize::MAX))?;
-        let read: Result<Vec<M>, Doubt> = records.iter().map(|(_, value)| decode(value)).collect();
+        let records = self.read(|_, store| store.all(prefix))?;
+        let read: Result<Vec<M>, Doubt> = records.iter().map(|value| decode(value)).collect();
         read.inspect_err(log_doubt)
     }
 }

@@ -47,8 +47,10 @@ pub struct OrderEntry {
     pub client_order_id: Box<str>,
     /// Number of the event that says how it stands now.
     pub latest: u64,
-    /// Numbers of its versions, oldest first.
-    pub versions: Vec<u64>,
+    /// Number of its first version.
+    pub first: u64,
+    /// Numbers of its later versions, oldest first. Most orders have none, and take no memory for them.
+    pub amended: Vec<u64>,
     /// Where it is in its life, not counting the gate.
     pub state: v1::OrderState,
     /// Number of its result.
@@ -80,6 +82,8 @@ pub struct State {
     pub alarms: Vec<(i64, v1::Alarm)>,
     /// Hash over places, requests and numbers of events of all commands: tells one history from another.
     pub trail: u128,
+    /// The auction of the last order, in words: the next one's is mostly the same.
+    pub(super) named: Option<(AuctionId, String)>,
     /// Last command applied.
     pub seq: u64,
     /// Its epoch.
@@ -95,6 +99,18 @@ impl State {
         self.epoch = stamp.epoch;
         self.time_us = stamp.time_us;
         self.trail = trail;
+    }
+
+    /// The auction of an order, in words.
+    pub(super) fn name_of(&mut self, auction: AuctionId) -> String {
+        match &self.named {
+            Some((known, name)) if *known == auction => name.clone(),
+            Some(_) | None => {
+                let name = auction.to_string();
+                self.named = Some((auction, name.clone()));
+                name
+            }
+        }
     }
 
     /// The trail after one more command.

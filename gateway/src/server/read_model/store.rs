@@ -1,19 +1,29 @@
 //! Where the read model keeps what is bulky: sled beside the journal, or memory if sled fails.
 //!
-//! Nothing here is an authority. Every record is a function of the journal, how far it goes is written
-//! in the same batch, and the sum over all records is compared with what the journal gives before a
+//! Nothing here is an authority. Every record is a function of the journal, how far they go is written
+//! in the same batch as the rows that hold them ([`packed`]), and the sum over all records is compared with what the journal gives before a
 //! record is believed. On any doubt the directory is deleted and filled again.
 
+mod packed;
+
+use super::keys::{self, EventKey};
+use packed::Tail;
 use sled::IVec;
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-const META: &[u8] = b"!meta";
+/// How far the rows go. Rows of another layout have another such key, so no release takes them for its own.
+const META: &[u8] = b"!meta.2";
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// About the memory that records may take before they are written: the more of them, the fuller their rows.
+const TAIL_BYTES_MAX: usize = 32 << 20;
+/// Records that a batch adds before readers get their turn.
+const LOCKED_RECORDS: usize = 1_024;
 
 /// What is kept, and how to tell that it is whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,6 +119,42 @@ pub struct Doubt(pub String);
 #[derive(Debug)]
 pub struct Store {
     backend: Backend,
+    tails: RwLock<Tails>,
+    /// Held by whoever writes rows.
+    writing: Mutex<()>,
+    /// Whether sled has failed.
+    failed: AtomicBool,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // After a failure sled may wait for ever for what it could not write: its files stay open until the process
+        // ends.
+        if *self.failed.get_mut()
+            && let Backend::Sled(db) = std::mem::replace(&mut self.backend, Backend::Lost)
+        {
+            std::mem::forget(db);
+        }
+    }
+}
+
+/// What is not on the disk yet.
+#[derive(Debug, Default)]
+struct Tails {
+    /// What comes goes here.
+    open: Tail,
+    /// What is being written.
+    closed: Option<Arc<Tail>>,
+    reach: Reach,
+    /// What the rows say.
+    written: Reach,
+}
+
+impl Tails {
+    /// Newest first.
+    fn all(&self) -> impl Iterator<Item = &Tail> {
+        std::iter::once(&self.open).chain(self.closed.as_deref())
+    }
 }
 
 #[derive(Debug)]
@@ -119,16 +165,22 @@ enum Backend {
 }
 
 impl Store {
+    fn with(backend: Backend, reach: Reach) -> Self {
+        let tails = Tails { reach, written: reach, ..Tails::default() };
+        let failed = AtomicBool::new(false);
+        Self { backend, tails: RwLock::new(tails), writing: Mutex::new(()), failed }
+    }
+
     /// A store that forgets everything at the end of the process.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { backend: Backend::Memory(RwLock::new(BTreeMap::new())) }
+        Self::with(Backend::Memory(RwLock::new(BTreeMap::new())), Reach::default())
     }
 
     /// A store whose records are gone and could not be made again: whoever reads is told so.
     #[must_use]
     pub fn lost() -> Self {
-        Self { backend: Backend::Lost }
+        Self::with(Backend::Lost, Reach::default())
     }
 
     /// Opens the store in a directory, and says how far it goes.
@@ -150,38 +202,39 @@ impl Store {
             .open()
             .map_err(|error| Doubt(error.to_string()))?;
         let marker = db.get(META).map_err(|error| Doubt(error.to_string()))?;
-        let applied = match marker {
+        let reach = match marker {
             Some(bytes) => Reach::decode(&bytes)
                 .ok_or_else(|| Doubt("the marker is damaged, or of another release".into()))?,
             None if db.is_empty() => Reach::default(),
-            None => return Err(Doubt("records without a marker".into())),
+            None => return Err(Doubt("records without a marker, or of another release".into())),
         };
-        Ok((Self { backend: Backend::Sled(db) }, applied))
+        Ok((Self::with(Backend::Sled(db), reach), reach))
     }
 
-    /// Reads all of it.
+    /// Reads all that is on the disk.
     ///
     /// # Errors
     ///
-    /// If sled fails.
+    /// If sled fails, or a row is damaged.
     pub fn content(&self) -> Result<Content, Doubt> {
         let mut content = Content::default();
-        match &self.backend {
-            Backend::Sled(db) => {
-                let read = || {
-                    for record in db.iter() {
-                        let (key, value) = record?;
-                        if key != META {
-                            content.add(&key, &value);
-                        }
-                    }
-                    Ok(())
-                };
-                flatten(catch_unwind(AssertUnwindSafe(read)))?;
+        let mut row = |key: &[u8], value: &[u8]| {
+            if key == META {
+                return Ok(());
             }
+            packed::records(key, value, &mut |key, value| content.add(key, value))
+        };
+        match &self.backend {
+            Backend::Sled(db) => self.guarded(|| {
+                for read in db.iter() {
+                    let (key, value) = read.map_err(failed)?;
+                    row(&key, &value)?;
+                }
+                Ok(())
+            })?,
             Backend::Memory(map) => {
                 let map = map.read().expect("no writer of this map panics");
-                map.iter().for_each(|(key, value)| content.add(key, value));
+                map.iter().try_for_each(|(key, value)| row(key, value))?;
             }
             Backend::Lost => return Err(lost()),
         }
@@ -200,82 +253,184 @@ impl Store {
         }
     }
 
-    /// Writes a batch and how far it goes, all or nothing.
+    /// Takes a batch, and notes how far all of it goes. Records go to the disk when there are many of them, or with
+    /// [`Self::flush`]; a start finds either all of a command or nothing.
     ///
     /// # Errors
     ///
     /// If sled fails: the store must not be used any more.
     pub fn commit(&self, batch: Batch, reach: Reach) -> Result<(), Doubt> {
-        match &self.backend {
-            Backend::Sled(db) => {
-                let mut writes = sled::Batch::default();
-                for (key, value) in batch.records {
-                    writes.insert(key, value);
-                }
-                writes.insert(META, &reach.encode());
-                let commit = catch_unwind(AssertUnwindSafe(|| db.apply_batch(writes)));
-                flatten(commit)
+        if matches!(self.backend, Backend::Lost) {
+            return Ok(());
+        }
+        let mut records = batch.records.into_iter();
+        loop {
+            // Readers need not wait for the whole of a long batch.
+            let mut tails = self.tails.write().expect("no writer of the tails panics");
+            records.by_ref().take(LOCKED_RECORDS).for_each(|(key, value)| tails.open.put(key, value));
+            if records.len() == 0 {
+                tails.reach = reach;
+                let full = tails.open.bytes() >= TAIL_BYTES_MAX;
+                drop(tails);
+                return if full { self.write() } else { Ok(()) };
             }
-            Backend::Memory(map) => {
-                let mut map = map.write().expect("no writer of this map panics");
-                map.extend(batch.records.into_iter().map(|(key, value)| (key, IVec::from(value))));
-                Ok(())
-            }
-            Backend::Lost => Ok(()),
         }
     }
 
-    /// Hands what was written to the disk.
+    /// Writes what is in memory as rows, with how far they go, all or nothing. Readers go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails: the store must not be used any more.
+    pub fn write(&self) -> Result<(), Doubt> {
+        let _only = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tail, reach) = {
+            let mut tails = self.tails.write().expect("no writer of the tails panics");
+            if tails.reach == tails.written && tails.open.bytes() == 0 {
+                return Ok(());
+            }
+            let tail = Arc::new(std::mem::take(&mut tails.open));
+            tails.closed = Some(Arc::clone(&tail));
+            (tail, tails.reach)
+        };
+        match &self.backend {
+            Backend::Sled(db) => {
+                let mut rows = sled::Batch::default();
+                tail.rows(|key, value| rows.insert(key, value));
+                rows.insert(META, &reach.encode());
+                self.guarded(|| db.apply_batch(rows).map_err(failed))?;
+            }
+            Backend::Memory(map) => {
+                let mut map = map.write().expect("no writer of this map panics");
+                tail.rows(|key, value| drop(map.insert(key, IVec::from(value))));
+            }
+            Backend::Lost => {}
+        }
+        let mut tails = self.tails.write().expect("no writer of the tails panics");
+        (tails.closed, tails.written) = (None, reach);
+        Ok(())
+    }
+
+    /// Writes what is in memory, and hands it to the disk.
     ///
     /// # Errors
     ///
     /// If sled fails: the store must not be used any more.
     pub fn flush(&self) -> Result<(), Doubt> {
+        self.write()?;
         match &self.backend {
-            Backend::Sled(db) => flatten(catch_unwind(AssertUnwindSafe(|| db.flush().map(|_| ())))),
+            Backend::Sled(db) => self.guarded(|| db.flush().map(|_| ()).map_err(failed)),
             Backend::Memory(_) | Backend::Lost => Ok(()),
         }
     }
 
-    /// The record of a key.
+    /// The record of a key; not for answers.
     ///
     /// # Errors
     ///
     /// If sled fails.
-    pub fn get(&self, key: &[u8]) -> Result<Option<IVec>, Doubt> {
-        match &self.backend {
-            Backend::Sled(db) => flatten(catch_unwind(AssertUnwindSafe(|| db.get(key)))),
-            Backend::Memory(map) => Ok(map.read().expect("no writer of this map panics").get(key).cloned()),
-            Backend::Lost => Err(lost()),
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
+        if let Some(event) = keys::event_key(key) {
+            return Ok(self.run_from(event, 1)?.pop());
         }
+        let tails = self.tails();
+        if let Some(value) = tails.all().find_map(|it| it.other(key)) {
+            return Ok(Some(value.clone()));
+        }
+        Ok(self.row(key)?.map(|it| it.to_vec()))
     }
 
-    /// Up to `limit` records from `first` on whose keys begin with `prefix`, by key.
+    /// Up to `limit` events of a stream from one on, as many as there are without a gap.
     ///
     /// # Errors
     ///
     /// If sled fails.
-    pub fn range(&self, prefix: &[u8], first: &[u8], limit: usize) -> Result<Vec<(IVec, IVec)>, Doubt> {
-        match &self.backend {
-            Backend::Sled(db) => {
-                let read = || {
-                    let with_prefix = |record: &sled::Result<(IVec, IVec)>| {
-                        record.as_ref().map_or(true, |(key, _)| key.starts_with(prefix))
-                    };
-                    db.range(first..).take_while(with_prefix).take(limit).collect()
-                };
-                flatten(catch_unwind(AssertUnwindSafe(read)))
+    pub fn events(&self, first: EventKey, limit: usize) -> Result<Vec<Vec<u8>>, Doubt> {
+        let mut events = Vec::new();
+        while events.len() < limit {
+            let run = self.run_from(first.next(events.len()), limit - events.len())?;
+            if run.is_empty() {
+                break;
             }
+            events.extend(run);
+        }
+        Ok(events)
+    }
+
+    /// Events from one on, of the run that it is in.
+    fn run_from(&self, key: EventKey, limit: usize) -> Result<Vec<Vec<u8>>, Doubt> {
+        let owned = |events: &mut dyn Iterator<Item = Result<&[u8], Doubt>>| {
+            events.take(limit).map(|it| it.map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()
+        };
+        // Until the row is read: what is being written stays here until it is there.
+        let tails = self.tails();
+        if let Some(row) = tails.all().find_map(|it| it.events_from(key)) {
+            return owned(&mut packed::events(row, 0));
+        }
+        let row = match &self.backend {
+            Backend::Sled(db) => self.guarded(|| {
+                let before = db.range(..=key.row()).next_back();
+                before.transpose().map_err(failed)
+            })?,
             Backend::Memory(map) => {
                 let map = map.read().expect("no writer of this map panics");
-                let from = map.range(first.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
-                Ok(from.take(limit).map(|(key, value)| (IVec::from(key.as_slice()), value.clone())).collect())
+                let before = map.range(..=key.row()).next_back();
+                before.map(|(key, value)| (IVec::from(key.as_slice()), value.clone()))
             }
-            Backend::Lost => Err(lost()),
+            Backend::Lost => return Err(lost()),
+        };
+        let found =
+            row.as_ref().and_then(|(first, row)| Some((keys::events_row(first)?.distance(key)?, row)));
+        match found {
+            Some((skip, row)) => owned(&mut packed::events(row, skip)),
+            None => Ok(Vec::new()),
         }
     }
 
-    /// Records after a key, by key, until they have about so many bytes; none if there are no more.
+    /// The last of the answers whose keys begin with `requests`, what [`keys::requests`] says of an id.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails.
+    pub fn last_answer(&self, requests: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
+        let tails = self.tails();
+        if let Some(value) = tails.all().find_map(|it| it.last_answer(requests)) {
+            return Ok(Some(value.to_vec()));
+        }
+        let mut last: Option<(Vec<u8>, Vec<u8>)> = None;
+        self.rows(&keys::answers_rows(keys::bucket(keys::requests_hash(requests))), |_, row| {
+            for answer in packed::answers(row) {
+                let (key, value) = answer?;
+                if key.starts_with(requests) && last.as_ref().is_none_or(|(other, _)| other.as_slice() < key)
+                {
+                    last = Some((key.to_vec(), value.to_vec()));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(last.map(|(_, value)| value))
+    }
+
+    /// The records whose keys begin with a prefix, by key; not for events and answers.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails.
+    pub fn all(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, Doubt> {
+        let tails = self.tails();
+        let mut found = BTreeMap::new();
+        self.rows(prefix, |key, value| {
+            found.insert(key.to_vec(), value.to_vec());
+            Ok(())
+        })?;
+        for tail in [tails.closed.as_deref(), Some(&tails.open)].into_iter().flatten() {
+            found.extend(tail.others(prefix).map(|(key, value)| (key.clone(), value.clone())));
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Rows after a key, by key, until they have about so many bytes; none if there are no more. What is in memory
+    /// is in no row: [`Self::write`] comes before the first.
     ///
     /// # Errors
     ///
@@ -288,16 +443,14 @@ impl Store {
             fits
         };
         match &self.backend {
-            Backend::Sled(db) => {
-                let read = || {
-                    let after = (Bound::Excluded(key), Bound::Unbounded);
-                    let rows = db.range::<&[u8], _>(after);
-                    rows.filter(|it| !matches!(it, Ok((key, _)) if key == META))
-                        .take_while(|it| it.as_ref().map_or(true, &mut wanted))
-                        .collect()
-                };
-                flatten(catch_unwind(AssertUnwindSafe(read)))
-            }
+            Backend::Sled(db) => self.guarded(|| {
+                let after = (Bound::Excluded(key), Bound::Unbounded);
+                let rows = db.range::<&[u8], _>(after);
+                rows.filter(|it| !matches!(it, Ok((key, _)) if key == META))
+                    .take_while(|it| it.as_ref().map_or(true, &mut wanted))
+                    .map(|it| it.map_err(failed))
+                    .collect()
+            }),
             Backend::Memory(map) => {
                 let map = map.read().expect("no writer of this map panics");
                 let rows = map.range::<[u8], _>((Bound::Excluded(key), Bound::Unbounded));
@@ -313,18 +466,68 @@ impl Store {
     pub fn lasts(&self) -> bool {
         matches!(self.backend, Backend::Sled(_))
     }
+
+    fn tails(&self) -> RwLockReadGuard<'_, Tails> {
+        self.tails.read().expect("no writer of the tails panics")
+    }
+
+    /// Calls sled, which panics on some damage instead of returning an error.
+    fn guarded<T>(&self, call: impl FnOnce() -> Result<T, Doubt>) -> Result<T, Doubt> {
+        let called = catch_unwind(AssertUnwindSafe(call));
+        let called = called.unwrap_or_else(|_| Err(Doubt("sled panicked".into())));
+        if called.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        called
+    }
+
+    fn row(&self, key: &[u8]) -> Result<Option<IVec>, Doubt> {
+        match &self.backend {
+            Backend::Sled(db) => self.guarded(|| db.get(key).map_err(failed)),
+            Backend::Memory(map) => Ok(map.read().expect("no writer of this map panics").get(key).cloned()),
+            Backend::Lost => Err(lost()),
+        }
+    }
+
+    /// Hands out the rows whose keys begin with a prefix, by key.
+    fn rows(
+        &self,
+        prefix: &[u8],
+        mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Doubt>,
+    ) -> Result<(), Doubt> {
+        match &self.backend {
+            Backend::Sled(db) => self.guarded(|| {
+                for row in db.scan_prefix(prefix) {
+                    let (key, value) = row.map_err(failed)?;
+                    each(&key, &value)?;
+                }
+                Ok(())
+            }),
+            Backend::Memory(map) => {
+                let map = map.read().expect("no writer of this map panics");
+                let from = map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+                from.into_iter().try_for_each(|(key, value)| each(key, value))
+            }
+            Backend::Lost => Err(lost()),
+        }
+    }
+}
+
+/// Takes a row of another store apart: `each` gets its records.
+///
+/// # Errors
+///
+/// If it is damaged.
+pub fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Doubt> {
+    packed::records(key, value, each)
 }
 
 fn lost() -> Doubt {
     Doubt("its records are gone and could not be built again".into())
 }
 
-fn flatten<T>(result: std::thread::Result<sled::Result<T>>) -> Result<T, Doubt> {
-    match result {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) => Err(Doubt(error.to_string())),
-        Err(_) => Err(Doubt("sled panicked".into())),
-    }
+fn failed(error: sled::Error) -> Doubt {
+    Doubt(error.to_string())
 }
 
 /// The directory of the read model within the data directory.
@@ -332,3 +535,6 @@ fn flatten<T>(result: std::thread::Result<sled::Result<T>>) -> Result<T, Doubt> 
 pub fn directory(data: &Path) -> PathBuf {
     data.join("read-model")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,10 @@
 //! The grid dispatch centre's door.
 
 use super::requests;
+use crate::server::convert::dispatch;
 use crate::server::convert::faults::Faults;
+use crate::server::convert::order_in::Directory as _;
 use crate::server::convert::units::{auction_id, day};
-use crate::server::convert::{dispatch, order_in};
 use crate::server::node::{Caller, Node, doubt};
 use crate::server::read_model::state::AuctionEntry;
 use crate::server::status;
@@ -151,7 +152,7 @@ impl DispatchService for Dispatch {
         let asked = request.into_inner();
         let mut faults = Faults::default();
         let id = dispatch::auction_named(&asked.auction_id, &mut faults);
-        let info = id.and_then(|it| order_in::Directory::auction(&*self.node.model, it));
+        let info = id.and_then(|it| self.node.model.known(|known| known.auction(it)));
         if id.is_some() && info.is_none() {
             faults.reject(Reject::UnknownAuction, "auction_id");
         }

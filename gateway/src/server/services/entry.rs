@@ -1,17 +1,20 @@
 //! Order entry over one stream: messages in, answers out, in the order of the messages.
 //!
 //! Messages are put into the inbox as they come, without waiting for the answers to those before, so
-//! that one connection can keep the core busy. Where a message names an order that one before it has
+//! that one connection can keep the core busy; those that have come together are handed over and answered
+//! together. Where a message names an order that one before it has
 //! just entered, it waits until that one is answered.
 
 use super::orders::{self, Asked, Step};
-use crate::server::inbox::{Inbox, Outcomes};
+use crate::server::inbox::{Inbox, Outcomes, cost};
 use crate::server::node::{Caller, Leave, Node, StreamPlace};
 use crate::server::status;
 use crate::server::streams::{Ended, Out, Streamed, left};
+use merit_engine::command::Request;
 use merit_engine::event::Stream as Log;
 use merit_engine::ids::MemberId;
 use merit_proto::v1;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -22,7 +25,20 @@ const OUTSTANDING: usize = 256;
 /// How long the reader waits for room in the inbox at a time.
 const CROWDED_PAUSE: Duration = Duration::from_millis(2);
 
-/// A message that the core has, or all of which was refused.
+/// Commands that are handed over, and answered, together if they have come by then.
+const GROUP_COMMANDS: usize = 256;
+/// Places in the inbox that messages which are handed over together may take; one of them may take more.
+const GROUP_PLACES: u32 = 256;
+
+/// Messages on their way to the core.
+#[derive(Default)]
+struct Group {
+    steps: Vec<Step>,
+    requests: Vec<Request>,
+    places: u32,
+}
+
+/// Messages that the core has, or all of which was refused.
 struct Pending {
     steps: Vec<Step>,
     outcomes: Option<Outcomes>,
@@ -40,7 +56,7 @@ pub(super) fn open(
     let (pending, waiting) = mpsc::channel(OUTSTANDING);
     let (done, answered) = watch::channel(0);
     let reader = Reader { node: Arc::clone(node), caller, member, pending, answered, taken: 0 };
-    let writer = Writer { node: Arc::clone(node), member, out, waiting, done };
+    let writer = Writer { node: Arc::clone(node), member, out, waiting, carried: None, done };
     // The reader ends with the messages; the writer ends with the reader, after the last answer.
     let read = tokio::spawn(reader.run(messages));
     tokio::spawn(async move {
@@ -67,37 +83,76 @@ impl Reader {
                 message = messages.message() => message?,
                 () = left(&mut leave) => return Ok(()),
             };
-            let Some(message) = message else { return Ok(()) };
-            if message.commands.len() > self.node.limits.batch_commands_max {
-                return Err(status::too_many_commands(self.node.limits.batch_commands_max));
-            }
-            let pending = self.take(message.commands).await?;
-            self.taken += 1;
-            if self.pending.send(pending).await.is_err() {
+            let Some(first) = message else { return Ok(()) };
+            let mut group = vec![first];
+            let ended = more(&mut messages, &mut group).await;
+            if self.take_all(group).await?.is_break() {
                 return Ok(());
+            }
+            match ended {
+                None => {}
+                Some(Ok(())) => return Ok(()),
+                Some(Err(status)) => return Err(status),
             }
         }
     }
 
-    async fn take(&mut self, commands: Vec<v1::OrderCommand>) -> Result<Pending, Status> {
-        // A suspension or a lost role takes effect on open streams too: the engine refuses by user.
-        let asked: Vec<Asked> =
-            commands.into_iter().enumerate().map(|(index, it)| Asked::in_batch(index, it)).collect();
-        let read = |it: &Asked| orders::read(&self.node, &self.caller, self.member, it);
-        let mut all: Vec<_> = asked.iter().map(read).collect();
-        if all.iter().any(|it| it.request.is_err()) {
-            let taken = self.taken;
-            // An error means that the writer has ended, and with it the stream.
-            let _ = self.answered.wait_for(|done| *done >= taken).await;
-            all = orders::read_all(&self.node, &self.caller, &asked).await?;
+    /// Hands messages over, as many at once as can be read without the answers to those before. Breaks if the
+    /// stream has ended.
+    async fn take_all(&mut self, messages: Vec<v1::OrderEntryRequest>) -> Result<ControlFlow<()>, Status> {
+        let mut group = Group::default();
+        for message in messages {
+            if message.commands.len() > self.node.limits.batch_commands_max {
+                // Whether anybody is left to hear of it or not.
+                let _ = self.hand_over(std::mem::take(&mut group)).await?;
+                return Err(status::too_many_commands(self.node.limits.batch_commands_max));
+            }
+            // A suspension or a lost role takes effect on open streams too: the engine refuses by user.
+            let asked: Vec<Asked> = message
+                .commands
+                .into_iter()
+                .enumerate()
+                .map(|(index, it)| Asked::in_batch(index, it))
+                .collect();
+            let mut all = orders::read_now(&self.node, &self.caller, self.member, &asked);
+            if all.iter().any(|it| it.request.is_err()) {
+                if self.hand_over(std::mem::take(&mut group)).await?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                let taken = self.taken;
+                // An error means that the writer has ended, and with it the stream.
+                let _ = self.answered.wait_for(|done| *done >= taken).await;
+                all = orders::read_all(&self.node, &self.caller, &asked).await?;
+            }
+            let (steps, requests) = orders::part(&self.node, self.member, &asked, all).await?;
+            // Each message is durable as a whole: one that would make the group too large begins the next.
+            let places = requests.iter().fold(0_u32, |sum, it| sum.saturating_add(cost(&it.action)));
+            if group.places.saturating_add(places) > GROUP_PLACES
+                && self.hand_over(std::mem::take(&mut group)).await?.is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+            group.places = group.places.saturating_add(places);
+            group.steps.extend(steps);
+            group.requests.extend(requests);
         }
-        let (steps, requests) = orders::part(&self.node, self.member, all).await?;
-        if requests.is_empty() {
-            return Ok(Pending { steps, outcomes: None });
+        self.hand_over(group).await
+    }
+
+    async fn hand_over(&mut self, group: Group) -> Result<ControlFlow<()>, Status> {
+        let Group { steps, requests, .. } = group;
+        if steps.is_empty() {
+            return Ok(ControlFlow::Continue(()));
         }
-        self.room().await;
-        let outcomes = self.node.inbox.enqueue(requests).map_err(status::refused)?;
-        Ok(Pending { steps, outcomes: Some(outcomes) })
+        let outcomes = if requests.is_empty() {
+            None
+        } else {
+            self.room().await;
+            Some(self.node.inbox.enqueue(requests).map_err(status::refused)?)
+        };
+        self.taken += 1;
+        let sent = self.pending.send(Pending { steps, outcomes }).await;
+        Ok(if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
     }
 
     /// Holds the sender back while the inbox is crowded, instead of turning it away.
@@ -108,11 +163,37 @@ impl Reader {
     }
 }
 
+/// Adds what has come already, without waiting; says how the stream has ended, if it has.
+async fn more(
+    messages: &mut Streaming<v1::OrderEntryRequest>,
+    group: &mut Vec<v1::OrderEntryRequest>,
+) -> Option<Result<(), Status>> {
+    let mut commands = group.iter().map(|it| it.commands.len()).sum::<usize>();
+    while commands < GROUP_COMMANDS {
+        let message = tokio::select! {
+            biased;
+            message = messages.message() => message,
+            () = std::future::ready(()) => return None,
+        };
+        match message {
+            Ok(Some(message)) => {
+                commands += message.commands.len().max(1);
+                group.push(message);
+            }
+            Ok(None) => return Some(Ok(())),
+            Err(status) => return Some(Err(status)),
+        }
+    }
+    None
+}
+
 struct Writer {
     node: Arc<Node>,
     member: MemberId,
     out: Out<v1::OrderEntryResponse>,
     waiting: mpsc::Receiver<Pending>,
+    /// Taken from `waiting` before its answers had come.
+    carried: Option<Pending>,
     done: watch::Sender<u64>,
 }
 
@@ -137,30 +218,60 @@ impl Writer {
         self.out.send(opening, None).await?;
         let interval = self.node.limits.heartbeat_interval;
         loop {
+            let carried = self.carried.take();
             let pending = tokio::select! {
-                () = self.out.closed() => return Err(Ended),
+                // Whoever has gone is noticed with the next answer, too.
+                biased;
+                () = std::future::ready(()), if carried.is_some() => carried,
                 pending = self.waiting.recv() => pending,
+                () = self.out.closed() => return Err(Ended),
                 () = tokio::time::sleep_until(self.out.sent_at + interval) => {
                     let heartbeat = self.response(Vec::new(), 0, false);
                     self.out.send(heartbeat, None).await?;
                     continue;
                 }
             };
-            let Some(pending) = pending else { return Ok(()) };
-            let answered = match pending.outcomes {
-                Some(outcomes) => Inbox::answered(outcomes).await,
-                None => Ok(Vec::new()),
-            };
-            let answered = match answered {
-                Ok(answered) => answered,
-                Err(status) => return Err(self.out.end_with(status)),
-            };
-            let answers = orders::answers(&self.node, self.member, pending.steps, answered).await;
-            let last = answers.iter().filter_map(|it| it.seq).max().unwrap_or(0);
-            let response = self.response(answers, last, false);
-            self.out.send(response, None).await?;
-            self.done.send_modify(|done| *done += 1);
+            let Some(mut pending) = pending else { return Ok(()) };
+            let (mut answers, mut done) = (Vec::new(), 0);
+            loop {
+                let answered = match pending.outcomes {
+                    Some(outcomes) => Inbox::answered(outcomes).await,
+                    None => Ok(Vec::new()),
+                };
+                let answered = match answered {
+                    Ok(answered) => answered,
+                    Err(status) => {
+                        // What was answered before is told before.
+                        if !answers.is_empty() {
+                            self.respond(answers).await?;
+                        }
+                        return Err(self.out.end_with(status));
+                    }
+                };
+                answers.extend(orders::answers(&self.node, self.member, pending.steps, answered).await);
+                done += 1;
+                // What has its answers already goes with them.
+                if answers.len() >= GROUP_COMMANDS {
+                    break;
+                }
+                match self.waiting.try_recv() {
+                    Ok(next) if next.outcomes.as_ref().is_none_or(|it| !it.is_empty()) => pending = next,
+                    Ok(next) => {
+                        self.carried = Some(next);
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+            self.respond(answers).await?;
+            self.done.send_modify(|all| *all += done);
         }
+    }
+
+    async fn respond(&mut self, answers: Vec<v1::OrderAnswer>) -> Result<(), Ended> {
+        let last = answers.iter().filter_map(|it| it.seq).max().unwrap_or(0);
+        let response = self.response(answers, last, false);
+        self.out.send(response, None).await
     }
 
     fn response(&self, answers: Vec<v1::OrderAnswer>, last: u64, leaving: bool) -> v1::OrderEntryResponse {

@@ -5,6 +5,7 @@ use crate::server::convert::{order_in, order_out};
 use crate::server::exchange::Reply;
 use crate::server::inbox::Answered;
 use crate::server::node::{Caller, Node, doubt};
+use crate::server::read_model::Known;
 use merit_engine::command::{Action, Request};
 use merit_engine::event::Answer;
 use merit_engine::ids::{MemberId, TextId};
@@ -17,15 +18,13 @@ use tonic::Status;
 pub(super) struct Asked {
     pub(super) command: v1::OrderCommand,
     pub(super) paths: Paths,
-    /// Path of the client's id.
-    pub(super) id_field: String,
 }
 
 impl Asked {
     /// A command that is a message of its own; `field` is its field there.
     pub(super) fn single(id: String, command: v1::order_command::Command, field: &'static str) -> Self {
         let command = v1::OrderCommand { client_order_id: id, command: Some(command) };
-        Self { command, paths: Paths::single(field), id_field: "client_order_id".into() }
+        Self { command, paths: Paths::single(field) }
     }
 
     /// Command `index` of a batch.
@@ -37,47 +36,48 @@ impl Asked {
             Some(v1::order_command::Command::CancelAll(_)) => "cancel_all",
             None => "command",
         };
-        let id_field = format!("commands[{index}].client_order_id");
-        Self { command, paths: Paths::in_batch(index, field), id_field }
+        Self { command, paths: Paths::in_batch(index, field) }
     }
 }
 
 /// A command as read: for the core, or refused already.
 pub(super) struct Read {
-    /// For the answer.
-    pub(super) id: String,
     pub(super) paths: Paths,
     pub(super) request: Result<Request, Box<(Faults, Option<Request>)>>,
 }
 
-/// Reads one command with what the read model knows now.
-pub(super) fn read(node: &Node, caller: &Caller, member: MemberId, asked: &Asked) -> Read {
-    let mut paths = asked.paths.clone();
-    let mut reader = order_in::Reader::new(&*node.model, member);
-    let id = reader.request_id(&asked.command.client_order_id, &asked.id_field);
+/// Reads commands with what the read model knows now.
+pub(super) fn read_now(node: &Node, caller: &Caller, member: MemberId, asked: &[Asked]) -> Vec<Read> {
+    node.model.known(|known| asked.iter().map(|it| read(known, caller, member, it)).collect())
+}
+
+fn read(known: &Known<'_>, caller: &Caller, member: MemberId, asked: &Asked) -> Read {
+    let mut paths = asked.paths;
+    let mut reader = order_in::Reader::new(known, member);
+    let id = reader.request_id(&asked.command.client_order_id, || paths.beside("client_order_id"));
     let action = reader.command(&asked.command, &mut paths);
     let request = id.zip(action).map(|(id, action)| caller.request(id, action));
     let request = match request {
         Some(request) if reader.faults.is_empty() => Ok(request),
         request => Err(Box::new((reader.faults, request))),
     };
-    Read { id: asked.command.client_order_id.clone(), paths, request }
+    Read { paths, request }
 }
 
 /// Reads commands; where something is unknown or wrong it looks again once the read model has caught up.
 pub(super) async fn read_all(node: &Node, caller: &Caller, asked: &[Asked]) -> Result<Vec<Read>, Status> {
     let member = caller.member()?;
-    let mut all: Vec<Read> = asked.iter().map(|it| read(node, caller, member, it)).collect();
+    let mut all = read_now(node, caller, member, asked);
     if all.iter().any(|it| it.request.is_err()) {
         node.fresh().await;
-        all = asked.iter().map(|it| read(node, caller, member, it)).collect();
+        all = read_now(node, caller, member, asked);
     }
     Ok(all)
 }
 
-/// What became of a command that was read: its place among those for the core, or its answer.
+/// What became of a command that was read: it is among those for the core, or has its answer.
 pub(super) enum Step {
-    ForCore { id: String, paths: Paths },
+    ForCore(Paths),
     Answered(v1::OrderAnswer),
 }
 
@@ -85,21 +85,23 @@ pub(super) enum Step {
 pub(super) async fn part(
     node: &Node,
     member: MemberId,
+    asked: &[Asked],
     all: Vec<Read>,
 ) -> Result<(Vec<Step>, Vec<Request>), Status> {
     let mut steps = Vec::with_capacity(all.len());
     let mut requests = Vec::with_capacity(all.len());
-    for it in all {
+    for (asked, it) in asked.iter().zip(all) {
         match it.request {
             Ok(request) => {
                 requests.push(request);
-                steps.push(Step::ForCore { id: it.id, paths: it.paths });
+                steps.push(Step::ForCore(it.paths));
             }
             Err(refused) => {
                 let (faults, request) = *refused;
-                let refusals = judge(node, member, &it.id, &it.paths, faults, request).await?;
+                let id = &asked.command.client_order_id;
+                let refusals = judge(node, member, id, &it.paths, faults, request).await?;
                 let first = refusals.into_iter().next().unwrap_or_default();
-                steps.push(Step::Answered(order_out::refused_answer(&it.id, first)));
+                steps.push(Step::Answered(order_out::refused_answer(id, first)));
             }
         }
     }
@@ -121,7 +123,7 @@ pub(super) async fn judge(
     }
     let known = node.model.answer(member, id).map_err(doubt)?;
     if known.is_some_and(|it| !is_free(&it)) {
-        faults.reject(Reject::RequestIdReused, format!("{}client_order_id", paths.root));
+        faults.reject(Reject::RequestIdReused, paths.beside("client_order_id"));
     }
     if let Some(request) = request {
         let now_us = node.time_us();
@@ -153,7 +155,7 @@ pub(super) async fn execute(
 ) -> Result<Vec<v1::OrderAnswer>, Status> {
     let member = caller.member()?;
     let all = read_all(node, caller, asked).await?;
-    let (steps, requests) = part(node, member, all).await?;
+    let (steps, requests) = part(node, member, asked, all).await?;
     let answered = if requests.is_empty() { Vec::new() } else { node.inbox.submit_all(requests).await? };
     Ok(answers(node, member, steps, answered).await)
 }
@@ -170,11 +172,11 @@ pub(super) async fn answers(
     for step in steps {
         match step {
             Step::Answered(answer) => answers.push(answer),
-            Step::ForCore { id, paths } => {
+            Step::ForCore(paths) => {
                 if let Some((stamp, reply)) = from_core.next() {
                     // Not even the id that the member gave: a book is sealed in the log too.
                     tracing::debug!(journal_seq = stamp.seq, "answered");
-                    answers.push(answer(node, member, &id, &paths, &reply).await);
+                    answers.push(answer(node, member, &paths, &reply).await);
                 }
             }
         }
@@ -182,8 +184,9 @@ pub(super) async fn answers(
     answers
 }
 
-async fn answer(node: &Node, member: MemberId, id: &str, paths: &Paths, reply: &Reply) -> v1::OrderAnswer {
+async fn answer(node: &Node, member: MemberId, paths: &Paths, reply: &Reply) -> v1::OrderAnswer {
     let order = reply.request.as_ref().and_then(|it| it.order).map(|it| it.0);
+    let id = reply.request.as_ref().map_or("", |it| it.id.as_str());
     let mut answer = order_out::order_answer(id, &reply.answer, order, reply.member_seq, paths);
     if answer.replayed {
         // The first answer's place in the member's stream is in the read model only.
@@ -206,7 +209,8 @@ pub(super) async fn dry_run(
 ) -> Result<Vec<v1::DryRunResult>, Status> {
     let member = caller.member()?;
     let mut results = Vec::with_capacity(asked.len());
-    for it in read_all(node, caller, asked).await? {
+    for (asked, it) in asked.iter().zip(read_all(node, caller, asked).await?) {
+        let id = &asked.command.client_order_id;
         let (faults, request) = match it.request {
             Ok(request) => (Faults::default(), Some(request)),
             Err(refused) => *refused,
@@ -216,9 +220,9 @@ pub(super) async fn dry_run(
         let refusals = if repeat {
             engine_refusals(node, &it.paths, request).await?
         } else {
-            judge(node, member, &it.id, &it.paths, faults, request).await?
+            judge(node, member, id, &it.paths, faults, request).await?
         };
-        results.push(v1::DryRunResult { client_order_id: it.id, refusals });
+        results.push(v1::DryRunResult { client_order_id: id.clone(), refusals });
     }
     Ok(results)
 }

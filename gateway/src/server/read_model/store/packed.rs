@@ -1,0 +1,201 @@
+//! Rows that hold many records, and records on their way to a row.
+//!
+//! An insertion into the store's tree costs ten to twenty microseconds, however small the record, and an order makes
+//! two: what it says to its member, and its answer under its id. So records gather in memory ([`Tail`]) and go to
+//! the disk by the run: consecutive events of a stream in one row, answers whose ids share a bucket in another.
+//! Everything else is a row of its own.
+
+use super::super::keys::{self, EventKey};
+use super::Doubt;
+use std::collections::{BTreeMap, HashMap};
+
+/// Events in one row.
+const RUN_EVENTS_MAX: usize = 64;
+/// Bytes of a run that takes no more.
+const RUN_BYTES_MAX: usize = 16 << 10;
+/// About what a record in memory costs beside its bytes.
+const RECORD_BYTES: usize = 64;
+
+/// Appends an item to a row: its length, 4 bytes in little endian, and its bytes.
+fn push(row: &mut Vec<u8>, item: &[u8]) {
+    let length = u32::try_from(item.len()).expect("a record fits into a message");
+    row.extend_from_slice(&length.to_le_bytes());
+    row.extend_from_slice(item);
+}
+
+/// The items of a row; an error if it is damaged.
+struct Items<'a>(&'a [u8]);
+
+impl<'a> Iterator for Items<'a> {
+    type Item = Result<&'a [u8], Doubt>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let item = self.0.split_first_chunk().and_then(|(length, rest)| {
+            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+            (length <= rest.len()).then(|| rest.split_at(length))
+        });
+        let Some((item, rest)) = item else {
+            self.0 = &[];
+            return Some(Err(Doubt("a row of many records is damaged".into())));
+        };
+        self.0 = rest;
+        Some(Ok(item))
+    }
+}
+
+/// The events of a row from its `skip`th on.
+pub(super) fn events(row: &[u8], skip: usize) -> impl Iterator<Item = Result<&[u8], Doubt>> {
+    Items(row).skip(skip)
+}
+
+/// The answers of a row: (key, value).
+pub(super) fn answers(row: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Doubt>> {
+    let mut items = Items(row);
+    std::iter::from_fn(move || {
+        let key = items.next()?;
+        let value = items.next().unwrap_or_else(|| Err(Doubt("a row of answers is damaged".into())));
+        Some(key.and_then(|key| Ok((key, value?))))
+    })
+}
+
+/// Takes a row apart: `each` gets its records.
+pub(super) fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Doubt> {
+    if keys::is_answers_row(key) {
+        for answer in answers(value) {
+            let (key, value) = answer?;
+            each(key, value);
+        }
+    } else if let Some(first) = keys::events_row(key) {
+        for (event, seq) in events(value, 0).zip(first.seq..) {
+            each(&EventKey { seq, ..first }.record(), event?);
+        }
+    } else {
+        each(key, value);
+    }
+    Ok(())
+}
+
+/// Consecutive events of one stream, as their row will hold them.
+#[derive(Debug, Default)]
+struct Run {
+    row: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl Run {
+    fn push(&mut self, event: &[u8]) {
+        self.starts.push(u32::try_from(self.row.len()).expect("a run takes no more before it is this long"));
+        push(&mut self.row, event);
+    }
+
+    fn is_full(&self) -> bool {
+        self.starts.len() >= RUN_EVENTS_MAX || self.row.len() >= RUN_BYTES_MAX
+    }
+}
+
+/// Records that are in no row yet.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    runs: BTreeMap<EventKey, Run>,
+    /// In the order of their commands, each as its row will hold it.
+    answers: Vec<u8>,
+    /// Hash of each, and where it begins.
+    answer_starts: Vec<(u64, usize)>,
+    /// Where the last answer with a hash begins.
+    answer_of: HashMap<u64, usize>,
+    others: BTreeMap<Vec<u8>, Vec<u8>>,
+    bytes: usize,
+}
+
+impl Tail {
+    /// About the memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a record.
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.bytes += key.len() + value.len() + RECORD_BYTES;
+        if let Some(event) = keys::event_key(&key) {
+            self.event(event, &value);
+        } else if keys::is_answer(&key) {
+            let (hash, start) = (keys::answer_hash(&key), self.answers.len());
+            self.answer_of.insert(hash, start);
+            self.answer_starts.push((hash, start));
+            push(&mut self.answers, &key);
+            push(&mut self.answers, &value);
+        } else {
+            self.others.insert(key, value);
+        }
+    }
+
+    fn event(&mut self, key: EventKey, value: &[u8]) {
+        if let Some((first, run)) = self.runs.range_mut(..key).next_back()
+            && first.next(run.starts.len()) == key
+            && !run.is_full()
+        {
+            run.push(value);
+        } else {
+            self.runs.entry(key).or_default().push(value);
+        }
+    }
+
+    /// The bytes of the run that holds an event, from that event on, if one does.
+    pub(super) fn events_from(&self, key: EventKey) -> Option<&[u8]> {
+        let (first, run) = self.runs.range(..=key).next_back()?;
+        let start = *run.starts.get(first.distance(key)?)?;
+        run.row.get(usize::try_from(start).ok()?..)
+    }
+
+    /// A record that is neither an event nor an answer.
+    pub(super) fn other(&self, key: &[u8]) -> Option<&Vec<u8>> {
+        self.others.get(key)
+    }
+
+    /// The last of the answers whose keys begin with what [`keys::requests`] says of an id.
+    pub(super) fn last_answer(&self, requests: &[u8]) -> Option<&[u8]> {
+        let at = |start: usize| answers(self.answers.get(start..)?).next()?.ok();
+        let hash = keys::requests_hash(requests);
+        let last = at(*self.answer_of.get(&hash)?)?;
+        // Another id may have the same hash, and have come later.
+        let found = Some(last).into_iter().chain(
+            self.answer_starts
+                .iter()
+                .rev()
+                .filter(|(other, _)| *other == hash)
+                .filter_map(|(_, start)| at(*start)),
+        );
+        found.into_iter().find(|(key, _)| key.starts_with(requests)).map(|(_, value)| value)
+    }
+
+    /// Records of neither kind whose keys begin with a prefix.
+    pub(super) fn others(&self, prefix: &[u8]) -> impl Iterator<Item = (&Vec<u8>, &Vec<u8>)> {
+        self.others.range(prefix.to_vec()..).take_while(move |(key, _)| key.starts_with(prefix))
+    }
+
+    /// All of it as rows.
+    pub(super) fn rows(&self, mut each: impl FnMut(Vec<u8>, &[u8])) {
+        self.runs.iter().for_each(|(first, run)| each(first.row(), &run.row));
+        let ends = self.answer_starts.iter().skip(1).map(|(_, start)| *start).chain([self.answers.len()]);
+        let mut spans: Vec<_> = self
+            .answer_starts
+            .iter()
+            .zip(ends)
+            .map(|((hash, start), end)| (keys::bucket(*hash), *start, end))
+            .collect();
+        spans.sort_unstable();
+        let mut row = Vec::new();
+        for of_bucket in spans.chunk_by(|(a, ..), (b, ..)| a == b) {
+            row.clear();
+            of_bucket.iter().for_each(|(_, start, end)| row.extend_from_slice(&self.answers[*start..*end]));
+            // A command has one answer, so no other row has the number of one of these.
+            let first = answers(&row).next().and_then(Result::ok);
+            let seq = first.and_then(|(key, _)| keys::event_seq(key)).unwrap_or(0);
+            each(keys::answers_row(of_bucket[0].0, seq), &row);
+        }
+        self.others.iter().for_each(|(key, value)| each(key.clone(), value));
+    }
+}

@@ -1,0 +1,214 @@
+use super::{Batch, Content, Reach, Store, records};
+use crate::server::read_model::keys::{self, EventKey};
+use merit_engine::calendar::Day;
+use merit_engine::event::Stream;
+use merit_engine::ids::{AuctionId, Market, MemberId};
+use std::collections::BTreeMap;
+
+/// Numbers from a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// sled lets go of its files a moment after it was dropped.
+fn open(directory: &std::path::Path) -> (Store, Reach) {
+    let mut tries = 0;
+    loop {
+        match Store::open(directory) {
+            Err(doubt) if doubt.0.contains("lock") && tries < 1_000 => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+fn bytes(dice: &mut Dice) -> Vec<u8> {
+    let length = match dice.roll(40) {
+        0 => 20_000,
+        1 => 0,
+        _ => dice.roll(200),
+    };
+    (0..length).map(|_| u8::try_from(dice.roll(256)).unwrap()).collect()
+}
+
+fn stream(dice: &mut Dice) -> Stream {
+    match dice.roll(7) {
+        0 => Stream::Market,
+        1 => Stream::Operator,
+        member => Stream::Member(MemberId(u32::try_from(member).unwrap())),
+    }
+}
+
+/// Everything that a store was given, record by record.
+#[derive(Default)]
+struct Oracle {
+    records: BTreeMap<Vec<u8>, Vec<u8>>,
+    heads: BTreeMap<Stream, u64>,
+    seq: u64,
+}
+
+impl Oracle {
+    /// Some commands' records.
+    fn batch(&mut self, dice: &mut Dice) -> Batch {
+        let mut batch = Batch::default();
+        for _ in 0..dice.roll(60) {
+            self.seq += 1;
+            let (key, value) = match dice.roll(10) {
+                0..5 => {
+                    let stream = stream(dice);
+                    let head = self.heads.entry(stream).or_default();
+                    *head += 1;
+                    (keys::event(stream, *head), bytes(dice))
+                }
+                5..9 => {
+                    let id = format!("id-{}", dice.roll(300));
+                    (
+                        keys::request(MemberId(u32::try_from(dice.roll(3)).unwrap()), &id, self.seq),
+                        bytes(dice),
+                    )
+                }
+                _ => {
+                    let day = Day(i32::try_from(dice.roll(4)).unwrap());
+                    let session = u16::try_from(self.seq % 10_000).unwrap();
+                    (
+                        keys::statement(MemberId(1), AuctionId { day, market: Market::Rtm, session }),
+                        bytes(dice),
+                    )
+                }
+            };
+            self.records.insert(key.clone(), value.clone());
+            batch.put(key, value);
+        }
+        batch
+    }
+
+    fn reach(&self) -> Reach {
+        Reach { seq: self.seq, trail: u128::from(self.seq) * 3 }
+    }
+
+    fn content(&self) -> Content {
+        let mut content = Content::default();
+        self.records.iter().for_each(|(key, value)| content.add(key, value));
+        content
+    }
+
+    fn compare(&self, store: &Store, dice: &mut Dice) {
+        let stream = stream(dice);
+        let head = self.heads.get(&stream).copied().unwrap_or(0);
+        let (from, limit) = (1 + dice.roll(head + 2), 1 + dice.roll(150));
+        let expected: Vec<_> = (from..=head)
+            .take(usize::try_from(limit).unwrap())
+            .map(|seq| self.records[&keys::event(stream, seq)].clone())
+            .collect();
+        let found = store.events(EventKey::new(stream, from), usize::try_from(limit).unwrap()).unwrap();
+        assert!(found == expected, "events of {stream:?} from {from} on");
+        let one = store.get(&keys::event(stream, from)).unwrap();
+        assert_eq!(one.as_ref(), self.records.get(&keys::event(stream, from)));
+        for _ in 0..20 {
+            let member = MemberId(u32::try_from(dice.roll(3)).unwrap());
+            let requests = keys::requests(member, &format!("id-{}", dice.roll(301)));
+            let after = self.records.range(requests.clone()..);
+            let last = after.take_while(|(key, _)| key.starts_with(&requests)).last();
+            assert_eq!(store.last_answer(&requests).unwrap().as_ref(), last.map(|(_, value)| value));
+        }
+        let day = keys::statements(MemberId(1), Day(i32::try_from(dice.roll(4)).unwrap()));
+        let after = self.records.range(day.clone()..);
+        let expected: Vec<_> =
+            after.take_while(|(key, _)| key.starts_with(&day)).map(|(_, it)| it.clone()).collect();
+        assert!(store.all(&day).unwrap() == expected);
+    }
+}
+
+#[test]
+fn a_store_says_what_it_was_given_before_and_after_it_is_written_and_opened_again() {
+    for seed in 0..12 {
+        let mut dice = Dice(seed);
+        let directory = tempfile::tempdir().unwrap();
+        let in_memory = seed % 3 == 0;
+        let mut store = if in_memory { Store::in_memory() } else { open(directory.path()).0 };
+        let mut oracle = Oracle::default();
+        for _ in 0..80 {
+            let batch = oracle.batch(&mut dice);
+            store.commit(batch, oracle.reach()).unwrap();
+            oracle.compare(&store, &mut dice);
+            match dice.roll(12) {
+                0 => store.write().unwrap(),
+                1 => store.flush().unwrap(),
+                2 if !in_memory => {
+                    store.flush().unwrap();
+                    drop(store);
+                    let (again, reach) = open(directory.path());
+                    assert_eq!(reach, oracle.reach());
+                    store = again;
+                }
+                _ => {}
+            }
+            oracle.compare(&store, &mut dice);
+        }
+        store.write().unwrap();
+        assert_eq!(store.content().unwrap(), oracle.content());
+        // Another store that takes the rows apart has the same.
+        let other = Store::in_memory();
+        let mut last = Vec::new();
+        loop {
+            let rows = store.rows_after(&last, 10_000).unwrap();
+            let Some((key, _)) = rows.last() else { break };
+            last = key.to_vec();
+            let mut batch = Batch::default();
+            for (key, value) in &rows {
+                records(key, value, &mut |key, value| batch.put(key.to_vec(), value.to_vec())).unwrap();
+            }
+            other.commit(batch, Reach::default()).unwrap();
+            if dice.roll(3) == 0 {
+                other.write().unwrap();
+            }
+        }
+        other.commit(Batch::default(), oracle.reach()).unwrap();
+        other.write().unwrap();
+        assert_eq!(other.content().unwrap(), oracle.content());
+    }
+}
+
+#[test]
+fn what_was_not_written_is_gone_after_a_crash_and_the_reach_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut dice, mut oracle) = (Dice(5), Oracle::default());
+    let (store, _) = open(directory.path());
+    store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+    store.flush().unwrap();
+    let (kept, content) = (oracle.reach(), oracle.content());
+    store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+    drop(store);
+    let (store, reach) = open(directory.path());
+    assert_eq!((reach, store.content().unwrap()), (kept, content));
+}
+
+#[test]
+fn a_damaged_row_of_many_records_is_noticed() {
+    let mut dice = Dice(9);
+    let mut oracle = Oracle::default();
+    let store = Store::in_memory();
+    for _ in 0..10 {
+        store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+    }
+    store.write().unwrap();
+    for (key, value) in store.rows_after(&[], usize::MAX).unwrap() {
+        if !keys::is_answers_row(&key) && keys::events_row(&key).is_none() {
+            continue;
+        }
+        let mut cut = value.to_vec();
+        cut.pop();
+        assert!(records(&key, &cut, &mut |_, _| {}).is_err());
+        // A length that goes beyond the row.
+        let mut long = value.to_vec();
+        long[3] = 0xff;
+        assert!(records(&key, &long, &mut |_, _| {}).is_err());
+    }
+}
