@@ -19,7 +19,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    fn client(&self, user: &str) -> Result<Client, Fault> {
+    pub(crate) fn client(&self, user: &str) -> Result<Client, Fault> {
         let endpoints: Vec<&str> = self.endpoints.iter().map(String::as_str).collect();
         let file = |name: &str, kind: &str| self.certs.join(format!("{name}.{kind}"));
         let mut config =

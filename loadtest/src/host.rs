@@ -1,10 +1,11 @@
 //! An exchange of one's own for the length of a run: certificates, a sandbox of European rules on a fast
-//! clock, and `merit serve`, in a directory that is gone afterwards.
+//! clock, and `merit serve`, once or with a standby, in a directory that is gone afterwards.
 
 use crate::Fault;
 use crate::crowd::Access;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -30,11 +31,13 @@ pub(crate) struct Wanted {
     pub(crate) connections: usize,
     /// How long orders must be taken, from the start on.
     pub(crate) open: Duration,
+    /// Whether a standby follows, and when orders are acknowledged then: `sync`, `sync-or-degrade`, `async`.
+    pub(crate) standby: Option<String>,
 }
 
 /// A running exchange; stopped when it is dropped.
 pub(crate) struct Host {
-    child: Child,
+    nodes: Vec<Child>,
     address: String,
     dir: PathBuf,
     _temporary: Option<TempDir>,
@@ -62,24 +65,41 @@ impl Host {
             return Err(format!("merit certs: {}", String::from_utf8_lossy(&made.stderr).trim()).into());
         }
         std::fs::write(dir.join("certs/registry.toml"), registry(&members))?;
-        std::fs::write(dir.join("merit.toml"), config(&dir, wanted))?;
-        let log = std::fs::File::create(dir.join("merit.log"))?;
-        let mut child = Command::new(&merit)
+        let mut host = Self { nodes: Vec::new(), address: String::new(), dir, _temporary: temporary };
+        let ports = match wanted.standby {
+            Some(_) => free_ports()?.to_vec(),
+            None => vec![0],
+        };
+        for node in 0..ports.len() {
+            let address = host.spawn(&merit, node, &config(&host.dir, wanted, node, &ports))?;
+            if node == 0 {
+                host.address = address;
+            }
+        }
+        Ok(host)
+    }
+
+    /// Starts a node and waits until it listens; says where.
+    fn spawn(&mut self, merit: &Path, node: usize, config: &str) -> Result<String, Fault> {
+        let file = |kind: &str| self.dir.join(format!("{}.{kind}", name(node)));
+        std::fs::write(file("toml"), config)?;
+        let mut child = Command::new(merit)
             .args(["serve", "--config"])
-            .arg(dir.join("merit.toml"))
+            .arg(file("toml"))
             .stdout(Stdio::piped())
-            .stderr(log)
+            .stderr(std::fs::File::create(file("log"))?)
             .spawn()?;
+        let out = child.stdout.take();
+        let log = file("log");
+        self.nodes.push(child);
         let mut line = String::new();
-        if let Some(out) = child.stdout.take() {
+        if let Some(out) = out {
             BufReader::new(out).read_line(&mut line)?;
         }
-        let host = |address: String| Self { child, address, dir: dir.clone(), _temporary: temporary };
         match line.strip_prefix("listening on ").and_then(|it| it.split_whitespace().next()) {
-            Some(address) => Ok(host(address.to_string())),
+            Some(address) => Ok(address.to_string()),
             None => {
-                drop(host(String::new()));
-                let log = std::fs::read_to_string(dir.join("merit.log")).unwrap_or_default();
+                let log = std::fs::read_to_string(log).unwrap_or_default();
                 Err(format!("merit serve does not listen: {line}{log}").into())
             }
         }
@@ -96,18 +116,33 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // The standard library can only kill; a graceful stop is a signal.
-        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while asked.as_ref().is_ok_and(std::process::ExitStatus::success) && Instant::now() < deadline {
-            if let Ok(Some(_)) = self.child.try_wait() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // The standby first: the primary would wait for it.
+        self.nodes.iter_mut().rev().for_each(stop);
     }
+}
+
+fn stop(node: &mut Child) {
+    // The standard library can only kill; a graceful stop is a signal.
+    let asked = Command::new("kill").arg(node.id().to_string()).status();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while asked.as_ref().is_ok_and(std::process::ExitStatus::success) && Instant::now() < deadline {
+        if let Ok(Some(_)) = node.try_wait() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let _ = node.kill();
+    let _ = node.wait();
+}
+
+fn name(node: usize) -> String {
+    format!("load-{}", node + 1)
+}
+
+/// Two ports that are free now: nodes must know each other's before they start.
+fn free_ports() -> Result<[u16; 2], Fault> {
+    let held = [TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?];
+    Ok([held[0].local_addr()?.port(), held[1].local_addr()?.port()])
 }
 
 /// The program beside this one. When cargo runs this one, cargo makes sure that the other is there and new.
@@ -134,7 +169,8 @@ fn beside() -> Result<PathBuf, Fault> {
 }
 
 fn registry(members: &[String]) -> String {
-    let mut text = String::new();
+    let mut text =
+        String::from("[[user]]\nname = \"operator\"\nrole = \"operator\"\ncertificate = \"operator.pem\"\n");
     for member in members {
         let _ = write!(
             text,
@@ -146,20 +182,31 @@ fn registry(members: &[String]) -> String {
     text
 }
 
-fn config(dir: &Path, wanted: &Wanted) -> String {
+fn config(dir: &Path, wanted: &Wanted, node: usize, ports: &[u16]) -> String {
     let certs = dir.join("certs");
     let path = |name: &str| toml_text(&certs.join(name).display().to_string());
     let factor = (OPEN_SECONDS / wanted.open.as_secs().max(1)).clamp(1, 100_000);
     let connections = wanted.connections + wanted.members + 16;
+    let replication = wanted.standby.as_ref().map_or_else(String::new, |mode| {
+        let nodes: Vec<String> = ports
+            .iter()
+            .enumerate()
+            .map(|(node, port)| format!("{}=https://127.0.0.1:{port}", name(node)))
+            .collect();
+        let role = if node == 0 { "primary" } else { "standby" };
+        format!("[replication]\nnodes = \"{}\"\nrole = \"{role}\"\nmode = \"{mode}\"\n", nodes.join(" "))
+    });
     format!(
-        "[node]\nname = \"load-1\"\ndata = {}\n\
-         [listen]\naddress = \"127.0.0.1:0\"\n\
+        "[node]\nname = \"{}\"\ndata = {}\n\
+         [listen]\naddress = \"127.0.0.1:{}\"\n\
          [tls]\ncertificate = {}\nkey = {}\nclient_ca = {}\n\
          [limits]\nconnections_max = {connections}\nconnections_per_address_max = {connections}\n\
          [clock]\nkind = \"accelerated\"\nfactor = {factor}\nstart = \"{START}\"\n\
          [log]\nfilter = \"warn\"\n\
-         [bootstrap]\nrules = \"european\"\neffective_from = \"{DAY}\"\nregistry = {}\n",
-        toml_text(&dir.join("data").display().to_string()),
+         [bootstrap]\nrules = \"european\"\neffective_from = \"{DAY}\"\nregistry = {}\n{replication}",
+        name(node),
+        toml_text(&dir.join(if node == 0 { "data" } else { "data-standby" }).display().to_string()),
+        ports[node],
         path("server.pem"),
         path("server.key"),
         path("authority.pem"),

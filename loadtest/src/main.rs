@@ -12,6 +12,7 @@
 mod crowd;
 mod drive;
 mod host;
+mod lag;
 mod ledger;
 mod referee;
 mod report;
@@ -34,6 +35,10 @@ use tokio::task::JoinSet;
 
 /// Why there is no result: in words, for whoever started the program.
 type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// As the exchange's: what one thread allocates another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The referee found something.
 const EXIT_FOUND: u8 = 3;
@@ -61,6 +66,10 @@ struct Arguments {
     /// With --self-host: keep certificates, journal and log in this directory, which must be new
     #[arg(long, value_name = "DIR", requires = "self_host")]
     keep: Option<PathBuf>,
+    /// With --self-host: a standby follows, and its lag is told; the mode says when orders are acknowledged
+    #[arg(long, value_name = "MODE", requires = "self_host", num_args = 0..=1, default_missing_value = "sync",
+        value_parser = ["sync", "sync-or-degrade", "async"])]
+    standby: Option<String>,
     /// Where the exchange is, e.g. https://127.0.0.1:7443; the next one is tried when one fails
     #[arg(long, value_name = "URL", required_unless_present = "self_host")]
     endpoint: Vec<String>,
@@ -155,6 +164,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Fault> {
             dir: arguments.keep.clone(),
             members,
             connections: plan.connections,
+            standby: arguments.standby.clone(),
             // Beside the run itself: connecting, and answers that come late.
             open: Duration::from_secs(
                 u64::from(plan.seconds) + 8 + u64::try_from(plan.connections / 50).unwrap_or(0),
@@ -174,6 +184,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Fault> {
 }
 
 async fn trade(arguments: &Arguments, plan: &Plan, access: &Access) -> Result<ExitCode, Fault> {
+    if arguments.standby.is_some() {
+        lag::followed(access).await?;
+    }
     let mut traders = crowd::gather(access, usize::from(arguments.members), plan.connections).await?;
     let named = arguments.auction.as_deref().or(arguments.self_host.then_some(host::AUCTION));
     let auction = crowd::auction(&traders[0].clients[0], named, Duration::from_secs(10)).await?;
@@ -191,7 +204,12 @@ async fn trade(arguments: &Arguments, plan: &Plan, access: &Access) -> Result<Ex
         plan.connections,
         shape.auction.auction_id
     );
+    let watch = arguments.standby.as_ref().map(|_| lag::Watch::begin(access)).transpose()?;
     let measured = drive::run(plan, arguments.in_flight, &traders, &ids, &shape).await;
+    let lag = match watch {
+        Some(watch) => Some(watch.end().await?),
+        None => None,
+    };
     eprintln!("\nrecounting");
     let judged = judge(arguments, &traders, &measured, &ids, &shape).await?;
     let report = Report {
@@ -202,6 +220,7 @@ async fn trade(arguments: &Arguments, plan: &Plan, access: &Access) -> Result<Ex
         counted: judged.referee.counted,
         findings: &judged.referee.findings,
         published: judged.published,
+        lag: lag.as_ref(),
     };
     match arguments.output {
         Output::Table => print!("{}", report.table()),

@@ -1,6 +1,7 @@
 //! What a run gave, for people and for programs.
 
 use crate::drive::{ALL, Measured, SENT_LATE};
+use crate::lag::Lag;
 use crate::ledger::Outcome;
 use crate::referee::{Counted, Finding};
 use crate::schedule::Plan;
@@ -22,6 +23,8 @@ pub(crate) struct Report<'a> {
     pub(crate) findings: &'a [Finding],
     /// Whether the result was published, so that it could be recounted.
     pub(crate) published: bool,
+    /// How far the standby was behind, if there is one.
+    pub(crate) lag: Option<&'a Lag>,
 }
 
 /// How many commands ended how.
@@ -64,15 +67,21 @@ impl Report<'_> {
 
     /// For programs: latencies in microseconds, counted from the intended moment of sending.
     pub(crate) fn json(&self) -> Value {
-        let row = |histogram: &Histogram<u64>| {
-            let mut row = json!({ "count": histogram.len(), "max_us": histogram.max() });
+        let row = |histogram: &Histogram<u64>, unit: &str| {
+            let mut row = json!({ "count": histogram.len() });
+            row[format!("max{unit}")] = json!(histogram.max());
             for (name, quantile) in QUANTILES {
-                row[format!("{}_us", name.replace('.', ""))] = json!(histogram.value_at_quantile(quantile));
+                row[format!("{}{unit}", name.replace('.', ""))] =
+                    json!(histogram.value_at_quantile(quantile));
             }
             row
         };
-        let latencies: BTreeMap<_, _> =
-            self.measured.latencies.iter().map(|(label, it)| (label.replace(' ', "_"), row(it))).collect();
+        let latencies: BTreeMap<_, _> = self
+            .measured
+            .latencies
+            .iter()
+            .map(|(label, it)| (label.replace(' ', "_"), row(it, "_us")))
+            .collect();
         let outcomes = Outcomes::of(self.measured);
         let findings: Vec<Value> = self
             .findings
@@ -95,6 +104,11 @@ impl Report<'_> {
             "failed": outcomes.failed,
             "unknown": outcomes.unknown,
             "contract_broken": outcomes.strange,
+            "standby": self.lag.map(|it| json!({
+                "lag_records": row(&it.records, ""),
+                "silent_ms": row(&it.ms, ""),
+                "alone": it.alone,
+            })),
             "referee": {
                 "published": self.published,
                 "acknowledgements": self.counted.acknowledgements,
@@ -143,6 +157,18 @@ impl Report<'_> {
             outcomes.unknown,
             list(&outcomes.failed)
         );
+        if let Some(lag) = self.lag {
+            let [records, ms] = [&lag.records, &lag.ms].map(|it| {
+                let shown = QUANTILES.map(|(name, at)| format!("{name} {}", it.value_at_quantile(at)));
+                format!("{}, max {}", shown.join(", "), it.max())
+            });
+            let _ = writeln!(
+                text,
+                "standby, {} looks: behind by records {records}; its last word ms ago {ms}; alone at {} looks",
+                lag.records.len() + lag.alone,
+                lag.alone
+            );
+        }
         let counted = &self.counted;
         let _ = writeln!(
             text,
