@@ -506,7 +506,7 @@ fn open(config: &Config, substitutes: Substitutes, link: Option<&Arc<Link>>) -> 
     if let Some(link) = link {
         link.bind(handle.clone());
     }
-    let model = Arc::clone(&start.model);
+    let model = &start.model;
     let snapshots =
         snapshots::start(handle.clone(), model, shelves, &journal, &config.retention).map_err(data)?;
     Ok(Opened {

@@ -16,8 +16,8 @@ use merit_replay::storage::Storage;
 use merit_replay::storage::disk::Disk;
 use merit_replay::storage::shelves::Shelves;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// How often it looks whether one is due.
@@ -64,7 +64,7 @@ pub struct Snapshots {
 /// If the system gives no thread.
 pub fn start(
     core: CoreHandle<Exchange>,
-    model: Arc<ReadModel>,
+    model: &Arc<ReadModel>,
     shelves: Box<dyn Storage>,
     journal: &Path,
     retention: &Retention,
@@ -73,6 +73,7 @@ pub fn start(
         return Ok(None);
     }
     let (running, stop) = mpsc::channel();
+    let model = Arc::downgrade(model);
     let turn =
         Turn { core, model, shelves, journal: Disk::existing(journal), retention: retention.clone(), stop };
     std::thread::Builder::new().name("snapshots".into()).spawn(move || turn.run())?;
@@ -81,7 +82,8 @@ pub fn start(
 
 struct Turn {
     core: CoreHandle<Exchange>,
-    model: Arc<ReadModel>,
+    /// Gone when the node is.
+    model: Weak<ReadModel>,
     shelves: Box<dyn Storage>,
     journal: Disk,
     retention: Retention,
@@ -140,7 +142,7 @@ impl Turn {
         if let Some(header) = snapshot::make::<Mirror>(&*self.shelves, due_seq, head_seq, &mut progress)? {
             let (seq, bytes) = (header.head.stamp.seq, header.body_bytes);
             // A start needs a store that reaches it. Who reads is told of a store that fails by its keeper.
-            let _ = self.model.keep();
+            let _ = self.model.upgrade().map(|model| model.keep());
             tracing::info!(seq, bytes, seconds = began.elapsed().as_secs(), "a snapshot was taken");
         }
         let Some(archive) = &self.retention.archive else { return Ok(()) };

@@ -106,12 +106,17 @@ async fn schedules_corridors_and_changes_are_signed_pulled_and_streamed() {
 
     // The signature depends on the content and the key alone, also after a restart.
     exchange.stop().await;
+    let sentinel = exchange.read_model().join("sentinel");
+    std::fs::write(&sentinel, "").unwrap();
     exchange.start().await;
     let nldc = exchange.user("nldc");
     let request = v1::GetSchedulesRequest { revision: Some(1), ..of(SESSION) };
     let [again] = nldc.get_schedules(request).await.unwrap().schedules.try_into().unwrap();
     assert_eq!(again, first);
     check_files(&exchange, directory.path()).await;
+    // A voided result is no reason to doubt the read model and to build it again.
+    exchange.stop().await;
+    assert!(sentinel.exists());
 }
 
 /// Differences, pulled and streamed.

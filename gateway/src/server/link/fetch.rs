@@ -104,8 +104,8 @@ impl Giving {
         }
         // The store holds everything up to the snapshot once its own state has come by.
         self.model.caught_up(self.header.head.stamp.seq).await;
-        let model = Arc::clone(&self.model);
-        let written = tokio::task::spawn_blocking(move || model.read(|_, store| store.write()));
+        let store = self.model.store();
+        let written = tokio::task::spawn_blocking(move || store.write());
         written.await.map_err(|error| error.to_string())?.map_err(|doubt| doubt.0)?;
         let (mut sum, mut last) = (Sum::default(), Vec::new());
         loop {

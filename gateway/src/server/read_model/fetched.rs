@@ -64,7 +64,7 @@ impl Rows {
     pub fn begin(data: &Path, state: &State) -> Result<Self, String> {
         discard(data).map_err(|error| error.to_string())?;
         let (store, _) = Store::open(&directory(data)).map_err(|doubt| doubt.0)?;
-        let reach = Reach { seq: state.seq, trail: state.trail };
+        let reach = state.reach();
         let (known, last, sum) = (Known::to(state), Vec::new(), Sum::default());
         Ok(Self { data: data.to_owned(), store, known, reach, last, events: 0, sum })
     }

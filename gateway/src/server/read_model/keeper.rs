@@ -27,6 +27,12 @@ const LOCKED_BATCH: usize = 64;
 const EVENTS_MANY: usize = 32;
 /// How long records may gather before they are written: a start makes them again from the journal.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
+/// Bytes that may gather until then.
+const WAITING_BYTES: usize = 8 << 20;
+/// How often it looks whether there is something to write when nothing comes.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long to wait for others who are at a store that shall be closed.
+const LET_GO: Duration = Duration::from_secs(10);
 /// Commands that the core hands over at once.
 const NOTE_COMMANDS: usize = 256;
 
@@ -150,7 +156,7 @@ impl Keeper {
         let state = state.unwrap_or_default();
         let (notes, inbox) = channel::bounded(AHEAD_MAX / NOTE_COMMANDS);
         let (applied, _) = watch::channel(state.seq);
-        let inner = RwLock::new(Inner { state, store });
+        let inner = RwLock::new(Inner { state, store: Arc::new(store) });
         let model = Arc::new(ReadModel { inner, applied });
         let mut turn = Turn {
             model: Arc::clone(&model),
@@ -185,7 +191,7 @@ pub fn of_journal(
     journal: &dyn Storage,
     progress: &mut dyn FnMut(merit_replay::recovery::Progress),
 ) -> Result<ReadModel, String> {
-    let inner = Inner { state: State::default(), store: Store::in_memory() };
+    let inner = Inner { state: State::default(), store: Arc::new(Store::in_memory()) };
     let mut direct = Direct { inner, batch: Batch::default(), commands: 0, result: Ok(()) };
     let mut machine = Exchange::default();
     merit_replay::core::replay(journal, &mut machine, &mut direct, progress)
@@ -208,7 +214,7 @@ impl Direct {
     fn commit(&mut self) {
         self.commands = 0;
         let Inner { state, store } = &mut self.inner;
-        let committed = store.commit(std::mem::take(&mut self.batch), reach(state));
+        let committed = store.commit(std::mem::take(&mut self.batch), state.reach());
         self.result = std::mem::replace(&mut self.result, Ok(())).and(committed);
     }
 }
@@ -220,7 +226,7 @@ impl Sink<Exchange> for Direct {
         }
         let applied = Applied { stamp, reply: Arc::clone(reply), events };
         let Inner { state, store } = &mut self.inner;
-        self.result = Applying { state, store: Some(&*store), batch: &mut self.batch }.apply(&applied);
+        self.result = Applying { state, store: Some(&**store), batch: &mut self.batch }.apply(&applied);
         self.commands += 1;
         if self.commands >= REPLAY_BATCH {
             self.commit();
@@ -254,8 +260,19 @@ struct Turn {
 
 impl Turn {
     fn run(&mut self, inbox: &Receiver<Note>) {
+        let (rows, work) = channel::bounded::<Arc<Store>>(1);
+        let write = move || {
+            for store in work {
+                // That it failed is what the store says when it is asked.
+                if let Err(doubt) = store.write_slowly() {
+                    tracing::warn!(doubt = %doubt.0, "the read model could not be written");
+                }
+            }
+        };
+        let writer = std::thread::Builder::new().name("read-model-rows".into()).spawn(write);
+        let writer = writer.expect("a process that serves gets a thread");
         loop {
-            match inbox.recv_timeout(FLUSH_INTERVAL) {
+            match inbox.recv_timeout(LOOK_INTERVAL) {
                 Ok(Note { applied, head }) => {
                     self.waiting.extend(applied);
                     if head.is_some() || self.waiting.len() >= REPLAY_BATCH {
@@ -265,33 +282,47 @@ impl Turn {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if self.unflushed
-                && self.flushed_at.elapsed() >= FLUSH_INTERVAL
-                && let Err(doubt) = self.flush()
-            {
-                self.rebuild(&doubt);
+            let store = self.model.store();
+            if store.has_failed() {
+                drop(store);
+                self.rebuild(&Doubt("its records could not be written".into()));
+                continue;
+            }
+            let due = self.unflushed && self.flushed_at.elapsed() >= FLUSH_INTERVAL;
+            if due {
+                self.note_reach();
+            }
+            // With one to do and one waiting there is no need for a third.
+            if (due || store.waiting_bytes() >= WAITING_BYTES) && rows.try_send(store).is_ok() {
+                (self.flushed_at, self.unflushed) = (Instant::now(), false);
             }
         }
-        // Nobody will read any more: the next start sees what is missing.
+        drop(rows);
+        // Nobody will read any more: the next start sees what is missing. This makes the writer hasten, too.
         if let Err(doubt) = self.flush() {
             tracing::warn!(doubt = %doubt.0, "the read model could not be written to its end");
         }
+        if writer.join().is_err() {
+            tracing::error!("the thread that writes the read model panicked");
+        }
+        // The model has it, and this: whoever starts next in this process needs its files.
+        wait_for_others(&self.model.store(), 2);
+    }
+
+    /// How far the store goes although nothing had to be recorded: a start from a snapshot asks for it.
+    fn note_reach(&mut self) {
+        let has = self.has;
+        self.has = self.model.read(|state, store| {
+            let reach = state.reach();
+            let later = reach.seq > has.seq;
+            // An error is a failure of the store, which says so itself.
+            if later && store.commit(Batch::default(), reach).is_ok() { reach } else { has }
+        });
     }
 
     fn flush(&mut self) -> Result<(), Doubt> {
-        self.flushed_at = Instant::now();
-        self.unflushed = false;
-        let has = self.has;
-        self.has = self.model.read(|state, store| {
-            let reach = reach(state);
-            // How far it goes although nothing had to be recorded: a start from a snapshot asks for it.
-            if reach.seq > has.seq {
-                store.commit(Batch::default(), reach)?;
-            }
-            store.flush()?;
-            Ok(if reach.seq > has.seq { reach } else { has })
-        })?;
-        Ok(())
+        self.note_reach();
+        self.model.store().flush()
     }
 
     fn apply(&mut self, head: Option<Stamp>) {
@@ -338,7 +369,7 @@ impl Turn {
         let prepared = model.read(|state, store| {
             // After a rebuild from the journal, what the core said meanwhile is known already.
             if seq <= state.seq {
-                return Ok(Some(reach(state)));
+                return Ok(Some(state.reach()));
             }
             let (mut batch, mut times) = (Batch::default(), TimeRows::default());
             for event in &applied.events {
@@ -399,11 +430,11 @@ impl Turn {
                 self.verify(seq - 1, state.trail)?;
             }
             if seq > self.has.seq {
-                Applying { state: &mut *state, store: Some(&*store), batch: &mut batch }.apply(&applied)?;
+                Applying { state: &mut *state, store: Some(&**store), batch: &mut batch }.apply(&applied)?;
                 continue;
             }
             let mut compared = Batch::default();
-            Applying { state: &mut *state, store: Some(&*store), batch: &mut compared }.apply(&applied)?;
+            Applying { state: &mut *state, store: Some(&**store), batch: &mut compared }.apply(&applied)?;
             for (key, value) in compared.records() {
                 match &mut self.sums {
                     Some(sums) => sums.expected.add(key, value),
@@ -417,7 +448,7 @@ impl Turn {
         if state.seq > self.has.seq {
             // Commands that say nothing, as most quanta of clearing, are noted with the next flush.
             if !batch.is_empty() {
-                self.has = reach(state);
+                self.has = state.reach();
                 store.commit(batch, self.has)?;
             }
             self.unflushed = true;
@@ -444,11 +475,16 @@ impl Turn {
     /// Builds everything again from the journal, into a new store or, if that fails, into memory.
     fn rebuild(&mut self, doubt: &Doubt) {
         tracing::warn!(doubt = %doubt.0, "the read model is in doubt and is built again");
-        // The old store lets go of its files first.
-        self.model.inner.write().expect("only this thread writes").store = Store::in_memory();
+        // The old store lets go of its files first, if nobody is at it any more.
+        let old = std::mem::replace(
+            &mut self.model.inner.write().expect("only this thread writes").store,
+            Arc::new(Store::in_memory()),
+        );
+        wait_for_others(&old, 1);
+        drop(old);
         for fresh in [fresh(&self.directory), Store::in_memory()] {
             (self.has, self.verified) = (Reach::default(), true);
-            let mut inner = Inner { state: State::default(), store: fresh };
+            let mut inner = Inner { state: State::default(), store: Arc::new(fresh) };
             match self.replay_into(&mut inner) {
                 Ok(()) => {
                     *self.model.inner.write().expect("only this thread writes") = inner;
@@ -458,7 +494,7 @@ impl Turn {
             }
         }
         // Rather no answer than one without what is missing.
-        self.model.inner.write().expect("only this thread writes").store = Store::lost();
+        self.model.inner.write().expect("only this thread writes").store = Arc::new(Store::lost());
         tracing::error!(
             "the read model is lost; mend the journal, or fill this node again from an empty directory"
         );
@@ -501,8 +537,12 @@ impl Turn {
     }
 }
 
-fn reach(state: &State) -> Reach {
-    Reach { seq: state.seq, trail: state.trail }
+/// Waits until a store has no more than so many owners, who write it or hand it on.
+fn wait_for_others(store: &Arc<Store>, owners: usize) {
+    let until = Instant::now() + LET_GO;
+    while Arc::strong_count(store) > owners && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// An empty store in the directory, or in memory if there can be none.

@@ -153,10 +153,10 @@ pub fn requests(member: MemberId, id: &str) -> Vec<u8> {
     [b"r".as_slice(), &member.0.to_be_bytes(), id.as_bytes(), &[0]].concat()
 }
 
-/// The aggregated curve of an area and period of an auction.
+/// The aggregated curve of an area and period of an auction, as event `seq` of the market's stream published it.
 #[must_use]
-pub fn curve(auction: AuctionId, period: u16, area: u16) -> Vec<u8> {
-    [curves(auction, period).as_slice(), &area.to_be_bytes()].concat()
+pub fn curve(auction: AuctionId, period: u16, area: u16, seq: u64) -> Vec<u8> {
+    [curves(auction, period).as_slice(), &area.to_be_bytes(), &seq.to_be_bytes()].concat()
 }
 
 /// All aggregated curves of a period of an auction.
@@ -165,12 +165,22 @@ pub fn curves(auction: AuctionId, period: u16) -> Vec<u8> {
     [b"c".as_slice(), &auction_key(auction), &period.to_be_bytes()].concat()
 }
 
-/// What an auction adds to a member's statement.
+/// What an auction adds to a member's statement since event `seq` of the settlement stream.
 #[must_use]
-pub fn statement(member: MemberId, auction: AuctionId) -> Vec<u8> {
+pub fn statement(member: MemberId, auction: AuctionId, seq: u64) -> Vec<u8> {
     let [_, _, _, _, market, session_high, session_low] = auction_key(auction);
     let day = statements(member, auction.day);
-    [day.as_slice(), &[market, session_high, session_low]].concat()
+    [day.as_slice(), &[market, session_high, session_low], &seq.to_be_bytes()].concat()
+}
+
+/// What a record is about, without the event that said it: of several about the same the last holds, since a result
+/// may be voided and another published.
+#[must_use]
+pub fn subject(key: &[u8]) -> &[u8] {
+    match key.first() {
+        Some(b'c' | b's') => key.split_last_chunk::<8>().map_or(key, |(subject, _)| subject),
+        Some(_) | None => key,
+    }
 }
 
 /// All parts of a member's statement of a day.
@@ -191,8 +201,6 @@ pub fn run_statement(member: MemberId, day: Day, run: u32) -> Vec<u8> {
 pub struct Known {
     seq: u64,
     heads: BTreeMap<[u8; 5], u64>,
-    /// Auctions with a result.
-    auctions: BTreeSet<[u8; 7]>,
     runs: BTreeSet<[u8; 8]>,
 }
 
@@ -201,14 +209,8 @@ impl Known {
     #[must_use]
     pub fn to(state: &State) -> Self {
         let heads = state.heads.iter().map(|(stream, head)| (stream_tag(*stream), *head)).collect();
-        let decided = state.auctions.iter().filter(|(_, it)| it.result_seq.is_some());
         let runs = state.runs.iter().flat_map(|(day, list)| list.iter().map(|(run, _)| run_key(*day, *run)));
-        Self {
-            seq: state.seq,
-            heads,
-            auctions: decided.map(|(auction, _)| auction_key(*auction)).collect(),
-            runs: runs.collect(),
-        }
+        Self { seq: state.seq, heads, runs: runs.collect() }
     }
 
     /// Whether the row with a key is one of them.
@@ -221,11 +223,17 @@ impl Known {
                 tagged.is_some_and(|((tag, _), seq)| self.heads.get(tag).is_some_and(|head| seq <= *head))
             }
             b'r' => event_seq(key).is_some_and(|seq| seq <= self.seq),
-            b'c' => rest.first_chunk().is_some_and(|it| self.auctions.contains(it)),
-            b's' => rest.last_chunk().is_some_and(|it| self.auctions.contains(it)),
+            b'c' => self.said(Stream::Market, key),
+            b's' => self.said(Stream::Settlement, key),
             b'd' => rest.last_chunk().is_some_and(|it| self.runs.contains(it)),
             _ => false,
         }
+    }
+
+    /// Whether the event that a key names has been said.
+    fn said(&self, stream: Stream, key: &[u8]) -> bool {
+        let head = self.heads.get(&stream_tag(stream)).copied().unwrap_or(0);
+        event_seq(key).is_some_and(|seq| seq <= head)
     }
 
     /// Events that there are.

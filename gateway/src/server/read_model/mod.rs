@@ -38,8 +38,8 @@ use merit_engine::event::{AuctionInfo, Event};
 use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId};
 use merit_replay::frame::Stamp;
 use state::State;
-use std::sync::{Arc, RwLock};
-use store::{Doubt, Store};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+use store::{Batch, Doubt, Store};
 use tokio::sync::watch;
 
 /// A command as the core has applied it.
@@ -63,13 +63,13 @@ pub struct ReadModel {
 #[derive(Debug)]
 struct Inner {
     state: State,
-    store: Store,
+    store: Arc<Store>,
 }
 
 impl ReadModel {
     /// Looks at the model between two commands.
     pub fn read<R>(&self, look: impl FnOnce(&State, &Store) -> R) -> R {
-        let inner = self.inner.read().expect("the keeper does not panic while it writes");
+        let inner = self.inner();
         look(&inner.state, &inner.store)
     }
 
@@ -90,7 +90,24 @@ impl ReadModel {
     ///
     /// If the store cannot be written.
     pub fn keep(&self) -> Result<(), Doubt> {
-        self.read(|_, store| store.flush())
+        // Nobody may have to wait for the model meanwhile.
+        let store = {
+            let inner = self.inner();
+            inner.store.commit(Batch::default(), inner.state.reach())?;
+            Arc::clone(&inner.store)
+        };
+        store.write_slowly()?;
+        store.flush()
+    }
+
+    /// The store, for what takes long.
+    #[must_use]
+    pub fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.inner().store)
+    }
+
+    fn inner(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().expect("the keeper does not panic while it writes")
     }
 
     /// Waits until a command is applied here too.

@@ -40,7 +40,7 @@ pub(super) fn shown(
             encoded(Wire::Market(MarketEvent::Auction(shown)))
         }
         EventBody::ResultPublished(published) => {
-            put_curves(published, batch);
+            put_curves(published, event.stream_seq, batch);
             encoded(Wire::Market(MarketEvent::Result(auction::result(published, event.time_us))))
         }
         EventBody::OrderEnded { order, fills, ratio, missed, .. } => {
@@ -64,7 +64,7 @@ pub(super) fn shown(
             for (member, lines) in settlement::statement_lines(info, obligations, registry) {
                 let lines = if void { Vec::new() } else { lines };
                 let part = v1::GetStatementResponse { lines, ..v1::GetStatementResponse::default() };
-                batch.put(keys::statement(member, info.auction), part.encode_to_vec());
+                batch.put(keys::statement(member, info.auction, event.stream_seq), part.encode_to_vec());
             }
             rows::obligations(position, info, obligations, registry, times)
         }
@@ -155,9 +155,9 @@ pub(super) fn note(state: &mut State, event: &Event) -> bool {
     true
 }
 
-fn put_curves(published: &PublishedResult, batch: &mut Batch) {
+fn put_curves(published: &PublishedResult, seq: u64, batch: &mut Batch) {
     for (period, area, curve) in auction::curves(published) {
-        batch.put(keys::curve(published.info.auction, period, area), curve.encode_to_vec());
+        batch.put(keys::curve(published.info.auction, period, area, seq), curve.encode_to_vec());
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Applied;
 use super::registry::Registry;
+use super::store::Reach;
 use crate::server::convert::{Scale, event};
 use merit_engine::calendar::Day;
 use merit_engine::digest::{Feed as _, Hasher};
@@ -99,6 +100,12 @@ impl State {
         self.epoch = stamp.epoch;
         self.time_us = stamp.time_us;
         self.trail = trail;
+    }
+
+    /// How far a store goes that has everything of this.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach { seq: self.seq, trail: self.trail }
     }
 
     /// The auction of an order, in words.

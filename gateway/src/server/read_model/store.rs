@@ -1,8 +1,12 @@
 //! Where the read model keeps what is bulky: sled beside the journal, or memory if sled fails.
 //!
-//! Nothing here is an authority. Every record is a function of the journal, how far they go is written
-//! in the same batch as the rows that hold them ([`packed`]), and the sum over all records is compared with what the journal gives before a
-//! record is believed. On any doubt the directory is deleted and filled again.
+//! Nothing here is an authority. Every record is a function of the journal, how far they go is written after
+//! the rows that hold them ([`packed`]), and the sum over all records is compared with what the journal gives
+//! before a record is believed. On any doubt the directory is deleted and filled again.
+//!
+//! The journal's syncs share the disk with this: what has gathered goes to it piece by piece with pauses between,
+//! unless somebody waits. Which rows are on their way is written first, and a start takes those of an attempt away
+//! that did not come to its end.
 
 mod packed;
 
@@ -14,11 +18,20 @@ use std::hash::Hasher as _;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 /// How far the rows go. Rows of another layout have another such key, so no release takes them for its own.
 const META: &[u8] = b"!meta.2";
+/// Keys of the rows that are being written, if they are more than a piece.
+const WRITING: &[u8] = b"!writing";
+/// Bytes that are written at once.
+const PIECE_BYTES: usize = 128 << 10;
+/// How long it takes at least to write what has gathered if nobody waits, unless it is little.
+const SPREAD: Duration = Duration::from_secs(5);
+/// The longest pause between two pieces.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// About the memory that records may take before they are written: the more of them, the fuller their rows.
 const TAIL_BYTES_MAX: usize = 32 << 20;
@@ -120,8 +133,12 @@ pub struct Doubt(pub String);
 pub struct Store {
     backend: Backend,
     tails: RwLock<Tails>,
+    /// Held by whoever adds records, so that a command's are written together.
+    committing: Mutex<()>,
     /// Held by whoever writes rows.
     writing: Mutex<()>,
+    /// How many wait for rows to be written.
+    hurry: AtomicU32,
     /// Whether sled has failed.
     failed: AtomicBool,
 }
@@ -168,7 +185,9 @@ impl Store {
     fn with(backend: Backend, reach: Reach) -> Self {
         let tails = Tails { reach, written: reach, ..Tails::default() };
         let failed = AtomicBool::new(false);
-        Self { backend, tails: RwLock::new(tails), writing: Mutex::new(()), failed }
+        let (tails, hurry) = (RwLock::new(tails), AtomicU32::new(0));
+        let (committing, writing) = (Mutex::new(()), Mutex::new(()));
+        Self { backend, tails, committing, writing, hurry, failed }
     }
 
     /// A store that forgets everything at the end of the process.
@@ -205,9 +224,15 @@ impl Store {
         let reach = match marker {
             Some(bytes) => Reach::decode(&bytes)
                 .ok_or_else(|| Doubt("the marker is damaged, or of another release".into()))?,
-            None if db.is_empty() => Reach::default(),
+            None if db.is_empty() || db.contains_key(WRITING).map_err(failed)? => Reach::default(),
             None => return Err(Doubt("records without a marker, or of another release".into())),
         };
+        if let Some(keys) = db.get(WRITING).map_err(failed)? {
+            let mut batch = sled::Batch::default();
+            packed::keys_of(&keys).try_for_each(|key| key.map(|key| batch.remove(key)))?;
+            batch.remove(WRITING);
+            db.apply_batch(batch).map_err(failed)?;
+        }
         Ok((Self::with(Backend::Sled(db), reach), reach))
     }
 
@@ -219,7 +244,7 @@ impl Store {
     pub fn content(&self) -> Result<Content, Doubt> {
         let mut content = Content::default();
         let mut row = |key: &[u8], value: &[u8]| {
-            if key == META {
+            if key.starts_with(b"!") {
                 return Ok(());
             }
             packed::records(key, value, &mut |key, value| content.add(key, value))
@@ -264,17 +289,31 @@ impl Store {
             return Ok(());
         }
         let mut records = batch.records.into_iter();
+        let committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             // Readers need not wait for the whole of a long batch.
             let mut tails = self.tails.write().expect("no writer of the tails panics");
             records.by_ref().take(LOCKED_RECORDS).for_each(|(key, value)| tails.open.put(key, value));
             if records.len() == 0 {
-                tails.reach = reach;
+                // Whoever only notes how far it goes may come late.
+                if reach.seq > tails.reach.seq {
+                    tails.reach = reach;
+                }
                 let full = tails.open.bytes() >= TAIL_BYTES_MAX;
-                drop(tails);
+                drop((tails, committing));
                 return if full { self.write() } else { Ok(()) };
             }
         }
+    }
+
+    /// Bytes of what is in memory and not being written.
+    pub fn waiting_bytes(&self) -> usize {
+        self.tails().open.bytes()
+    }
+
+    /// Whether sled has failed: the store must not be used any more.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     /// Writes what is in memory as rows, with how far they go, all or nothing. Readers go on meanwhile.
@@ -283,8 +322,21 @@ impl Store {
     ///
     /// If sled fails: the store must not be used any more.
     pub fn write(&self) -> Result<(), Doubt> {
+        self.hurry.fetch_add(1, Ordering::AcqRel);
+        let written = self.write_slowly();
+        self.hurry.fetch_sub(1, Ordering::AcqRel);
+        written
+    }
+
+    /// As [`Self::write`], but leaves the disk to others most of the time, unless somebody begins to wait.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails: the store must not be used any more.
+    pub fn write_slowly(&self) -> Result<(), Doubt> {
         let _only = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (tail, reach) = {
+            let _between = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
             let mut tails = self.tails.write().expect("no writer of the tails panics");
             if tails.reach == tails.written && tails.open.bytes() == 0 {
                 return Ok(());
@@ -294,21 +346,44 @@ impl Store {
             (tail, tails.reach)
         };
         match &self.backend {
-            Backend::Sled(db) => {
-                let mut rows = sled::Batch::default();
-                tail.rows(|key, value| rows.insert(key, value));
-                rows.insert(META, &reach.encode());
-                self.guarded(|| db.apply_batch(rows).map_err(failed))?;
-            }
+            Backend::Sled(db) => self.guarded(|| self.write_rows(db, &tail.rows(), reach))?,
             Backend::Memory(map) => {
-                let mut map = map.write().expect("no writer of this map panics");
-                tail.rows(|key, value| drop(map.insert(key, IVec::from(value))));
+                let rows = tail.rows().into_iter().map(|(key, value)| (key, IVec::from(value)));
+                map.write().expect("no writer of this map panics").extend(rows);
             }
             Backend::Lost => {}
         }
         let mut tails = self.tails.write().expect("no writer of the tails panics");
         (tails.closed, tails.written) = (None, reach);
         Ok(())
+    }
+
+    fn write_rows(&self, db: &sled::Db, rows: &[(Vec<u8>, Vec<u8>)], reach: Reach) -> Result<(), Doubt> {
+        let bytes: usize = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let pieces = u32::try_from(bytes / PIECE_BYTES).unwrap_or(u32::MAX);
+        let mut batch = sled::Batch::default();
+        if pieces > 0 {
+            let pause = (SPREAD / pieces).min(PAUSE_MAX);
+            db.insert(WRITING, packed::keys_row(rows.iter().map(|(key, _)| key.as_slice())))
+                .map_err(failed)?;
+            let mut piece = 0;
+            for (key, value) in rows {
+                piece += key.len() + value.len();
+                batch.insert(key.as_slice(), value.as_slice());
+                if piece >= PIECE_BYTES {
+                    piece = 0;
+                    db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
+                    if self.hurry.load(Ordering::Acquire) == 0 {
+                        std::thread::sleep(pause);
+                    }
+                }
+            }
+            batch.remove(WRITING);
+        } else {
+            rows.iter().for_each(|(key, value)| batch.insert(key.as_slice(), value.as_slice()));
+        }
+        batch.insert(META, &reach.encode());
+        db.apply_batch(batch).map_err(failed)
     }
 
     /// Writes what is in memory, and hands it to the disk.
@@ -382,7 +457,7 @@ impl Store {
         let found =
             row.as_ref().and_then(|(first, row)| Some((keys::events_row(first)?.distance(key)?, row)));
         match found {
-            Some((skip, row)) => owned(&mut packed::events(row, skip)),
+            Some((skip, row)) => owned(&mut packed::events(&packed::unpack(row)?, skip)),
             None => Ok(Vec::new()),
         }
     }
@@ -399,7 +474,7 @@ impl Store {
         }
         let mut last: Option<(Vec<u8>, Vec<u8>)> = None;
         self.rows(&keys::answers_rows(keys::bucket(keys::requests_hash(requests))), |_, row| {
-            for answer in packed::answers(row) {
+            for answer in packed::answers(&packed::unpack(row)?) {
                 let (key, value) = answer?;
                 if key.starts_with(requests) && last.as_ref().is_none_or(|(other, _)| other.as_slice() < key)
                 {
@@ -411,7 +486,8 @@ impl Store {
         Ok(last.map(|(_, value)| value))
     }
 
-    /// The records whose keys begin with a prefix, by key; not for events and answers.
+    /// The records whose keys begin with a prefix, by key, and of several about the same the last ([`keys::subject`]);
+    /// not for events and answers.
     ///
     /// # Errors
     ///
@@ -420,11 +496,12 @@ impl Store {
         let tails = self.tails();
         let mut found = BTreeMap::new();
         self.rows(prefix, |key, value| {
-            found.insert(key.to_vec(), value.to_vec());
+            found.insert(keys::subject(key).to_vec(), value.to_vec());
             Ok(())
         })?;
         for tail in [tails.closed.as_deref(), Some(&tails.open)].into_iter().flatten() {
-            found.extend(tail.others(prefix).map(|(key, value)| (key.clone(), value.clone())));
+            found
+                .extend(tail.others(prefix).map(|(key, value)| (keys::subject(key).to_vec(), value.clone())));
         }
         Ok(found.into_values().collect())
     }
@@ -446,7 +523,7 @@ impl Store {
             Backend::Sled(db) => self.guarded(|| {
                 let after = (Bound::Excluded(key), Bound::Unbounded);
                 let rows = db.range::<&[u8], _>(after);
-                rows.filter(|it| !matches!(it, Ok((key, _)) if key == META))
+                rows.filter(|it| !matches!(it, Ok((key, _)) if key.starts_with(b"!")))
                     .take_while(|it| it.as_ref().map_or(true, &mut wanted))
                     .map(|it| it.map_err(failed))
                     .collect()

@@ -2,8 +2,8 @@
 //!
 //! An insertion into the store's tree costs ten to twenty microseconds, however small the record, and an order makes
 //! two: what it says to its member, and its answer under its id. So records gather in memory ([`Tail`]) and go to
-//! the disk by the run: consecutive events of a stream in one row, answers whose ids share a bucket in another.
-//! Everything else is a row of its own.
+//! the disk by the run: consecutive events of a stream in one row, answers whose ids share a bucket in another, and
+//! both compressed, for they are three quarters repetition. Everything else is a row of its own, as it is.
 
 use super::super::keys::{self, EventKey};
 use super::Doubt;
@@ -21,6 +21,19 @@ fn push(row: &mut Vec<u8>, item: &[u8]) {
     let length = u32::try_from(item.len()).expect("a record fits into a message");
     row.extend_from_slice(&length.to_le_bytes());
     row.extend_from_slice(item);
+}
+
+/// A row of keys.
+pub(super) fn keys_row<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    keys.fold(Vec::new(), |mut row, key| {
+        push(&mut row, key);
+        row
+    })
+}
+
+/// The keys in such a row.
+pub(super) fn keys_of(row: &[u8]) -> impl Iterator<Item = Result<&[u8], Doubt>> {
+    Items(row)
 }
 
 /// The items of a row; an error if it is damaged.
@@ -46,6 +59,16 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
+fn pack(row: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(row).expect("a row is not as long as that")
+}
+
+/// The bytes of a row of many records.
+pub(super) fn unpack(row: &[u8]) -> Result<Vec<u8>, Doubt> {
+    let unpacked = snap::raw::Decoder::new().decompress_vec(row);
+    unpacked.map_err(|error| Doubt(format!("a row of many records is damaged: {error}")))
+}
+
 /// The events of a row from its `skip`th on.
 pub(super) fn events(row: &[u8], skip: usize) -> impl Iterator<Item = Result<&[u8], Doubt>> {
     Items(row).skip(skip)
@@ -64,12 +87,12 @@ pub(super) fn answers(row: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]),
 /// Takes a row apart: `each` gets its records.
 pub(super) fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Doubt> {
     if keys::is_answers_row(key) {
-        for answer in answers(value) {
+        for answer in answers(&unpack(value)?) {
             let (key, value) = answer?;
             each(key, value);
         }
     } else if let Some(first) = keys::events_row(key) {
-        for (event, seq) in events(value, 0).zip(first.seq..) {
+        for (event, seq) in events(&unpack(value)?, 0).zip(first.seq..) {
             each(&EventKey { seq, ..first }.record(), event?);
         }
     } else {
@@ -177,8 +200,8 @@ impl Tail {
     }
 
     /// All of it as rows.
-    pub(super) fn rows(&self, mut each: impl FnMut(Vec<u8>, &[u8])) {
-        self.runs.iter().for_each(|(first, run)| each(first.row(), &run.row));
+    pub(super) fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut rows: Vec<_> = self.runs.iter().map(|(first, run)| (first.row(), pack(&run.row))).collect();
         let ends = self.answer_starts.iter().skip(1).map(|(_, start)| *start).chain([self.answers.len()]);
         let mut spans: Vec<_> = self
             .answer_starts
@@ -194,8 +217,9 @@ impl Tail {
             // A command has one answer, so no other row has the number of one of these.
             let first = answers(&row).next().and_then(Result::ok);
             let seq = first.and_then(|(key, _)| keys::event_seq(key)).unwrap_or(0);
-            each(keys::answers_row(of_bucket[0].0, seq), &row);
+            rows.push((keys::answers_row(of_bucket[0].0, seq), pack(&row)));
         }
-        self.others.iter().for_each(|(key, value)| each(key.clone(), value));
+        rows.extend(self.others.iter().map(|(key, value)| (key.clone(), value.clone())));
+        rows
     }
 }

@@ -1,4 +1,4 @@
-use super::{Batch, Content, Reach, Store, records};
+use super::{Batch, Content, PIECE_BYTES, Reach, Store, WRITING, packed, records};
 use crate::server::read_model::keys::{self, EventKey};
 use merit_engine::calendar::Day;
 use merit_engine::event::Stream;
@@ -76,9 +76,13 @@ impl Oracle {
                 }
                 _ => {
                     let day = Day(i32::try_from(dice.roll(4)).unwrap());
-                    let session = u16::try_from(self.seq % 10_000).unwrap();
+                    let session = u16::try_from(dice.roll(30)).unwrap();
                     (
-                        keys::statement(MemberId(1), AuctionId { day, market: Market::Rtm, session }),
+                        keys::statement(
+                            MemberId(1),
+                            AuctionId { day, market: Market::Rtm, session },
+                            self.seq,
+                        ),
                         bytes(dice),
                     )
                 }
@@ -120,8 +124,9 @@ impl Oracle {
         }
         let day = keys::statements(MemberId(1), Day(i32::try_from(dice.roll(4)).unwrap()));
         let after = self.records.range(day.clone()..);
-        let expected: Vec<_> =
-            after.take_while(|(key, _)| key.starts_with(&day)).map(|(_, it)| it.clone()).collect();
+        let of_day = after.take_while(|(key, _)| key.starts_with(&day));
+        let last: BTreeMap<_, _> = of_day.map(|(key, it)| (keys::subject(key), it.clone())).collect();
+        let expected: Vec<_> = last.into_values().collect();
         assert!(store.all(&day).unwrap() == expected);
     }
 }
@@ -206,9 +211,66 @@ fn a_damaged_row_of_many_records_is_noticed() {
         let mut cut = value.to_vec();
         cut.pop();
         assert!(records(&key, &cut, &mut |_, _| {}).is_err());
-        // A length that goes beyond the row.
-        let mut long = value.to_vec();
+        // Whole to whoever unpacks it, but a length goes beyond the row.
+        let mut long = packed::unpack(&value).unwrap();
         long[3] = 0xff;
+        let long = snap::raw::Encoder::new().compress_vec(&long).unwrap();
         assert!(records(&key, &long, &mut |_, _| {}).is_err());
     }
+}
+
+#[test]
+fn rows_of_an_attempt_that_did_not_end_are_gone_at_the_next_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut dice, mut oracle) = (Dice(11), Oracle::default());
+    let (store, _) = open(directory.path());
+    store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+    store.flush().unwrap();
+    let (kept, content) = (oracle.reach(), oracle.content());
+    drop(store);
+    // As it stands after some pieces of the next attempt.
+    let mut next = packed::Tail::default();
+    for (key, value) in oracle.batch(&mut dice).records() {
+        next.put(key.clone(), value.clone());
+    }
+    let rows = next.rows();
+    let mut tries = 0;
+    let db = loop {
+        match sled::open(directory.path()) {
+            Ok(db) => break db,
+            Err(_) if tries < 1_000 => tries += 1,
+            Err(error) => panic!("{error}"),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    db.insert(WRITING, packed::keys_row(rows.iter().map(|(key, _)| key.as_slice()))).unwrap();
+    for (key, value) in rows.iter().take(rows.len() / 2) {
+        db.insert(key.as_slice(), value.as_slice()).unwrap();
+    }
+    db.flush().unwrap();
+    drop(db);
+    let (store, reach) = open(directory.path());
+    assert_eq!((reach, store.content().unwrap()), (kept, content));
+}
+
+#[test]
+fn what_is_more_than_a_piece_is_written_whole() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut dice, mut oracle) = (Dice(3), Oracle::default());
+    let (store, _) = open(directory.path());
+    for _ in 0..60 {
+        store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+    }
+    assert!(store.waiting_bytes() > 2 * PIECE_BYTES);
+    std::thread::scope(|scope| {
+        let slowly = scope.spawn(|| store.write_slowly());
+        // Whoever waits is not kept waiting, and readers find everything meanwhile.
+        oracle.compare(&store, &mut dice);
+        store.flush().unwrap();
+        slowly.join().unwrap().unwrap();
+    });
+    oracle.compare(&store, &mut dice);
+    drop(store);
+    let (store, reach) = open(directory.path());
+    assert_eq!((reach, store.content().unwrap()), (oracle.reach(), oracle.content()));
 }
