@@ -108,13 +108,13 @@ keep_struct! {
 
 impl Keep for TextId {
     fn put(&self, out: &mut Writer<'_>) {
-        super::put_text(self.as_str(), out);
+        super::put_length(self.as_bytes().len(), out);
+        out.bytes(self.as_bytes());
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         let length = from.length()?;
-        let text = core::str::from_utf8(from.slice(length)?).ok();
-        text.and_then(Self::new).ok_or(Damaged("an id is not one"))
+        Self::from_bytes(from.slice(length)?).ok_or(Damaged("an id is not one"))
     }
 }
 
