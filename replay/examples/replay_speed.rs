@@ -117,7 +117,11 @@ impl Visitor for Decode {
 struct Count(u64);
 
 impl Sink<Engine> for Count {
-    fn applied(&mut self, _: Stamp, _: &Answer, events: Vec<Event>, _: bool) {
+    fn applied(&mut self, stamp: Stamp, answer: &Answer, mut events: Vec<Event>, _: bool) {
+        self.replayed(stamp, answer, &mut events);
+    }
+
+    fn replayed(&mut self, _: Stamp, _: &Answer, events: &mut Vec<Event>) {
         let accepted = |it: &&Event| matches!(it.body, EventBody::OrderAccepted { .. });
         self.0 += u64::try_from(events.iter().filter(accepted).count()).expect("few");
     }

@@ -27,7 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The layout of the bytes. Raised whenever a kept type or a rule above changes.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Bytes that a [`Writer`] gathers before it hands them on.
 const CHUNK_BYTES: usize = 1 << 20;
