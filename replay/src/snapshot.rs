@@ -405,8 +405,12 @@ fn body<T: Keep>(storage: &dyn Storage, name: &str, header: &Header) -> Result<T
         let (spent, empty) = channel::unbounded();
         let reading = scope.spawn(move || read_chunks(&*reader, name, header, &chunks, &empty));
         let mut source = |into: &mut Vec<u8>| match coming.recv() {
-            Ok(chunk) => {
-                into.extend_from_slice(&chunk);
+            Ok(mut chunk) => {
+                if into.is_empty() {
+                    std::mem::swap(into, &mut chunk);
+                } else {
+                    into.extend_from_slice(&chunk);
+                }
                 // The reader may have ended.
                 drop(spent.send(chunk));
                 true

@@ -18,7 +18,7 @@ use crate::ids::{MemberId, OrderId, PortfolioId, TEXT_ID_MAX, TextId};
 use crate::limits;
 use crate::money::Money;
 use crate::risk::Grid;
-use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, keep_struct};
+use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, keep_plain, keep_struct};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -72,8 +72,8 @@ pub(super) enum LumpyPlace {
     Complex(ComplexHandle),
 }
 
+keep_plain! { Kind { 0 = Curve, 1 = Block, 2 = Complex } }
 keep_enum! {
-    Kind { 0 = Curve, 1 = Block, 2 = Complex }
     LumpyPlace { 0 = None, 1 = Block(handle), 2 = Complex(handle) }
 }
 keep_struct! {
