@@ -109,7 +109,7 @@ keep_struct! { Remembered { key, content, seq, time_us, made, scope, version } }
 /// The requests of a UTC day in the order of arrival, with a table to find them. Looked up in two steps of
 /// memory where a tree of as many takes ten.
 ///
-/// Whoever chooses ids so that their digests fall together gains nothing: the table tries [`PROBES`] places
+/// Whoever chooses ids so that their digests fall together gains nothing: the table tries [`PROBES`] buckets
 /// and keeps the rest in a tree, and an entry is its scope's alone whatever its digest. So the digest needs no
 /// secret, and every node has the same table.
 #[derive(Debug, Default)]
@@ -126,34 +126,42 @@ struct DayLog {
 /// Parts of the table of a day: each grows by itself, so that no request waits for a large one to be laid
 /// out anew.
 const PARTS: usize = 1_024;
-/// Places that are tried for an id.
-const PROBES: usize = 16;
+/// Buckets that are tried for an id.
+const PROBES: usize = 4;
+/// Places in a bucket that are taken when a part grows, of eight.
+const FULL_AT: usize = 5;
 
+/// A part of the table. Its buckets are lines of a processor's cache: whether an id is new, as nearly all are,
+/// takes one answer of memory, and to remember it then no other.
 #[derive(Clone, Debug, Default)]
 struct Part {
-    /// A power of two of them: 0, or something of the mark of what lies there. An id that is new, as nearly all
-    /// are, is known as such from these bytes alone, and they lie in a near cache where nothing else would.
-    tags: Vec<u8>,
-    /// What lies there.
-    slots: Vec<Slot>,
+    /// A power of two of them.
+    buckets: Vec<Bucket>,
     used: usize,
     crowded: BTreeMap<(u128, u32), u32>,
 }
 
+/// Filled from the front; an entry is in a later bucket only if all before it on its way are full.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Bucket([Slot; 8]);
+
 /// A place in the table.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    /// What of a digest says where it belongs.
+    /// What of a digest says where it belongs. Nobody follows a place to an entry that is another's.
     mark: u32,
     /// The number of its entry from 1, or 0.
     number: u32,
 }
 
+const _: () = assert!(size_of::<Bucket>() == 64);
+
 fn at(number: u32) -> usize {
     usize::try_from(number).expect("32 bits fit")
 }
 
-/// Digests are uniform: their lowest bits choose the part, the next ones the place.
+/// Digests are uniform: their lowest bits choose the part, the next ones the bucket.
 fn part_of(key: u128) -> usize {
     usize::try_from(key % 1_024).expect("below the number of parts")
 }
@@ -162,30 +170,25 @@ fn mark_of(key: u128) -> u32 {
     u32::try_from((key >> 10) & u128::from(u32::MAX)).expect("masked")
 }
 
-/// Never 0. The lower bits choose the place.
-fn tag_of(mark: u32) -> u8 {
-    u8::try_from(mark >> 24).expect("eight bits are left").max(1)
-}
-
-fn places(slots: usize, mark: u32) -> impl Iterator<Item = usize> {
-    let (mask, first) = (slots - 1, at(mark));
+fn places(buckets: usize, mark: u32) -> impl Iterator<Item = usize> {
+    let (mask, first) = (buckets - 1, at(mark));
     (0..PROBES).map(move |step| (first + step) & mask)
 }
 
 impl DayLog {
     fn get(&self, scope: u32, key: u128) -> Option<&Remembered> {
-        let part = self.parts.get(part_of(key)).filter(|it| !it.tags.is_empty())?;
+        let part = self.parts.get(part_of(key)).filter(|it| !it.buckets.is_empty())?;
         let mark = mark_of(key);
-        for place in places(part.tags.len(), mark) {
-            let tag = part.tags[place];
-            if tag == 0 {
-                return None;
-            }
-            let slot = if tag == tag_of(mark) { part.slots[place] } else { continue };
-            if slot.mark == mark {
-                let entry = &self.entries[at(slot.number) - 1];
-                if entry.key == key && entry.scope == scope {
-                    return Some(entry);
+        for place in places(part.buckets.len(), mark) {
+            for slot in part.buckets[place].0 {
+                if slot.number == 0 {
+                    return None;
+                }
+                if slot.mark == mark {
+                    let entry = &self.entries[at(slot.number) - 1];
+                    if entry.key == key && entry.scope == scope {
+                        return Some(entry);
+                    }
                 }
             }
         }
@@ -230,7 +233,7 @@ impl DayLog {
         if self.parts.is_empty() {
             self.parts.resize(PARTS, Part::default());
         }
-        self.parts[part_of(key)].insert(number, (key, scope));
+        self.parts[part_of(key)].insert(number, &self.entries);
     }
 
     fn recount(&self) -> u128 {
@@ -239,44 +242,45 @@ impl DayLog {
 }
 
 impl Part {
-    fn insert(&mut self, number: u32, whose: (u128, u32)) {
+    fn insert(&mut self, number: u32, entries: &[Remembered]) {
         self.used += 1;
-        if self.used * 8 > self.slots.len() * 5 {
-            self.grow(self.used * 2);
+        if self.used > self.buckets.len() * FULL_AT {
+            self.grow(self.used, entries);
         }
-        self.put(number, whose);
+        let entry = &entries[at(number) - 1];
+        self.put(Slot { mark: mark_of(entry.key), number }, entry);
     }
 
-    fn put(&mut self, number: u32, whose: (u128, u32)) {
-        let mark = mark_of(whose.0);
-        if !self.take_place(Slot { mark, number }) {
-            self.crowded.insert(whose, number);
+    fn put(&mut self, slot: Slot, entry: &Remembered) {
+        if !self.take_place(slot) {
+            self.crowded.insert((entry.key, entry.scope), slot.number);
         }
     }
 
     fn take_place(&mut self, slot: Slot) -> bool {
-        let Some(place) = places(self.tags.len(), slot.mark).find(|it| self.tags[*it] == 0) else {
-            return false;
-        };
-        self.tags[place] = tag_of(slot.mark);
-        self.slots[place] = slot;
-        true
+        for place in places(self.buckets.len(), slot.mark) {
+            if let Some(free) = self.buckets[place].0.iter_mut().find(|it| it.number == 0) {
+                *free = slot;
+                return true;
+            }
+        }
+        false
     }
 
-    /// Finds everything a place among so many at least. Who found one among fewer finds one among more:
-    /// those before it on its way are no more than before.
-    fn grow(&mut self, slots: usize) {
-        let slots = slots.next_power_of_two().max(8);
-        let old = core::mem::replace(&mut self.slots, vec![Slot::default(); slots]);
-        self.tags = vec![0; slots];
-        let start = old.iter().position(|it| it.number == 0).unwrap_or(0);
-        let (end, begin) = old.split_at(start);
-        for slot in begin.iter().chain(end).filter(|it| it.number > 0) {
-            let placed = self.take_place(*slot);
-            assert!(placed, "there is more room than before");
+    /// Makes room for so many entries and some more, and finds everything a place again.
+    fn grow(&mut self, entries_max: usize, entries: &[Remembered]) {
+        let buckets = entries_max.div_ceil(FULL_AT).next_power_of_two();
+        let old = core::mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
+        let crowded = core::mem::take(&mut self.crowded);
+        for slot in old.iter().flat_map(|it| it.0).filter(|it| it.number > 0) {
+            // A mark is enough, but for the few that find no place.
+            if !self.take_place(slot) {
+                let entry = &entries[at(slot.number) - 1];
+                self.crowded.insert((entry.key, entry.scope), slot.number);
+            }
         }
-        for (whose, number) in core::mem::take(&mut self.crowded) {
-            self.put(number, whose);
+        for (whose, number) in crowded {
+            self.put(Slot { mark: mark_of(whose.0), number }, &entries[at(number) - 1]);
         }
     }
 }
@@ -317,12 +321,12 @@ impl DayLog {
         }
         self.parts = vec![Part::default(); PARTS];
         for (part, count) in self.parts.iter_mut().zip(&counts).filter(|(_, count)| **count > 0) {
-            part.grow(count * 2);
+            part.grow(*count, &[]);
         }
         for (number, entry) in (1..).zip(&self.entries) {
             let part = &mut self.parts[part_of(entry.key)];
             part.used += 1;
-            part.put(number, (entry.key, entry.scope));
+            part.put(Slot { mark: mark_of(entry.key), number }, entry);
         }
     }
 }

@@ -143,7 +143,8 @@ impl<'a> Reader<'a> {
         if bytes.is_none_or(|it| it > left) {
             return Err(Damaged("a list is longer than the state"));
         }
-        let mut all = Vec::with_capacity(length);
+        // Room for what comes next, or the first of it would have everything moved. It is not touched before.
+        let mut all = Vec::with_capacity(length + length / 8);
         while all.len() < length {
             let whole = (self.bytes.len() - self.at) / T::FIXED;
             let rows = self.slice(whole.clamp(1, length - all.len()) * T::FIXED)?;
