@@ -287,6 +287,15 @@ impl AuctionBook {
         self.standing(handle).map(|(_, order)| order.id)
     }
 
+    /// Whether a curve order stands in the book with everything that belongs to it: so it is, unless the book
+    /// came as bytes.
+    pub(crate) fn has_whole(&self, handle: CurveHandle) -> bool {
+        let Some(place) = self.place(handle) else { return false };
+        let inside = usize::from(place.area) < self.frame.areas.len() && place.period < self.frame.periods;
+        let index = usize::from(place.period) * self.frame.areas.len() + usize::from(place.area);
+        inside && self.cells.get(index).is_some_and(|it| it.is_whole(place.position))
+    }
+
     /// Where the fills of curve orders stand in an outcome. Holds until an order comes or goes.
     #[must_use]
     pub fn places(&self) -> Places {

@@ -504,7 +504,24 @@ impl SealedBook {
 
     /// What the sum of all digests should be.
     fn recount(&self) -> u128 {
-        self.orders.iter().fold(0, |sum: u128, it| sum.wrapping_add(self.digest_of(it)))
+        let digest = |it: &Order| if self.is_whole(it) { self.digest_of(it) } else { 0 };
+        self.orders.iter().fold(0, |sum: u128, it| sum.wrapping_add(digest(it)))
+    }
+
+    /// Whether an order's content is there: so it is, unless the book came as bytes.
+    fn is_whole(&self, order: &Order) -> bool {
+        let mut handles = (0..u32::from(order.periods)).map(|it| order.at.checked_add(it).map(CurveHandle));
+        match order.kind {
+            _ if !order.live => true,
+            Kind::Block | Kind::Complex => self.lumpy.contains_key(&order.at),
+            Kind::Curve => {
+                let named = |it: CurveHandle| self.book.curve_id(it).is_some_and(|it| it.contains('/'));
+                let first = CurveHandle(order.at);
+                handles.all(|it| it.is_some_and(|it| self.book.has_whole(it)))
+                    && self.book.has_whole(first)
+                    && named(first)
+            }
+        }
     }
 
     /// The content as it stands in the book: a parent named by client order id becomes its id.
