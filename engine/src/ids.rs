@@ -1,7 +1,9 @@
 //! Names of things in the journal: small numbers that the engine gives, and the texts that people know.
 
-use alloc::string::String;
+use alloc::boxed::Box;
+use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 /// Longest text id (codes, client order ids, request ids), bytes.
 pub const TEXT_ID_MAX: usize = 64;
@@ -10,8 +12,36 @@ pub const TEXT_ID_MAX: usize = 64;
 ///
 /// The alphabet holds no byte below `-`, so that composite ids joined with `#` or `/` sort as their
 /// parts do, and no byte that needs escaping in JSON, CSV, a shell or a log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TextId(String);
+#[derive(Clone)]
+pub struct TextId(Text);
+
+/// Bytes of an id that lies in place.
+const SHORT: usize = 22;
+
+/// Most ids are short, and there are millions: a short one lies in place, in the 24 bytes that a pointer
+/// to it would take.
+#[derive(Clone)]
+enum Text {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Box<str>),
+}
+
+/// Which bytes an id may have.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let allowed = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-";
+    let mut at = 0;
+    while at < allowed.len() {
+        plain[index(allowed[at])] = true;
+        at += 1;
+    }
+    plain
+};
+
+#[expect(clippy::as_conversions, reason = "From is not const; this widens")]
+const fn index(byte: u8) -> usize {
+    byte as usize
+}
 
 impl TextId {
     /// Takes the text if it keeps the rule.
@@ -21,21 +51,87 @@ impl TextId {
     /// Nothing if the text is empty, too long, or has another character.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
+        Self::from_bytes(text.as_bytes())
+    }
+
+    /// As [`Self::new`], of bytes that need not be a text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    #[must_use]
+    #[inline]
+    pub fn from_bytes(text: &[u8]) -> Option<Self> {
         let fits = (1..=TEXT_ID_MAX).contains(&text.len());
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'-'));
-        (fits && plain).then(|| Self(text.into()))
+        let plain = text.iter().fold(true, |plain, it| plain & PLAIN[usize::from(*it)]);
+        if !fits || !plain {
+            return None;
+        }
+        let mut bytes = [0; SHORT];
+        match bytes.get_mut(..text.len()) {
+            Some(short) => {
+                short.copy_from_slice(text);
+                Some(Self(Text::Short { len: u8::try_from(text.len()).ok()?, bytes }))
+            }
+            None => core::str::from_utf8(text).ok().map(|it| Self(Text::Long(it.into()))),
+        }
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        match &self.0 {
+            Text::Short { .. } => core::str::from_utf8(self.as_bytes()).expect("an id is plain"),
+            Text::Long(text) => text,
+        }
+    }
+
+    /// The text's bytes.
+    #[must_use]
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Text::Short { len, bytes } => bytes.get(..usize::from(*len)).unwrap_or_default(),
+            Text::Long(text) => text.as_bytes(),
+        }
+    }
+}
+
+impl PartialEq for TextId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for TextId {}
+
+impl PartialOrd for TextId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for TextId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for TextId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
+    }
+}
+
+impl fmt::Debug for TextId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TextId").field(&self.as_str()).finish()
     }
 }
 
 impl fmt::Display for TextId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -122,7 +218,10 @@ impl fmt::Display for AuctionId {
 
 #[cfg(test)]
 mod tests {
-    use super::{MemberId, OrderId};
+    use super::{MemberId, OrderId, TEXT_ID_MAX, TextId};
+    use alloc::format;
+    use alloc::string::String;
+    use alloc::vec::Vec;
 
     #[test]
     fn an_order_id_names_its_member_and_its_number_there() {
@@ -133,5 +232,36 @@ mod tests {
             }
         }
         assert_eq!(OrderId(99).member(), None);
+    }
+
+    /// Short and long ones, in place and apart, against the rule as it reads and texts as they sort.
+    #[test]
+    fn text_ids_are_the_texts_that_keep_the_rule_and_sort_like_them() {
+        let letters = "a-Z.9_:b/é #";
+        let mut texts: Vec<String> = (0..=TEXT_ID_MAX + 2).map(|len| "x".repeat(len)).collect();
+        for first in letters.chars() {
+            for len in [0, 1, 20, 21, 22, 23, 62, 63] {
+                texts.push(format!("{}{first}", "x".repeat(len)));
+                texts.push(format!("{first}{}", "m".repeat(len)));
+            }
+        }
+        let plain = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | ':' | '-');
+        let mut ids = Vec::new();
+        for text in &texts {
+            let keeps = (1..=TEXT_ID_MAX).contains(&text.len()) && text.chars().all(plain);
+            let id = TextId::new(text);
+            assert_eq!(id.as_ref().map(TextId::as_str), keeps.then_some(text.as_str()));
+            assert_eq!(id, TextId::from_bytes(text.as_bytes()));
+            ids.extend(id.map(|it| (it, text)));
+        }
+        for (id, text) in &ids {
+            for (other, beside) in &ids {
+                assert_eq!(id.cmp(other), text.cmp(beside), "{text} {beside}");
+                assert_eq!(id == other, text == beside);
+            }
+            assert_eq!(format!("{id} {id:?}"), format!("{text} TextId({text:?})"));
+        }
+        assert!(ids.len() > 100 && TextId::from_bytes(&[0xff]).is_none());
+        assert_eq!(size_of::<TextId>(), size_of::<String>());
     }
 }

@@ -156,7 +156,7 @@ impl<M: Machine> Core<M> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(Self, Option<Found>), JournalError> {
         let (base, lineage) = base.map_or((None, Lineage::default()), |(head, it)| (Some(head), it));
-        let apply = Apply { machine: &mut machine, sink: &mut *sink };
+        let apply = Apply::new(&mut machine, &mut *sink);
         let mut replay = Replay {
             apply,
             progress,
@@ -590,6 +590,20 @@ impl<M: Machine> Core<M> {
 pub(crate) struct Apply<'a, M: Machine> {
     pub(crate) machine: &'a mut M,
     pub(crate) sink: &'a mut dyn Sink<M>,
+    /// Of one command, if the sink leaves them.
+    events: Vec<M::Event>,
+    /// Those that nobody needs any more. Giving back what is shared waits for everything that was written
+    /// before, so a few are given back together.
+    spent: Vec<M::Event>,
+}
+
+/// Events that are given back together.
+const SPENT_MAX: usize = 6;
+
+impl<'a, M: Machine> Apply<'a, M> {
+    pub(crate) fn new(machine: &'a mut M, sink: &'a mut dyn Sink<M>) -> Self {
+        Self { machine, sink, events: Vec::new(), spent: Vec::new() }
+    }
 }
 
 impl<M: Machine> Apply<'_, M> {
@@ -605,9 +619,12 @@ impl<M: Machine> Apply<'_, M> {
     }
 
     fn body(&mut self, stamp: Stamp, body: M::Body) {
-        let mut events = Vec::new();
-        let answer = self.machine.apply(stamp, body, &mut events);
-        self.sink.applied(stamp, &answer, events, true);
+        let answer = self.machine.apply(stamp, body, &mut self.events);
+        self.sink.replayed(stamp, &answer, &mut self.events);
+        self.spent.append(&mut self.events);
+        if self.spent.len() >= SPENT_MAX {
+            self.spent.clear();
+        }
     }
 }
 
@@ -683,7 +700,7 @@ fn replay_some<M: Machine>(
     progress: &mut dyn FnMut(Progress),
     holds: bool,
 ) -> Result<Found, JournalError> {
-    let apply = Apply { machine, sink };
+    let apply = Apply::new(machine, sink);
     let (lineage, held, applied) = (Lineage::default(), VecDeque::new(), Stamp::default());
     let mut replay = Replay { apply, progress, lineage, holds, held, applied };
     let found = crate::recovery::scan(storage, None, &mut replay)?;

@@ -118,7 +118,8 @@ pub fn engine_at(
 ) -> Result<(Engine, Found), JournalError> {
     patiently(|| {
         let mut engine = Engine::new();
-        let mut apply = Apply { machine: &mut engine, sink: &mut Silent };
+        let mut silent = Silent;
+        let mut apply = Apply::new(&mut engine, &mut silent);
         let mut until = |record: &Record<'_>| {
             if seq_last.is_none_or(|it| record.stamp.seq <= it) { apply.record(record) } else { Ok(()) }
         };

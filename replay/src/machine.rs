@@ -45,6 +45,12 @@ pub trait Machine: Send + 'static {
 
     /// Digest of the whole state.
     fn digest(&self) -> u128;
+
+    /// The same digest, formed without anything that was summed up before: for a state that came from
+    /// elsewhere.
+    fn digest_in_full(&self) -> u128 {
+        self.digest()
+    }
 }
 
 /// Where the time comes from.
@@ -64,6 +70,12 @@ pub trait Sink<M: Machine>: Send + 'static {
     /// A command was applied. During start-up it hears the whole history again (`replayed`).
     fn applied(&mut self, stamp: Stamp, answer: &M::Answer, events: Vec<M::Event>, replayed: bool);
 
+    /// A command of history was applied again, before anybody can ask anything: as [`Self::applied`] with
+    /// `replayed`, of events that whoever does not need them leaves where they are.
+    fn replayed(&mut self, stamp: Stamp, answer: &M::Answer, events: &mut Vec<M::Event>) {
+        self.applied(stamp, answer, std::mem::take(events), true);
+    }
+
     /// A batch is complete; `head` is its last command.
     fn batch_applied(&mut self, _head: Stamp) {}
 }
@@ -74,4 +86,6 @@ pub struct Silent;
 
 impl<M: Machine> Sink<M> for Silent {
     fn applied(&mut self, _: Stamp, _: &M::Answer, _: Vec<M::Event>, _: bool) {}
+
+    fn replayed(&mut self, _: Stamp, _: &M::Answer, _: &mut Vec<M::Event>) {}
 }

@@ -384,15 +384,14 @@ impl Codec for TextId {
     const BYTES_MIN: usize = 2;
 
     fn put(&self, out: &mut Vec<u8>) {
-        let text = self.as_str();
+        let text = self.as_bytes();
         u8::try_from(text.len()).expect("a text id has at most 64 bytes").put(out);
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(text);
     }
 
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         let length = usize::from(u8::take(from)?);
-        let text = str::from_utf8(from.bytes(length)?).map_err(|_| Malformed::Text)?;
-        Self::new(text).ok_or(Malformed::Text)
+        Self::from_bytes(from.bytes(length)?).ok_or(Malformed::Text)
     }
 }
 
@@ -541,7 +540,7 @@ impl Machine for Engine {
 
     fn apply(&mut self, stamp: Stamp, body: Body, events: &mut Vec<Event>) -> Answer {
         let Stamp { seq, epoch, time_us } = stamp;
-        Self::apply(self, &Command { seq, epoch, time_us, body }, events)
+        self.take(Command { seq, epoch, time_us, body }, events)
     }
 
     fn next_timer_us(&self) -> Option<i64> {
@@ -566,6 +565,10 @@ impl Machine for Engine {
 
     fn digest(&self) -> u128 {
         Self::digest(self)
+    }
+
+    fn digest_in_full(&self) -> u128 {
+        Self::digest_in_full(self)
     }
 }
 

@@ -168,6 +168,17 @@ impl Cell {
         }
     }
 
+    /// Whether an order stands at a position with everything that belongs to it; of a state that came as bytes.
+    pub(super) fn is_whole(&self, position: u32) -> bool {
+        let at = index(position);
+        let (Some(entry), Some(_)) = (self.entries.get(at), self.spans.get(at)) else { return false };
+        let inside = |start: u32, len: u32| index(start)..index(start).saturating_add(index(len));
+        let points = self.points.get(inside(entry.points_start, entry.points_len));
+        entry.points_len > 0
+            && points.is_some()
+            && self.ids.get(inside(entry.id_start, entry.id_len)).is_some()
+    }
+
     /// Adds an order and returns its position; `ladders` are those of the period.
     pub(super) fn insert(
         &mut self,

@@ -40,8 +40,12 @@ pub struct CurveView<'book> {
 struct Place {
     area: u16,
     period: u16,
+    /// [`GONE`] once the order was taken out.
     position: u32,
 }
+
+/// No position: a cell has fewer orders.
+const GONE: u32 = u32::MAX;
 
 /// One auction: its frame and the orders in it.
 #[derive(Clone, Debug)]
@@ -53,7 +57,8 @@ pub struct AuctionBook {
     ladders: Vec<Ladders>,
     /// Steps of orders that were taken out and still stand in `ladders`, by period.
     steps_dead: Vec<usize>,
-    curves: Vec<Option<Place>>,
+    /// By handle.
+    curves: Vec<Place>,
     blocks: Vec<Option<(String, BlockOrder)>>,
     complex: Vec<Option<(String, ComplexOrder)>>,
     /// Overwritten by every insert.
@@ -177,14 +182,15 @@ impl AuctionBook {
         let cell = self.cell_index(period, area);
         let ladders = &mut self.ladders[usize::from(period)];
         let position = self.cells[cell].insert(handle, id, (shape, points), ladders, &mut self.scratch);
-        self.curves.push(Some(Place { area, period, position }));
+        self.curves.push(Place { area, period, position });
         handle
     }
 
     /// Takes a curve order out; returns it, or nothing if the handle is not in the book.
     pub fn remove_curve(&mut self, handle: CurveHandle) -> Option<CurveOrder> {
+        let place = self.place(handle)?;
         let slot = usize::try_from(handle.0).ok()?;
-        let place = self.curves.get_mut(slot)?.take()?;
+        self.curves[slot].position = GONE;
         let index = self.cell_index(place.period, place.area);
         let cell = &mut self.cells[index];
         let order = cell.order(place.position);
@@ -197,7 +203,7 @@ impl AuctionBook {
         if cell.remove(place.position, &mut self.scratch) {
             for (handle, position) in cell.positions() {
                 let slot = usize::try_from(handle.0).expect("it was an index when it came in");
-                self.curves[slot] = Some(Place { position, ..place });
+                self.curves[slot] = Place { position, ..place };
             }
         }
         if let Shape::Step(_) = order.shape {
@@ -281,14 +287,28 @@ impl AuctionBook {
         self.standing(handle).map(|(_, order)| order.id)
     }
 
+    /// Whether a curve order stands in the book with everything that belongs to it: so it is, unless the book
+    /// came as bytes.
+    pub(crate) fn has_whole(&self, handle: CurveHandle) -> bool {
+        let Some(place) = self.place(handle) else { return false };
+        let inside = usize::from(place.area) < self.frame.areas.len() && place.period < self.frame.periods;
+        let index = usize::from(place.period) * self.frame.areas.len() + usize::from(place.area);
+        inside && self.cells.get(index).is_some_and(|it| it.is_whole(place.position))
+    }
+
     /// Where the fills of curve orders stand in an outcome. Holds until an order comes or goes.
     #[must_use]
     pub fn places(&self) -> Places {
         Places::new(&self.cells)
     }
 
+    fn place(&self, handle: CurveHandle) -> Option<Place> {
+        let place = self.curves.get(usize::try_from(handle.0).ok()?)?;
+        Some(*place).filter(|it| it.position != GONE)
+    }
+
     fn standing(&self, handle: CurveHandle) -> Option<(Place, CellOrder<'_>)> {
-        let place = (*self.curves.get(usize::try_from(handle.0).ok()?)?)?;
+        let place = self.place(handle)?;
         Some((place, self.cell(place.period, place.area).order(place.position)))
     }
 

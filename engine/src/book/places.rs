@@ -40,7 +40,7 @@ impl Places {
     /// The place of an order, or nothing if it is not in the book.
     #[must_use]
     pub fn of(&self, book: &AuctionBook, handle: CurveHandle) -> Option<usize> {
-        let place = (*book.curves.get(usize::try_from(handle.0).ok()?)?)?;
+        let place = book.place(handle)?;
         let start = self.starts.get(book.cell_index(place.period, place.area))?;
         Some(start + usize::try_from(place.position).ok()?)
     }

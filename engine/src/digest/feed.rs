@@ -1,6 +1,6 @@
 //! Digests of the types that commands, rules and results are made of.
 
-use super::{Feed, Hasher, feed_struct};
+use super::{Feed, Words, feed_struct};
 use crate::auction::{BlockHandle, ComplexHandle, ComplexPeriod, Point, Shape, Side};
 use crate::calendar::{Day, Summer, Zone};
 use crate::command::{Act, Action, Actor, Capacity, Clearance, NewOrder, OrderBody, Parent, Role};
@@ -16,7 +16,7 @@ use crate::settlement::{Basis, HoldEnd, RunStatus, Scheme, SettlementAction};
 
 macro_rules! feed_newtype {
     ($($ty:ident),*) => { $(impl Feed for $ty {
-        fn feed(&self, hasher: &mut Hasher) { self.0.feed(hasher); }
+        fn feed<W: Words>(&self, hasher: &mut W) { self.0.feed(hasher); }
     })* };
 }
 feed_newtype!(Day, MemberId, PortfolioId, UserId, OrderId, BlockHandle, ComplexHandle);
@@ -24,7 +24,7 @@ feed_newtype!(Day, MemberId, PortfolioId, UserId, OrderId, BlockHandle, ComplexH
 /// Numbers the variants of an enum without contents.
 macro_rules! feed_plain {
     ($($ty:ident { $($variant:ident = $number:literal),* $(,)? })*) => { $(impl Feed for $ty {
-        fn feed(&self, hasher: &mut Hasher) { hasher.word(match self { $(Self::$variant => $number,)* }); }
+        fn feed<W: Words>(&self, hasher: &mut W) { hasher.word(match self { $(Self::$variant => $number,)* }); }
     })* };
 }
 feed_plain! {
@@ -84,7 +84,7 @@ feed_struct! {
 }
 
 impl<H: Feed> Feed for Rejected<H> {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         let Self { handle, reason, surplus } = self;
         handle.feed(hasher);
         reason.feed(hasher);
@@ -92,18 +92,18 @@ impl<H: Feed> Feed for Rejected<H> {
     }
 }
 impl Feed for TextId {
-    fn feed(&self, hasher: &mut Hasher) {
-        self.as_str().feed(hasher);
+    fn feed<W: Words>(&self, hasher: &mut W) {
+        hasher.bytes(self.as_bytes());
     }
 }
 impl Feed for Reject {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         self.code().feed(hasher);
     }
 }
 
 impl Feed for Shape {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Step(side) => {
                 hasher.word(0);
@@ -115,7 +115,7 @@ impl Feed for Shape {
 }
 
 impl Feed for Account {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Member(member) => {
                 hasher.word(0);
@@ -133,7 +133,7 @@ impl Feed for Account {
 }
 
 impl Feed for Parent {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Order(id) => (0_u64, *id).feed(hasher),
             Self::Named(id) => {
@@ -145,7 +145,7 @@ impl Feed for Parent {
 }
 
 impl Feed for Actor {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::System => hasher.word(0),
             Self::User(user) => {
@@ -157,7 +157,7 @@ impl Feed for Actor {
 }
 
 impl Feed for Act {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::CancelAuction { auction } => (0_u64, *auction).feed(hasher),
             Self::ExtendGate { auction, gate_us } => (1_u64, *auction, *gate_us).feed(hasher),
@@ -167,7 +167,7 @@ impl Feed for Act {
 }
 
 impl Feed for Made {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Done => hasher.word(0),
             Self::Member(it) => (1_u64, *it).feed(hasher),
@@ -183,7 +183,7 @@ impl Feed for Made {
 }
 
 impl Feed for Place {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Whole => hasher.word(0),
             Self::RequestId => hasher.word(1),
@@ -203,7 +203,7 @@ impl Feed for Place {
 }
 
 impl Feed for OrderBody {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Curve { shape, periods } => {
                 hasher.word(0);
@@ -230,7 +230,7 @@ impl Feed for OrderBody {
 }
 
 impl Feed for Action {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::SetRules(rules) => {
                 hasher.word(0);
@@ -295,7 +295,7 @@ impl Feed for Action {
 }
 
 impl Feed for Scheme {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Bands(categories) => {
                 hasher.word(0);
@@ -307,7 +307,7 @@ impl Feed for Scheme {
 }
 
 impl Feed for SettlementAction {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::SetDeviation(rules) => {
                 hasher.word(0);

@@ -2,8 +2,9 @@
 
 use super::admission::{self, Replaces};
 use super::faults::Faults;
+use super::orders::{Order, kind_of};
 use super::registry::User;
-use super::requests::{self, Known, Scope};
+use super::requests::{self, Identity, Known, Scope};
 use super::session::Auction;
 use super::state::State;
 use super::streams::Out;
@@ -20,28 +21,28 @@ use alloc::vec::Vec;
 
 impl State {
     /// Answers a request, doing what it asks if nothing speaks against it.
-    pub(super) fn request(&mut self, request: &Request, out: &mut Out<'_>) -> Answer {
+    pub(super) fn request(&mut self, request: Request, out: &mut Out<'_>) -> Answer {
         let at = (out.seq, out.time_us);
         let Some(scope) = self.registry.scope(request.actor) else {
             let refusal = Refusal::new(Reject::UnknownUser, Place::Whole);
             return requests::answer(Err(refusal), at.0, at.1, false);
         };
-        let content = requests::content(request);
-        let result = match self.requests.look_up(scope, &request.request_id, content, at.1) {
+        let identity = Identity::of(scope, &request);
+        let fit = match self.requests.look_up(&identity, at.1) {
             Known::Repeat(answer) => return answer,
             Known::Reused => Err(REUSED),
             Known::Fresh => {
                 let mut faults = Faults::first();
-                self.check(request, at.1, &mut faults);
-                let fit = faults.result(());
+                self.check(&request, at.1, &mut faults);
                 self.note_operator(request.actor);
-                fit.map(|()| self.commit(request, out))
+                faults.result(())
             }
         };
-        self.requests.remember(scope, &request.request_id, content, result, at);
-        if let Err(refusal) = result {
-            self.say_refused(scope, request, refusal, out);
+        if let Err(refusal) = fit {
+            self.say_refused(scope, &request, refusal, out);
         }
+        let result = fit.map(|()| self.commit(request, &identity, out));
+        self.requests.remember(&identity, result, at);
         requests::answer(result, at.0, at.1, false)
     }
 
@@ -69,8 +70,7 @@ impl State {
             faults.add(Reject::UnknownUser, Place::Whole);
             return faults.into_all();
         };
-        let content = requests::content(request);
-        match self.requests.look_up(scope, &request.request_id, content, time_us) {
+        match self.requests.look_up(&Identity::of(scope, request), time_us) {
             Known::Repeat(Answer::Accepted { .. } | Answer::None) => return Vec::new(),
             Known::Repeat(Answer::Refused { refusal, .. }) => faults.add(refusal.reject, refusal.place),
             Known::Reused => faults.add(REUSED.reject, REUSED.place),
@@ -259,10 +259,9 @@ impl State {
         admission::check_body(&auction.info, body, faults);
         let Some(book) = &auction.book else { return };
         let order = book.order(slot).expect("the index holds slots of the book");
-        let current = order.version() == version;
+        let current = order.version == version;
         faults.require(current, Reject::VersionConflict, Place::Field("version"));
-        let same = core::mem::discriminant(order.body().as_ref()) == core::mem::discriminant(body);
-        faults.require(same, Reject::KindChanged, Place::Field("body"));
+        faults.require(order.kind == kind_of(body), Reject::KindChanged, Place::Field("body"));
         let portfolio = self.registry.portfolio(order.portfolio).expect("portfolios stay");
         admission::check_area(&auction.info.rules, portfolio, order.area, faults);
         let (owner, replaces) = ((member, order.portfolio), Some(Replaces { order }));
@@ -297,46 +296,47 @@ impl State {
     }
 
     /// Does what a checked request asks.
-    fn commit(&mut self, request: &Request, out: &mut Out<'_>) -> Made {
+    fn commit(&mut self, request: Request, identity: &Identity, out: &mut Out<'_>) -> Made {
         let Request { actor, request_id, action } = request;
         match action {
-            Action::SetRules(rules) => self.set_rules(rules, out),
-            Action::RegisterMember { code, name } => self.registry.register_member(code, name, out),
+            Action::SetRules(rules) => self.set_rules(&rules, out),
+            Action::RegisterMember { code, name } => self.registry.register_member(&code, &name, out),
             Action::SetMemberSuspended { member, suspended } => {
-                self.set_suspended(user_id(*actor), *member, *suspended, out)
+                self.set_suspended(user_id(actor), member, suspended, out)
             }
-            Action::Deposit { member, minor } => self.change_collateral(*actor, *member, *minor, out),
-            Action::Withdraw { member, minor } => self.change_collateral(*actor, *member, -*minor, out),
-            Action::RecordPayIn { member, day } => self.record_pay_in(*member, *day, out),
+            Action::Deposit { member, minor } => self.change_collateral(actor, member, minor, out),
+            Action::Withdraw { member, minor } => self.change_collateral(actor, member, -minor, out),
+            Action::RecordPayIn { member, day } => self.record_pay_in(member, day, out),
             Action::SetClearance { portfolio, area, clearance } => {
-                self.set_clearance(*portfolio, area, *clearance, out)
+                self.set_clearance(portfolio, &area, clearance, out)
             }
             Action::RegisterPortfolio { member, code, areas } => {
-                self.registry.register_portfolio(*member, code, areas, out)
+                self.registry.register_portfolio(member, &code, &areas, out)
             }
             Action::RegisterUser { .. } => {
-                let user = user_of(action).expect("the action registers a user");
+                let user = user_of(&action).expect("the action registers a user");
                 self.registry.register_user(user, out)
             }
-            Action::ProposeAct { act, reason } => self.propose(user_id(*actor), *act, reason, out),
-            Action::ApproveAct { proposal } => self.approve(user_id(*actor), *proposal, out),
+            Action::ProposeAct { act, reason } => self.propose(user_id(actor), act, &reason, out),
+            Action::ApproveAct { proposal } => self.approve(user_id(actor), proposal, out),
             Action::SubmitCapacity(capacity) => {
-                let auction = self.auctions.get_mut(&capacity.auction).expect("checked");
-                auction.take_capacity(Arc::new(capacity.clone()), out);
-                self.note_run(capacity.auction);
-                Made::Revision(capacity.revision)
+                let (id, revision) = (capacity.auction, capacity.revision);
+                let auction = self.auctions.get_mut(&id).expect("checked");
+                auction.take_capacity(Arc::new(capacity), out);
+                self.note_run(id);
+                Made::Revision(revision)
             }
-            Action::AcknowledgeSchedule { auction, revision } => self.acknowledge(*auction, *revision, out),
-            Action::Settle(action) => self.settle(action, out),
-            Action::Submit(order) => self.submit(user_id(*actor), request_id, order, out),
-            Action::Amend { order, version: _, body } => self.amend(user_id(*actor), *order, body, out),
+            Action::AcknowledgeSchedule { auction, revision } => self.acknowledge(auction, revision, out),
+            Action::Settle(action) => self.settle(&action, out),
+            Action::Submit(order) => self.submit(user_id(actor), request_id, order, identity, out),
+            Action::Amend { order, version: _, body } => self.amend(user_id(actor), order, body, out),
             Action::Cancel { order } => {
-                let (auction, _) = self.orders.find(*order).expect("checked");
-                self.cancel(self.trader_of(user_id(*actor)), auction, vec![*order], out)
+                let (auction, _) = self.orders.find(order).expect("checked");
+                self.cancel(self.trader_of(user_id(actor)), auction, vec![order], out)
             }
             Action::CancelAll { auction, portfolio } => {
-                let all = self.tradable(user_id(*actor), *auction, *portfolio);
-                self.cancel(self.trader_of(user_id(*actor)), *auction, all, out)
+                let all = self.tradable(user_id(actor), auction, portfolio);
+                self.cancel(self.trader_of(user_id(actor)), auction, all, out)
             }
         }
     }
@@ -380,34 +380,57 @@ impl State {
     fn submit(
         &mut self,
         user: UserId,
-        client_order_id: &TextId,
-        order: &NewOrder,
+        client_order_id: TextId,
+        order: NewOrder,
+        identity: &Identity,
         out: &mut Out<'_>,
     ) -> Made {
         let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
         let code = &self.registry.member(member).expect("members stay").code;
-        let id = self.orders.next(member);
-        let more = self.change_of(member, order.auction, None, &order.body);
-        let auction = self.auctions.get_mut(&order.auction).expect("checked");
-        let book = auction.book.as_mut().expect("an open auction has its book");
-        let entry = (user, out.seq, out.time_us);
-        let slot = book.insert(id, (member, code), client_order_id, order, entry);
-        self.orders.add(member, order.auction, slot);
-        accepted_event(auction, slot, out);
-        self.hold_more(member, order.auction, more);
-        Made::Order { order: id, version: 1 }
+        let (id, version) = (self.orders.next(member), 1);
+        let (auction, portfolio, area) = (order.auction, order.portfolio, order.area);
+        let it = self.auctions.get_mut(&auction).expect("checked");
+        let more = Self::change_of(it, member, None, &order.body);
+        let book = it.book.as_mut().expect("an open auction has its book");
+        let (slot, body) =
+            book.insert(id, (member, code), &client_order_id, order, (identity.body(), identity.key()));
+        self.orders.add(member, auction, slot);
+        let accepted = EventBody::OrderAccepted {
+            order: id,
+            version,
+            client_order_id,
+            user,
+            auction,
+            portfolio,
+            area,
+            body,
+        };
+        out.say(Stream::Member(member), accepted);
+        self.hold_more(member, auction, more);
+        Made::Order { order: id, version }
     }
 
-    fn amend(&mut self, user: UserId, order: OrderId, body: &OrderBody, out: &mut Out<'_>) -> Made {
+    fn amend(&mut self, user: UserId, order: OrderId, body: OrderBody, out: &mut Out<'_>) -> Made {
         let member = self.registry.user(user).and_then(|it| it.member).expect("checked");
         let code = &self.registry.member(member).expect("members stay").code;
-        let (id, slot) = self.orders.find(order).expect("checked");
-        let more = self.change_of(member, id, Some(slot), body);
-        let auction = self.auctions.get_mut(&id).expect("checked");
-        let book = auction.book.as_mut().expect("an open auction has its book");
-        let version = book.amend(slot, code, body, (user, out.seq, out.time_us));
-        accepted_event(auction, slot, out);
-        self.hold_more(member, id, more);
+        let (auction, slot) = self.orders.find(order).expect("checked");
+        let it = self.auctions.get_mut(&auction).expect("checked");
+        let more = Self::change_of(it, member, Some(slot), &body);
+        let book = it.book.as_mut().expect("an open auction has its book");
+        let (client_order_id, body) = book.amend(slot, code, body);
+        let &Order { version, portfolio, area, .. } = book.order(slot).expect("just amended");
+        let accepted = EventBody::OrderAccepted {
+            order,
+            version,
+            client_order_id,
+            user,
+            auction,
+            portfolio,
+            area,
+            body,
+        };
+        out.say(Stream::Member(member), accepted);
+        self.hold_more(member, auction, more);
         Made::Order { order, version }
     }
 
@@ -435,17 +458,24 @@ impl State {
         out: &mut Out<'_>,
     ) -> Made {
         let auction = self.auctions.get_mut(&id).expect("checked");
+        let holds = Self::holds_at_entry(auction);
         let book = auction.book.as_mut().expect("an open auction has its book");
-        let mut orders = 0;
+        let (mut orders, mut less, mut alone) = (0, 0, true);
         while !generation.is_empty() {
             for order in &generation {
-                book.cancel(member, *order);
+                let body = book.cancel(member, *order);
+                if holds {
+                    let held = Self::held_alone(book, &body);
+                    (less, alone) = (less + held.unwrap_or(0), alone && held.is_some());
+                }
                 orders += 1;
                 out.say(Stream::Member(member), EventBody::OrderCancelled { order: *order, user });
             }
             generation = book.children(member, &generation);
         }
-        if orders > 0 {
+        if alone {
+            self.hold_more(member, id, -less);
+        } else {
             self.hold_anew(member, id);
         }
         Made::Cancelled { orders }
@@ -476,20 +506,4 @@ fn user_id(actor: Actor) -> UserId {
         Actor::User(user) => user,
         Actor::System => panic!("the node's configuration does not trade; checked"),
     }
-}
-
-fn accepted_event(auction: &Auction, slot: u32, out: &mut Out<'_>) {
-    let book = auction.book.as_ref().expect("an open auction has its book");
-    let order = book.order(slot).expect("just entered");
-    let body = EventBody::OrderAccepted {
-        order: order.id,
-        version: order.version(),
-        client_order_id: order.client_order_id.clone(),
-        user: order.versions.last().expect("just entered").user,
-        auction: auction.info.auction,
-        portfolio: order.portfolio,
-        area: order.area,
-        body: Arc::clone(order.body()),
-    };
-    out.say(Stream::Member(order.member), body);
 }

@@ -200,11 +200,10 @@ impl State {
         let auction = self.auctions.get_mut(&id).expect("the auction at hand");
         let sealed = auction.book.as_ref().expect("an auction that has not ended has its book");
         for order in sealed.orders().iter().filter(|it| it.live) {
-            let fills =
-                super::state::no_fills(order, sealed.book().frame().price_min, Reason::AuctionCancelled);
+            let fills = super::state::no_fills(sealed, order, Reason::AuctionCancelled);
             let (ratio, missed) = (None, None);
             let body = EventBody::OrderEnded { order: order.id, auction: id, fills, ratio, missed };
-            out.say(Stream::Member(order.member), body);
+            out.say(Stream::Member(order.member()), body);
         }
         if let Some(schedule) = &mut auction.schedule {
             schedule.revision += 1;

@@ -168,13 +168,12 @@ pub(super) fn check_room(
         let room = book.blocks_live() + new <= limits::BLOCKS_MAX;
         faults.require(room, Reject::BookFull, Place::Auction);
     }
-    let (live, entered) = book.of_member(member).map_or((0, 0), |it| (it.live.len(), it.entered));
-    let live = u32::try_from(live).expect("bounded per member");
+    let (live, entered) = book.of_member(member).map_or((0, 0), |it| (it.live, it.entered));
     let versions_max = bounds.orders_per_member_max.saturating_mul(limits::VERSIONS_PER_ORDER_MAX);
     let room = live + new <= bounds.orders_per_member_max && entered < versions_max;
     faults.require(room, Reject::TooManyOrders, Place::Whole);
     // A cancelled order, which is refused for that, has left already.
-    let leaves = replaces.filter(|it| it.order.live).map_or(0, |it| points_of(it.order.body()));
+    let leaves = replaces.filter(|it| it.order.live).map_or(0, |it| book.points_of(it.order));
     let points = book.points_live() - leaves + points_of(body);
     let handles = u64::from(book.book().curve_handles()) + u64::from(handles_of(body));
     let room = points <= u64::from(limits::POINTS_MAX) && handles <= u64::from(limits::CURVE_HANDLES_MAX);
@@ -205,7 +204,7 @@ fn check_family(
             return;
         }
         generations += 1;
-        ancestor = order.parent().and_then(live);
+        ancestor = book.parent(order).and_then(live);
     }
     let below = replaces.map_or(0, |it| generations_below(book, it.order));
     let fits = generations + below <= u32::from(generations_max);
@@ -217,7 +216,7 @@ fn generations_below(book: &SealedBook, order: &Order) -> u32 {
     let mut generation = vec![order.id];
     let mut depth = 0;
     loop {
-        let next = book.children(order.member, &generation);
+        let next = book.children(order.member(), &generation);
         if next.is_empty() {
             return depth;
         }

@@ -122,12 +122,12 @@ fn taken(
         }
     };
     if let Some(it) = replaces {
-        add(it.body(), -1);
+        add(&book.body(it), -1);
     }
     if let Some(body) = body {
         add(body, 1);
     }
-    let standing = book.grouped_of(place, replaces.map(|it| it.id)).map(|it| it.body().as_ref());
+    let standing = book.grouped_of(place, replaces.map(|it| it.id));
     for body in standing.chain(body) {
         let Some(name) = group(body) else { continue };
         let most = groups.entry(name).or_insert_with(|| vec![[0; 2]; usize::from(info.periods)]);

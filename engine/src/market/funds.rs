@@ -26,22 +26,27 @@ fn micros(minor: i128, minor_decimals: u8) -> i64 {
     i64::try_from(minor.saturating_mul(unit)).unwrap_or(i64::MAX)
 }
 
-/// What some orders of one member can cost together, minor units.
-pub(super) fn worst_of<'a>(grid: &Grid, orders: impl Iterator<Item = &'a Order>) -> i128 {
+/// What the live orders of one member can cost together, minor units.
+pub(super) fn worst_of(book: &SealedBook, member: MemberId) -> i128 {
+    let grid = book.grid();
     let mut minor = 0;
     let mut blocks = Vec::new();
-    for order in orders {
-        match worst::of(grid, order.body()) {
+    for order in book.live_of(member) {
+        match worst::of(grid, &book.body(order)) {
             Worst::Single(it) => minor += it,
-            Worst::Block(worst) => blocks.push(relative(order, worst)),
+            Worst::Block(worst) => blocks.push(relative(book, order, worst)),
         }
     }
-    blocks.sort_unstable_by_key(|it| it.id);
     minor + families::worst(grid, &blocks)
 }
 
-fn relative(order: &Order, worst: worst::BlockWorst) -> Relative<'_, OrderId, crate::ids::TextId> {
-    Relative { id: order.id, parent: order.parent(), group: group_of(order.body()), worst }
+/// A live block among those of its member.
+fn relative<'a>(
+    book: &'a SealedBook,
+    order: &Order,
+    worst: worst::BlockWorst,
+) -> Relative<'a, OrderId, crate::ids::TextId> {
+    Relative { id: order.id, parent: book.parent(order), group: group_of(book.lumpy_body(order)), worst }
 }
 
 fn group_of(body: &OrderBody) -> Option<&crate::ids::TextId> {
@@ -71,13 +76,14 @@ fn change(
         Worst::Block(it) => it.alone(grid),
     };
     let linked = is_linked(body)
-        || replaces.is_some_and(|it| is_linked(it.body()) || !book.children(member, &[it.id]).is_empty());
+        || replaces
+            .is_some_and(|it| is_linked(&book.body(it)) || !book.children(member, &[it.id]).is_empty());
     if !linked {
-        return alone(body) - replaces.map_or(0, |it| alone(it.body()));
+        return alone(body) - replaces.map_or(0, |it| alone(&book.body(it)));
     }
     let Worst::Block(worst) = worst::of(grid, body) else { return 0 };
     let mut blocks: Vec<_> =
-        book.live_blocks_of(member).map(|it| relative(it, block_worst(grid, it))).collect();
+        book.live_blocks_of(member).map(|it| relative(book, it, block_worst(book, it))).collect();
     let before = families::worst(grid, &blocks);
     let id = replaces.map_or(OrderId(u64::MAX), |it| it.id);
     let parent = match body {
@@ -90,8 +96,8 @@ fn change(
     families::worst(grid, &blocks) - before
 }
 
-fn block_worst(grid: &Grid, order: &Order) -> worst::BlockWorst {
-    match worst::of(grid, order.body()) {
+fn block_worst(book: &SealedBook, order: &Order) -> worst::BlockWorst {
+    match worst::of(book.grid(), book.lumpy_body(order)) {
         Worst::Block(it) => it,
         Worst::Single(_) => panic!("a block is a block"),
     }
@@ -144,19 +150,31 @@ impl State {
 
     /// By how much an order changes what is held; 0 where nothing is held at entry.
     pub(super) fn change_of(
-        &self,
+        auction: &Auction,
         member: MemberId,
-        id: AuctionId,
         replaces: Option<u32>,
         body: &OrderBody,
     ) -> i128 {
-        let auction = self.auctions.get(&id).expect("checked");
         if auction.info.rules.risk.funds != FundsRule::HoldAtEntry {
             return 0;
         }
         let book = auction.book.as_ref().expect("an open auction has its book");
         let replaces = replaces.and_then(|slot| book.order(slot));
         change(book, book.grid(), member, replaces, body)
+    }
+
+    /// What is held no more when an order is taken back that stands by itself; nothing of one that belongs
+    /// to a family or group, whose other members count anew.
+    pub(super) fn held_alone(book: &SealedBook, body: &OrderBody) -> Option<i128> {
+        match worst::of(book.grid(), body) {
+            Worst::Single(minor) => Some(minor),
+            Worst::Block(_) => None,
+        }
+    }
+
+    /// Whether orders of an auction are held for when they are entered.
+    pub(super) fn holds_at_entry(auction: &Auction) -> bool {
+        auction.info.rules.risk.funds == FundsRule::HoldAtEntry
     }
 
     /// Holds what is left after orders were taken back.
@@ -166,7 +184,7 @@ impl State {
             return;
         }
         let book = auction.book.as_ref().expect("an open auction has its book");
-        let minor = worst_of(book.grid(), book.live_of(member));
+        let minor = worst_of(book, member);
         self.accounts.hold(member, id, minor);
     }
 
@@ -181,7 +199,7 @@ impl State {
             // What was held for an earlier run of the same auction is there for this one.
             self.accounts.hold(member, id, 0);
             let there = self.accounts.of(member).available().max(0);
-            let whole = worst_of(book.grid(), book.live_of(member));
+            let whole = worst_of(book, member);
             if whole <= there {
                 self.accounts.hold(member, id, whole);
                 continue;
@@ -191,11 +209,11 @@ impl State {
                 book.live_of(member).map(|it| it.id).filter(|it| !kept.contains(it)).collect();
             for order in &gone {
                 let fills = super::state::no_fills(
+                    book,
                     book.live_order(member, *order).expect("it is live"),
-                    auction.info.rules.price_min,
                     crate::event::Reason::Funds,
                 );
-                book.withdraw(member, *order);
+                drop(book.cancel(member, *order));
                 let (ratio, missed) = (None, None);
                 let body = EventBody::OrderEnded { order: *order, auction: id, fills, ratio, missed };
                 out.say(Stream::Member(member), body);
@@ -300,11 +318,11 @@ fn covered(book: &SealedBook, member: MemberId, there: i128) -> (BTreeSet<OrderI
     let mut blocks: Vec<Relative<'_, OrderId, crate::ids::TextId>> = Vec::new();
     let mut family = 0;
     for order in book.live_of(member) {
-        match worst::of(grid, order.body()) {
+        match worst::of(grid, &book.body(order)) {
             Worst::Single(minor) if singles + minor + family <= there => singles += minor,
             Worst::Single(_) => continue,
             Worst::Block(worst) => {
-                blocks.push(relative(order, worst));
+                blocks.push(relative(book, order, worst));
                 let with = families::worst(grid, &blocks);
                 if singles + with > there {
                     blocks.pop();
@@ -318,7 +336,9 @@ fn covered(book: &SealedBook, member: MemberId, there: i128) -> (BTreeSet<OrderI
     loop {
         let orphans: Vec<OrderId> = book
             .live_of(member)
-            .filter(|it| kept.contains(&it.id) && it.parent().is_some_and(|parent| !kept.contains(&parent)))
+            .filter(|it| {
+                kept.contains(&it.id) && book.parent(it).is_some_and(|parent| !kept.contains(&parent))
+            })
             .map(|it| it.id)
             .collect();
         if orphans.is_empty() {

@@ -29,7 +29,7 @@ mod tests;
 mod timetable;
 
 use crate::command::{Body, Clearance, Command, Request};
-use crate::digest::{Feed, Hasher};
+use crate::digest::{Feed, Hasher, Recount};
 use crate::event::{Account, Alarm, Answer, AuctionInfo, Event, EventBody, Phase, ScheduleRow, Stream};
 use crate::ids::{AuctionId, Market, MemberId, PortfolioId, UserId};
 use crate::reject::Refusal;
@@ -96,30 +96,39 @@ impl Engine {
     ///
     /// If the command's place, epoch or time goes backwards: the sequencer is broken.
     pub fn apply(&mut self, command: &Command, events: &mut Vec<Event>) -> Answer {
+        self.take(command.clone(), events)
+    }
+
+    /// As [`Self::apply`], of a command that nobody else needs: what an order wants is not copied.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::apply`].
+    pub fn take(&mut self, command: Command, events: &mut Vec<Event>) -> Answer {
         assert!(command.seq == self.seq + 1, "commands come without gaps");
         assert!(command.epoch >= self.epoch, "epochs never go back");
         assert!(command.time_us >= self.time_us, "time never goes back");
         self.seq = command.seq;
         self.epoch = command.epoch;
         self.time_us = command.time_us;
-        let mut out = streams::Out::new(command, &mut self.streams, events);
+        let mut out = streams::Out::new(&command, &mut self.streams, events);
         self.state.pass_time(&mut out);
-        match &command.body {
+        match command.body {
             Body::Tick => Answer::None,
             Body::EpochStarted { node } => {
-                out.say(Stream::Operator, EventBody::EpochStarted { node: node.clone() });
+                out.say(Stream::Operator, EventBody::EpochStarted { node });
                 Answer::None
             }
             Body::StandbyChanged { alone } => {
-                let alarm = if *alone { Alarm::StandbyLost } else { Alarm::StandbyBack };
+                let alarm = if alone { Alarm::StandbyLost } else { Alarm::StandbyBack };
                 out.say(Stream::Operator, EventBody::Alarm(alarm));
                 Answer::None
             }
             Body::ClearQuantum { auction, units } => {
-                self.state.quantum(*auction, *units, &mut out);
+                self.state.quantum(auction, units, &mut out);
                 Answer::None
             }
-            Body::Request(request) => self.state.request(request, &mut out),
+            Body::Request(request) => self.state.request(*request, &mut out),
         }
     }
 
@@ -170,12 +179,22 @@ impl Engine {
     }
 
     /// Digest of the whole state: equal exactly if two engines would behave alike from here on
-    /// (up to hash collisions). Walks the state; not for the hot path.
+    /// (up to hash collisions). Of orders and remembered requests it feeds sums that are kept as they come
+    /// and go, so what it costs does not grow with them.
     #[must_use]
     pub fn digest(&self) -> u128 {
         let mut hasher = Hasher::new();
         self.feed(&mut hasher);
         hasher.finish()
+    }
+
+    /// The same digest, every sum formed anew from what is there: for a state that was not lived but taken
+    /// from somewhere, and for tests. Walks the whole state.
+    #[must_use]
+    pub fn digest_in_full(&self) -> u128 {
+        let mut recount = Recount::default();
+        self.feed(&mut recount);
+        recount.0.finish()
     }
 
     /// Every stream that had an event, with the number of its last one. Cheap: two engines that said
@@ -295,7 +314,7 @@ impl Engine {
     #[must_use]
     pub fn worst_case(&self, member: MemberId, auction: AuctionId) -> Option<i128> {
         let book = self.state.auctions.get(&auction)?.book.as_ref()?;
-        Some(funds::worst_of(book.grid(), book.live_of(member)))
+        Some(funds::worst_of(book, member))
     }
 
     /// Balance of every account in minor units; they sum to zero. All markets share one currency.

@@ -8,7 +8,7 @@ use super::results::{Explainer, Unlimited};
 use super::settlement::{self, Position, Posting};
 use crate::auction::{Point, Shape};
 use crate::book::{AuctionBook, Places};
-use crate::digest::{Feed, Hasher};
+use crate::digest::{Feed, Hasher, Words};
 use crate::event::{AggregateCurve, AuctionInfo, PeriodFill, PublishedResult, ScheduleRow};
 use crate::ids::{MemberId, OrderId, PortfolioId};
 use crate::outcome::Outcome;
@@ -78,7 +78,7 @@ pub(super) struct Publication {
 
 // All else follows from the outcome, the book and how far the work has come.
 impl Feed for Publication {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         let Self { outcome, next, curves, digested, .. } = self;
         outcome.feed(hasher);
         next.feed(hasher);
@@ -145,10 +145,11 @@ impl Publication {
         }
         let Self { outcome, places, unlimited, areas, bounds, .. } = self;
         let book = sealed.book();
-        let explainer = Explainer { outcome, book, places, unlimited, areas: *areas, bounds: *bounds };
+        let explainer =
+            Explainer { outcome, sealed, book, places, unlimited, areas: *areas, bounds: *bounds };
         let fills = explainer.fills(order);
         let (ratio, missed) = (explainer.ratio(order), explainer.missed(order));
-        let (member, portfolio, area) = (order.member, order.portfolio, order.area);
+        let (member, portfolio, area) = (order.member(), order.portfolio, order.area);
         let periods = self.outcome.prices.len() / self.areas.max(1);
         let position = self.traders.entry((member, portfolio, area)).or_insert_with(|| vec![(0, 0); periods]);
         for PeriodFill { period, bought, sold, .. } in fills.iter().copied() {
@@ -160,9 +161,9 @@ impl Publication {
             *all_sold += sold;
         }
         self.ended.push(Ended { member, order: order.id, fills, ratio, missed });
-        (order.id, order.version()).feed(&mut self.hasher);
-        order.body().feed(&mut self.hasher);
-        super::orders::points_of(order.body())
+        (order.id, order.version).feed(&mut self.hasher);
+        sealed.feed_body(order, &mut self.hasher);
+        sealed.points_of(order)
     }
 
     /// Adds up the curves of the next area and period; returns their points. Every order has ended: a

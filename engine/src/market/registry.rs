@@ -72,7 +72,7 @@ pub(super) struct Registry {
 
 // The four maps are indexes of the three lists.
 impl crate::digest::Feed for Registry {
-    fn feed(&self, hasher: &mut crate::digest::Hasher) {
+    fn feed<W: crate::digest::Words>(&self, hasher: &mut W) {
         let Self { members, portfolios, users, bootstrap_over, .. } = self;
         members.feed(hasher);
         portfolios.feed(hasher);

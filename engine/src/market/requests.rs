@@ -12,193 +12,342 @@
 //! so many days.
 
 use crate::calendar::MINUTE_US;
-use crate::command::{Request, Role};
-use crate::digest::{Feed, Hasher};
+use crate::command::{Action, NewOrder, Request, Role};
+use crate::digest::{Feed, Quick, Words, quick};
 use crate::event::{Answer, Made};
-use crate::ids::{MemberId, TextId};
+use crate::ids::{MemberId, OrderId};
 use crate::limits::REQUEST_ID_DAYS;
 use crate::reject::{Refusal, Reject};
-use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, keep_struct, state_struct};
+use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_struct, state_struct};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 
 /// Whose ids they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     System,
     Role(Role),
     Member(MemberId),
 }
 
-keep_enum! { Scope { 0 = System, 1 = Role(role), 2 = Member(member) } }
-
-impl Feed for Scope {
-    fn feed(&self, hasher: &mut Hasher) {
+impl Scope {
+    /// A number of its own.
+    fn number(self) -> u32 {
         match self {
-            Self::System => hasher.word(0),
-            Self::Role(role) => (1_u64, *role).feed(hasher),
-            Self::Member(member) => (2_u64, *member).feed(hasher),
+            Self::System => 0,
+            Self::Role(Role::Trader) => 1,
+            Self::Role(Role::Auditor) => 2,
+            Self::Role(Role::Dispatch) => 3,
+            Self::Role(Role::Settlement) => 4,
+            Self::Role(Role::Operator) => 5,
+            Self::Member(member) => member.0.checked_add(6).expect("limits::MEMBERS_MAX fits"),
         }
     }
 }
 
+/// What a request is known by.
 #[derive(Clone, Copy, Debug)]
-struct Remembered {
+pub(super) struct Identity {
+    scope: u32,
+    /// Digest of its id.
+    key: u128,
+    /// Digest of its content: who asks for what.
     content: u128,
-    result: Result<Made, Refusal>,
-    seq: u64,
-    time_us: i64,
+    /// Digest of what the order wants that it enters or changes, which is part of the content's.
+    body: u128,
 }
 
-keep_struct! { Remembered { content, result, seq, time_us } }
+impl Identity {
+    pub(super) fn of(scope: Scope, request: &Request) -> Self {
+        let Request { actor, request_id, action } = request;
+        let mut hasher = Quick::new();
+        actor.feed(&mut hasher);
+        let mut digest = 0;
+        if let Action::Submit(NewOrder { auction, portfolio, area, body }) = action {
+            digest = quick(body);
+            (5_u64, *auction, *portfolio).feed(&mut hasher);
+            (*area, digest).feed(&mut hasher);
+        } else if let Action::Amend { order, version, body } = action {
+            digest = quick(body);
+            (6_u64, *order, *version).feed(&mut hasher);
+            digest.feed(&mut hasher);
+        } else {
+            action.feed(&mut hasher);
+        }
+        let body = digest;
+        Self { scope: scope.number(), key: quick(request_id), content: hasher.finish(), body }
+    }
 
-impl Feed for Remembered {
-    fn feed(&self, hasher: &mut Hasher) {
-        let Self { content, result, seq, time_us } = self;
-        content.feed(hasher);
-        result.ok().feed(hasher);
-        result.err().feed(hasher);
-        (*seq, *time_us).feed(hasher);
+    /// Digest of the id.
+    pub(super) const fn key(&self) -> u128 {
+        self.key
+    }
+
+    /// Digest of what the order wants that the request enters or changes.
+    pub(super) const fn body(&self) -> u128 {
+        self.body
     }
 }
 
-#[derive(Debug)]
-struct DayLog {
-    day: i64,
-    requests: Table,
+/// A request that was answered, in one line of a processor's cache.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    key: u128,
+    content: u128,
+    seq: u64,
+    time_us: i64,
+    /// Of an order that was entered or changed its id; else the place of the result among the others.
+    made: u64,
+    scope: u32,
+    /// Of an order that was entered or changed its version, from 1; else 0.
+    version: u32,
 }
 
-state_struct! { DayLog { day, requests } }
+keep_struct! { Remembered { key, content, seq, time_us, made, scope, version } }
 
-/// Parts of a table: each grows by itself, so that no request waits for a large one to be laid out anew.
-const PARTS: usize = 16;
-/// Places that are tried for an id. Whoever chooses ids so that they fall together gains nothing: the rest
-/// is kept in a tree.
-const PROBES: usize = 16;
-
-/// Requests of a day by the digests of their ids. Looked up in two steps of memory where a tree of as many
-/// takes ten. What is iterated is sorted first: where an entry lies says nothing.
+/// The requests of a UTC day in the order of arrival, with a table to find them. Looked up in two steps of
+/// memory where a tree of as many takes ten.
+///
+/// Whoever chooses ids so that their digests fall together gains nothing: the table tries [`PROBES`] buckets
+/// and keeps the rest in a tree, and an entry is its scope's alone whatever its digest. So the digest needs no
+/// secret, and every node has the same table.
 #[derive(Debug, Default)]
-struct Table {
+struct DayLog {
+    day: i64,
+    entries: Vec<Remembered>,
+    /// Results that made or changed no order.
+    others: Vec<Result<Made, Refusal>>,
+    /// Sum of the digests of all entries and their results.
+    sum: u128,
     parts: Vec<Part>,
 }
 
+/// Parts of the table of a day: each grows by itself, so that no request waits for a large one to be laid
+/// out anew.
+const PARTS: usize = 1_024;
+/// Buckets that are tried for an id.
+const PROBES: usize = 4;
+/// Places in a bucket that are taken when a part grows, of eight.
+const FULL_AT: usize = 5;
+
+/// A part of the table. Its buckets are lines of a processor's cache: whether an id is new, as nearly all are,
+/// takes one answer of memory, and to remember it then no other.
 #[derive(Clone, Debug, Default)]
 struct Part {
-    entries: Vec<(u128, Remembered)>,
-    /// Places, a power of two of them: 0, or the number of an entry from 1.
-    slots: Vec<u32>,
-    crowded: BTreeMap<u128, u32>,
+    /// A power of two of them.
+    buckets: Vec<Bucket>,
+    used: usize,
+    crowded: BTreeMap<(u128, u32), u32>,
 }
 
-impl Table {
-    /// Digests are uniform: their lowest bits choose the part, the next ones the place.
-    fn part_of(key: u128) -> usize {
-        usize::try_from(key % 16).expect("below the number of parts")
+/// Filled from the front; an entry is in a later bucket only if all before it on its way are full.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Bucket([Slot; 8]);
+
+/// A place in the table.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    /// What of a digest says where it belongs. Nobody follows a place to an entry that is another's.
+    mark: u32,
+    /// The number of its entry from 1, or 0.
+    number: u32,
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64);
+
+fn at(number: u32) -> usize {
+    usize::try_from(number).expect("32 bits fit")
+}
+
+/// Digests are uniform: their lowest bits choose the part, the next ones the bucket.
+fn part_of(key: u128) -> usize {
+    usize::try_from(key % 1_024).expect("below the number of parts")
+}
+
+fn mark_of(key: u128) -> u32 {
+    u32::try_from((key >> 10) & u128::from(u32::MAX)).expect("masked")
+}
+
+fn places(buckets: usize, mark: u32) -> impl Iterator<Item = usize> {
+    let (mask, first) = (buckets - 1, at(mark));
+    (0..PROBES).map(move |step| (first + step) & mask)
+}
+
+impl DayLog {
+    fn get(&self, scope: u32, key: u128) -> Option<&Remembered> {
+        let part = self.parts.get(part_of(key)).filter(|it| !it.buckets.is_empty())?;
+        let mark = mark_of(key);
+        for place in places(part.buckets.len(), mark) {
+            for slot in part.buckets[place].0 {
+                if slot.number == 0 {
+                    return None;
+                }
+                if slot.mark == mark {
+                    let entry = &self.entries[at(slot.number) - 1];
+                    if entry.key == key && entry.scope == scope {
+                        return Some(entry);
+                    }
+                }
+            }
+        }
+        part.crowded.get(&(key, scope)).map(|number| &self.entries[at(*number) - 1])
     }
 
-    fn get(&self, key: u128) -> Option<&Remembered> {
-        self.parts.get(Self::part_of(key))?.get(key)
+    fn result(&self, entry: &Remembered) -> Result<Made, Refusal> {
+        match entry.version {
+            0 => self.others[usize::try_from(entry.made).expect("it was an index when it came in")],
+            version => Ok(Made::Order { order: OrderId(entry.made), version }),
+        }
     }
 
-    /// An id is remembered once.
-    fn insert(&mut self, key: u128, value: Remembered) {
+    fn digest_of(&self, entry: &Remembered) -> u128 {
+        let Remembered { key, content, seq, time_us, made, scope, version } = *entry;
+        let mut hasher = Quick::new();
+        (key, content).feed(&mut hasher);
+        (seq, time_us).feed(&mut hasher);
+        (made, scope, version).feed(&mut hasher);
+        if version == 0 {
+            let result = self.result(entry);
+            result.ok().feed(&mut hasher);
+            result.err().feed(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// An id is remembered once in a scope.
+    fn insert(&mut self, identity: &Identity, result: Result<Made, Refusal>, (seq, time_us): (u64, i64)) {
+        let Identity { scope, key, content, body: _ } = *identity;
+        let (made, version) = match result {
+            Ok(Made::Order { order, version }) if version > 0 => (order.0, version),
+            result => {
+                self.others.push(result);
+                (u64::try_from(self.others.len() - 1).expect("lengths fit"), 0)
+            }
+        };
+        let entry = Remembered { key, content, seq, time_us, made, scope, version };
+        self.sum = self.sum.wrapping_add(self.digest_of(&entry));
+        self.entries.push(entry);
+        let number = u32::try_from(self.entries.len()).expect("bounded by requests of a day");
         if self.parts.is_empty() {
             self.parts.resize(PARTS, Part::default());
         }
-        self.parts[Self::part_of(key)].insert(key, value);
+        self.parts[part_of(key)].insert(number, &self.entries);
+    }
+
+    fn recount(&self) -> u128 {
+        self.entries.iter().fold(0, |sum: u128, it| sum.wrapping_add(self.digest_of(it)))
     }
 }
 
 impl Part {
-    fn places(&self, key: u128) -> impl Iterator<Item = usize> + use<> {
-        let mask = self.slots.len() - 1;
-        let first = usize::try_from((key >> 4) & 0xffff_ffff).expect("32 bits fit");
-        (0..PROBES).map(move |step| (first + step) & mask)
+    fn insert(&mut self, number: u32, entries: &[Remembered]) {
+        self.used += 1;
+        if self.used > self.buckets.len() * FULL_AT {
+            self.grow(self.used, entries);
+        }
+        let entry = &entries[at(number) - 1];
+        self.put(Slot { mark: mark_of(entry.key), number }, entry);
     }
 
-    fn get(&self, key: u128) -> Option<&Remembered> {
-        if self.slots.is_empty() {
-            return None;
+    fn put(&mut self, slot: Slot, entry: &Remembered) {
+        if !self.take_place(slot) {
+            self.crowded.insert((entry.key, entry.scope), slot.number);
         }
-        for place in self.places(key) {
-            match self.slots[place] {
-                0 => return None,
-                entry if self.entry(entry).0 == key => return Some(&self.entry(entry).1),
-                _ => {}
+    }
+
+    fn take_place(&mut self, slot: Slot) -> bool {
+        for place in places(self.buckets.len(), slot.mark) {
+            if let Some(free) = self.buckets[place].0.iter_mut().find(|it| it.number == 0) {
+                *free = slot;
+                return true;
             }
         }
-        self.crowded.get(&key).map(|it| &self.entry(*it).1)
+        false
     }
 
-    fn entry(&self, entry: u32) -> &(u128, Remembered) {
-        &self.entries[usize::try_from(entry).expect("32 bits fit") - 1]
-    }
-
-    fn insert(&mut self, key: u128, value: Remembered) {
-        self.entries.push((key, value));
-        if self.entries.len() * 2 > self.slots.len() {
-            self.lay_out();
-        } else {
-            self.put(key, u32::try_from(self.entries.len()).expect("bounded by requests of a day"));
+    /// Makes room for so many entries and some more, and finds everything a place again.
+    fn grow(&mut self, entries_max: usize, entries: &[Remembered]) {
+        let buckets = entries_max.div_ceil(FULL_AT).next_power_of_two();
+        let old = core::mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
+        let crowded = core::mem::take(&mut self.crowded);
+        for slot in old.iter().flat_map(|it| it.0).filter(|it| it.number > 0) {
+            // A mark is enough, but for the few that find no place.
+            if !self.take_place(slot) {
+                let entry = &entries[at(slot.number) - 1];
+                self.crowded.insert((entry.key, entry.scope), slot.number);
+            }
         }
-    }
-
-    fn put(&mut self, key: u128, entry: u32) {
-        match self.places(key).find(|it| self.slots[*it] == 0) {
-            Some(place) => self.slots[place] = entry,
-            None => drop(self.crowded.insert(key, entry)),
-        }
-    }
-
-    /// Finds every entry a place among twice as many.
-    fn lay_out(&mut self) {
-        self.slots = vec![0; (self.entries.len() * 4).next_power_of_two()];
-        self.crowded.clear();
-        for index in 0..self.entries.len() {
-            let entry = u32::try_from(index + 1).expect("bounded by requests of a day");
-            self.put(self.entries[index].0, entry);
+        for (whose, number) in crowded {
+            self.put(Slot { mark: mark_of(whose.0), number }, &entries[at(number) - 1]);
         }
     }
 }
 
-keep_struct! { Table { parts } }
-
-// In the order of arrival; the places are found again.
-impl Keep for Part {
+// The table is found again.
+impl Keep for DayLog {
     fn put(&self, out: &mut Writer<'_>) {
-        self.entries.put(out);
+        let Self { day, entries, others, sum, parts: _ } = self;
+        day.put(out);
+        entries.put(out);
+        others.put(out);
+        sum.put(out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
-        let mut part = Self { entries: Keep::take(from)?, ..Self::default() };
-        if !part.entries.is_empty() {
-            part.lay_out();
+        let (day, entries) = (Keep::take(from)?, Vec::<Remembered>::take(from)?);
+        let others: Vec<Result<Made, Refusal>> = Keep::take(from)?;
+        let known =
+            |it: &Remembered| it.version > 0 || usize::try_from(it.made).is_ok_and(|at| at < others.len());
+        if !entries.iter().all(known) {
+            return Err(Damaged("a result is none of the day's"));
         }
-        Ok(part)
+        let mut log = Self { day, entries, others, sum: Keep::take(from)?, parts: Vec::new() };
+        log.lay_out();
+        Ok(log)
     }
 }
 
-impl Feed for Table {
-    fn feed(&self, hasher: &mut Hasher) {
-        let mut sorted: Vec<&(u128, Remembered)> = self.parts.iter().flat_map(|it| &it.entries).collect();
-        sorted.sort_unstable_by_key(|it| it.0);
-        sorted.len().feed(hasher);
-        for (key, value) in sorted {
-            key.feed(hasher);
-            value.feed(hasher);
+impl DayLog {
+    /// Finds every entry its place, part by part: a part fits a near cache, all together do not.
+    fn lay_out(&mut self) {
+        if self.entries.is_empty() {
+            return;
         }
+        let mut counts = vec![0_usize; PARTS];
+        for entry in &self.entries {
+            counts[part_of(entry.key)] += 1;
+        }
+        self.parts = vec![Part::default(); PARTS];
+        for (part, count) in self.parts.iter_mut().zip(&counts).filter(|(_, count)| **count > 0) {
+            part.grow(*count, &[]);
+        }
+        for (number, entry) in (1..).zip(&self.entries) {
+            let part = &mut self.parts[part_of(entry.key)];
+            part.used += 1;
+            part.put(Slot { mark: mark_of(entry.key), number }, entry);
+        }
+    }
+}
+
+impl Feed for DayLog {
+    fn feed<W: Words>(&self, hasher: &mut W) {
+        let Self { day, entries, others: _, sum, parts: _ } = self;
+        (*day, entries.len()).feed(hasher);
+        let sum = if hasher.recounts() { self.recount() } else { *sum };
+        sum.feed(hasher);
     }
 }
 
 /// The memory of requests.
 #[derive(Debug, Default)]
 pub(super) struct RequestLog {
-    scopes: BTreeMap<Scope, VecDeque<DayLog>>,
+    /// Oldest first.
+    days: VecDeque<DayLog>,
 }
 
-state_struct! { RequestLog { scopes } }
+state_struct! { RequestLog { days } }
 
 /// What a request id means now.
 pub(super) enum Known {
@@ -208,14 +357,6 @@ pub(super) enum Known {
     Repeat(Answer),
     /// Seen with another content.
     Reused,
-}
-
-/// Identity of a request's content: who asks for what.
-pub(super) fn content(request: &Request) -> u128 {
-    let mut hasher = Hasher::new();
-    request.actor.feed(&mut hasher);
-    request.action.feed(&mut hasher);
-    hasher.finish()
 }
 
 /// The answer that a result makes.
@@ -235,115 +376,109 @@ fn oldest_kept(time_us: i64) -> i64 {
 }
 
 impl RequestLog {
-    /// Looks an id up; changes nothing.
-    pub(super) fn look_up(&self, scope: Scope, id: &TextId, content: u128, time_us: i64) -> Known {
-        let Some(days) = self.scopes.get(&scope) else { return Known::Fresh };
-        let key = id.digest();
-        let kept = days.iter().filter(|it| it.day >= oldest_kept(time_us));
-        match kept.filter_map(|it| it.requests.get(key)).next() {
-            None => Known::Fresh,
-            Some(first) if first.content == content => {
-                Known::Repeat(answer(first.result, first.seq, first.time_us, true))
+    /// Looks a request up; changes nothing.
+    pub(super) fn look_up(&self, identity: &Identity, time_us: i64) -> Known {
+        let kept = self.days.iter().filter(|it| it.day >= oldest_kept(time_us));
+        for day in kept {
+            if let Some(first) = day.get(identity.scope, identity.key) {
+                if first.content != identity.content {
+                    return Known::Reused;
+                }
+                return Known::Repeat(answer(day.result(first), first.seq, first.time_us, true));
             }
-            Some(_) => Known::Reused,
         }
+        Known::Fresh
     }
 
     /// Forgets the days that are past keeping.
     pub(super) fn expire(&mut self, time_us: i64) {
-        self.scopes.retain(|_, days| {
-            while days.front().is_some_and(|it| it.day < oldest_kept(time_us)) {
-                days.pop_front();
-            }
-            !days.is_empty()
-        });
+        while self.days.front().is_some_and(|it| it.day < oldest_kept(time_us)) {
+            self.days.pop_front();
+        }
     }
 
     /// Remembers the first result of an id, unless a retry with the same content could end otherwise.
-    pub(super) fn remember(
-        &mut self,
-        scope: Scope,
-        id: &TextId,
-        content: u128,
-        result: Result<Made, Refusal>,
-        at: (u64, i64),
-    ) {
-        let (seq, time_us) = at;
+    pub(super) fn remember(&mut self, identity: &Identity, result: Result<Made, Refusal>, at: (u64, i64)) {
         let reused = |it: &Refusal| it.reject == Reject::RequestIdReused || it.reject.retryable();
         if result.as_ref().is_err_and(reused) {
             return;
         }
-        let days = self.scopes.entry(scope).or_default();
-        let day = utc_day(time_us);
-        if days.back().is_none_or(|it| it.day != day) {
-            days.push_back(DayLog { day, requests: Table::default() });
+        let day = utc_day(at.1);
+        if self.days.back().is_none_or(|it| it.day != day) {
+            self.days.push_back(DayLog { day, ..DayLog::default() });
         }
-        let log = days.back_mut().expect("pushed above");
-        log.requests.insert(id.digest(), Remembered { content, result, seq, time_us });
+        self.days.back_mut().expect("pushed above").insert(identity, result, at);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Known, Remembered, RequestLog, Scope, Table};
+    use super::{DayLog, Identity, Known, RequestLog, Scope};
     use crate::calendar::MINUTE_US;
-    use crate::digest::{Feed, Hasher};
+    use crate::digest::quick;
     use crate::event::Made;
-    use crate::ids::{MemberId, TextId};
-    use alloc::collections::BTreeMap;
+    use crate::ids::{MemberId, OrderId, TextId};
+    use crate::snapshot;
+    use alloc::vec::Vec;
 
     const DAY_US: i64 = 1_440 * MINUTE_US;
-    const SCOPE: Scope = Scope::Member(MemberId(1));
+
+    fn identity(member: u32, key: u128, content: u128) -> Identity {
+        Identity { scope: Scope::Member(MemberId(member)).number(), key, content, body: 0 }
+    }
 
     #[test]
     fn an_id_is_known_for_three_whole_days_and_free_after_the_fourth() {
-        let id = TextId::new("a").unwrap();
+        let key = quick(&TextId::new("a").unwrap());
         let mut log = RequestLog::default();
-        log.remember(SCOPE, &id, 7, Ok(Made::Done), (1, 10 * DAY_US + 5));
-        let repeat = |time_us| matches!(log.look_up(SCOPE, &id, 7, time_us), Known::Repeat(_));
+        log.remember(&identity(1, key, 7), Ok(Made::Done), (1, 10 * DAY_US + 5));
+        let repeat = |time_us| matches!(log.look_up(&identity(1, key, 7), time_us), Known::Repeat(_));
         assert!(repeat(10 * DAY_US + 5));
         assert!(repeat(14 * DAY_US - 1));
         assert!(!repeat(14 * DAY_US));
-        assert!(matches!(log.look_up(SCOPE, &id, 8, 11 * DAY_US), Known::Reused));
-        assert!(matches!(log.look_up(Scope::Member(MemberId(2)), &id, 7, 11 * DAY_US), Known::Fresh));
+        assert!(matches!(log.look_up(&identity(1, key, 8), 11 * DAY_US), Known::Reused));
+        assert!(matches!(log.look_up(&identity(2, key, 7), 11 * DAY_US), Known::Fresh));
     }
 
-    /// Ids that a member has chosen so that all fall on the same place.
+    /// Ids that members have chosen so that all fall on the same place, two members the same ones.
     #[test]
-    fn a_table_finds_what_was_put_and_nothing_else_however_ids_fall() {
-        let remembered = |seq| Remembered { content: 1, result: Ok(Made::Done), seq, time_us: 0 };
-        let keys: [fn(u64) -> u128; 3] = [
+    fn a_day_finds_what_was_put_and_nothing_else_however_ids_fall() {
+        let keys: [fn(u64) -> u128; 4] = [
             |it| u128::from(it) << 64,
-            |it| u128::from(it) << 4,
+            |it| u128::from(it) << 10,
             |it| u128::from(it.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            |it| u128::from(it),
         ];
         for key_of in keys {
-            let mut table = Table::default();
+            let mut day = DayLog::default();
+            let made = |number| Made::Order { order: OrderId(number), version: 1 };
             for number in 1..3_000 {
-                assert!(table.get(key_of(number)).is_none(), "{number}");
-                table.insert(key_of(number), remembered(number));
+                for member in [3, 4] {
+                    let it = identity(member, key_of(number), 1);
+                    assert!(day.get(it.scope, it.key).is_none(), "{number}");
+                    let result = if number % 3 == 0 { Made::Done } else { made(number) };
+                    day.insert(&it, Ok(result), (number * 10 + u64::from(member), 0));
+                }
             }
-            for number in 1..3_000 {
-                assert_eq!(table.get(key_of(number)).unwrap().seq, number);
+            let mut bytes = Vec::new();
+            snapshot::put(&day, &mut |piece| bytes.extend_from_slice(piece));
+            let mut left = Some(bytes.clone());
+            let mut source = |into: &mut Vec<u8>| left.take().map(|it| into.extend(it)).is_some();
+            let again: DayLog = snapshot::take(u64::try_from(bytes.len()).unwrap(), &mut source).unwrap();
+            assert_eq!((day.sum, again.sum), (day.recount(), again.recount()));
+            for day in [&day, &again] {
+                for number in 1..3_000 {
+                    for member in [3, 4] {
+                        let it = identity(member, key_of(number), 1);
+                        let found = day.get(it.scope, it.key).unwrap();
+                        assert_eq!(found.seq, number * 10 + u64::from(member));
+                        let result = if number % 3 == 0 { Made::Done } else { made(number) };
+                        assert_eq!(day.result(found), Ok(result));
+                    }
+                }
+                assert!(day.get(identity(5, 0, 0).scope, key_of(7)).is_none());
             }
         }
-    }
-
-    #[test]
-    fn a_table_feeds_what_a_tree_would() {
-        let (mut table, mut tree) = (Table::default(), BTreeMap::new());
-        for number in 1..500_u64 {
-            let id = TextId::new(&alloc::format!("o-{number}")).unwrap();
-            let remembered = Remembered { content: 1, result: Ok(Made::Done), seq: number, time_us: 0 };
-            table.insert(id.digest(), remembered);
-            tree.insert(id.digest(), remembered);
-        }
-        let digest = |it: &dyn Feed| {
-            let mut hasher = Hasher::new();
-            it.feed(&mut hasher);
-            hasher.finish()
-        };
-        assert_eq!(digest(&table), digest(&tree));
     }
 
     #[test]
@@ -351,9 +486,8 @@ mod tests {
         let mut log = RequestLog::default();
         for day in 0..100 {
             log.expire(day * DAY_US);
-            let id = TextId::new("a").unwrap();
-            log.remember(SCOPE, &id, 7, Ok(Made::Done), (1, day * DAY_US));
+            log.remember(&identity(1, 5, 7), Ok(Made::Done), (1, day * DAY_US));
         }
-        assert_eq!(log.scopes.get(&SCOPE).unwrap().len(), 4);
+        assert_eq!(log.days.len(), 4);
     }
 }

@@ -1,7 +1,7 @@
 //! What a result means for each order: quantities and reasons.
 
 use super::curves::{self, Bounds};
-use super::orders::{BookPlace, Order};
+use super::orders::{Kind, LumpyPlace, Order, SealedBook};
 use crate::auction::{Shape, Side};
 use crate::book::{AuctionBook, Places};
 use crate::command::OrderBody;
@@ -26,8 +26,8 @@ const fn of_side(period: u16, side: Side, lots: i64) -> Trade {
 }
 
 /// Accepted ratio of a block, millionths; 0 if it is rejected.
-fn ratio(order: &Order, outcome: &Outcome) -> u32 {
-    let BookPlace::Block(handle) = order.place else { return 0 };
+fn ratio(place: LumpyPlace, outcome: &Outcome) -> u32 {
+    let LumpyPlace::Block(handle) = place else { return 0 };
     let found = outcome.blocks.binary_search_by_key(&handle, |it| it.0);
     found.map_or(0, |at| outcome.blocks[at].1)
 }
@@ -41,25 +41,18 @@ fn accepted(lots: i64, ratio: u32) -> i64 {
     i64::try_from(part).expect("no more than the quantity").max(1)
 }
 
-/// Hands what an order trades to `take`: (entry, trade) for each of its periods, in their order.
-fn each_trade(order: &Order, explainer: &Explainer<'_>, mut take: impl FnMut(usize, Trade)) {
-    let Explainer { outcome, book, places, .. } = *explainer;
-    match (order.body().as_ref(), &order.place) {
-        (OrderBody::Curve { periods, .. }, BookPlace::Curves(handles)) => {
-            for (entry, ((period, _), handle)) in periods.iter().zip(handles).enumerate() {
-                let place = places.of(book, *handle).and_then(|it| outcome.curves.get(it));
-                let fill = place.copied().unwrap_or_default();
-                take(entry, Trade { period: *period, bought: fill.bought, sold: fill.sold });
-            }
-        }
+/// Hands what a block or complex order trades to `take`: (entry, trade) for each of its periods, in their
+/// order.
+fn each_trade(place: LumpyPlace, body: &OrderBody, outcome: &Outcome, mut take: impl FnMut(usize, Trade)) {
+    match (body, place) {
         (OrderBody::Block { side, quantity, .. }, _) => {
-            let ratio = ratio(order, outcome);
+            let ratio = ratio(place, outcome);
             for (entry, (period, lots)) in quantity.iter().enumerate() {
                 take(entry, of_side(*period, *side, accepted(*lots, ratio)));
             }
         }
-        (OrderBody::Complex { side, curve, .. }, BookPlace::Complex(handle)) => {
-            let found = outcome.complex.binary_search_by_key(handle, |it| it.handle);
+        (OrderBody::Complex { side, curve, .. }, LumpyPlace::Complex(handle)) => {
+            let found = outcome.complex.binary_search_by_key(&handle, |it| it.handle);
             let quantity = found.ok().map(|at| &outcome.complex[at].quantity);
             for (entry, it) in curve.iter().enumerate() {
                 let lots = quantity.and_then(|it| it.get(entry)).copied().unwrap_or(0);
@@ -125,6 +118,7 @@ fn islands(info: &AuctionInfo) -> Vec<usize> {
 #[derive(Clone, Copy)]
 pub(super) struct Explainer<'a> {
     pub(super) outcome: &'a Outcome,
+    pub(super) sealed: &'a SealedBook,
     pub(super) book: &'a AuctionBook,
     pub(super) places: &'a Places,
     pub(super) unlimited: &'a Unlimited,
@@ -135,43 +129,58 @@ pub(super) struct Explainer<'a> {
 impl Explainer<'_> {
     /// The ratio of a block.
     pub(super) fn ratio(&self, order: &Order) -> Option<u32> {
-        matches!(order.place, BookPlace::Block(_)).then(|| ratio(order, self.outcome))
+        let place = self.sealed.lumpy_place(order);
+        matches!(place, LumpyPlace::Block(_)).then(|| ratio(place, self.outcome))
     }
 
     /// What a rejected block or an inactive complex order would have earned, grid units of welfare.
     pub(super) fn missed(&self, order: &Order) -> Option<i128> {
         let Outcome { blocks_rejected: blocks, complex_rejected: complex, .. } = self.outcome;
-        match &order.place {
-            BookPlace::Block(handle) => {
-                blocks.binary_search_by_key(handle, |it| it.handle).ok().map(|at| blocks[at].surplus)
+        match self.sealed.lumpy_place(order) {
+            LumpyPlace::Block(handle) => {
+                blocks.binary_search_by_key(&handle, |it| it.handle).ok().map(|at| blocks[at].surplus)
             }
-            BookPlace::Complex(handle) => {
-                complex.binary_search_by_key(handle, |it| it.handle).ok().map(|at| complex[at].surplus)
+            LumpyPlace::Complex(handle) => {
+                complex.binary_search_by_key(&handle, |it| it.handle).ok().map(|at| complex[at].surplus)
             }
-            BookPlace::Curves(_) | BookPlace::None => None,
+            LumpyPlace::None => None,
         }
     }
 
     /// What an order got in each of its periods, and why.
     pub(super) fn fills(&self, order: &Order) -> Vec<PeriodFill> {
+        if order.kind == Kind::Curve {
+            return self.curve_fills(order);
+        }
+        let (place, body) = (self.sealed.lumpy_place(order), self.sealed.lumpy_body(order));
         let mut fills = Vec::new();
-        each_trade(order, self, |entry, trade| {
+        each_trade(place, body, self.outcome, |entry, trade| {
             let cell = usize::from(trade.period) * self.areas + usize::from(order.area);
             let price = self.outcome.prices[cell];
-            let reason = match order.body().as_ref() {
-                OrderBody::Curve { shape, periods } => {
-                    self.curve_reason(*shape, &periods[entry].1, cell, &trade)
-                }
-                OrderBody::Block { .. } => self.block_reason(order),
+            let reason = match body {
                 OrderBody::Complex { side, curve, .. } => {
                     let it = &curve[entry];
-                    self.complex_reason(order, *side, it, price, trade.bought + trade.sold)
+                    self.complex_reason(place, *side, it, price, trade.bought + trade.sold)
                 }
+                OrderBody::Block { .. } | OrderBody::Curve { .. } => self.block_reason(place),
             };
             let Trade { period, bought, sold } = trade;
             fills.push(PeriodFill { period, price, bought, sold, reason });
         });
         fills
+    }
+
+    fn curve_fills(&self, order: &Order) -> Vec<PeriodFill> {
+        let each = self.sealed.curves(order).map(|(handle, curve)| {
+            let cell = usize::from(curve.period) * self.areas + usize::from(order.area);
+            let place = self.places.of(self.book, handle).and_then(|it| self.outcome.curves.get(it));
+            let fill = place.copied().unwrap_or_default();
+            let trade = Trade { period: curve.period, bought: fill.bought, sold: fill.sold };
+            let reason = self.curve_reason(curve.shape, curve.points, cell, &trade);
+            let Trade { period, bought, sold } = trade;
+            PeriodFill { period, price: self.outcome.prices[cell], bought, sold, reason }
+        });
+        each.collect()
     }
 
     fn curve_reason(
@@ -195,25 +204,25 @@ impl Explainer<'_> {
         if would { Reason::Congestion } else { Reason::OutOfTheMoney }
     }
 
-    fn block_reason(&self, order: &Order) -> Reason {
-        let BookPlace::Block(handle) = order.place else { return Reason::OutOfTheMoney };
+    fn block_reason(&self, place: LumpyPlace) -> Reason {
+        let LumpyPlace::Block(handle) = place else { return Reason::OutOfTheMoney };
         let rejected = &self.outcome.blocks_rejected;
         match rejected.binary_search_by_key(&handle, |it| it.handle) {
             Ok(at) => Reason::Rejected(rejected[at].reason),
-            Err(_) if ratio(order, self.outcome) == RATIO_UNIT => Reason::Filled,
+            Err(_) if ratio(place, self.outcome) == RATIO_UNIT => Reason::Filled,
             Err(_) => Reason::MarginalShare,
         }
     }
 
     fn complex_reason(
         &self,
-        order: &Order,
+        place: LumpyPlace,
         side: Side,
         period: &crate::auction::ComplexPeriod,
         price: i64,
         lots: i64,
     ) -> Reason {
-        let BookPlace::Complex(handle) = order.place else { return Reason::OutOfTheMoney };
+        let LumpyPlace::Complex(handle) = place else { return Reason::OutOfTheMoney };
         let rejected = &self.outcome.complex_rejected;
         if let Ok(at) = rejected.binary_search_by_key(&handle, |it| it.handle) {
             return Reason::Rejected(rejected[at].reason);

@@ -14,7 +14,7 @@ use super::settlement::{Position, Settled};
 use super::streams::Out;
 use crate::clearing::{Clearing, Limit, Progress};
 use crate::command::Capacity;
-use crate::digest::{Feed, Hasher};
+use crate::digest::{Feed, Words, quick};
 use crate::event::{Alarm, AuctionInfo, EventBody, Phase, ScheduleRow, Stream};
 use crate::ids::{MemberId, PortfolioId};
 use crate::limits;
@@ -44,7 +44,7 @@ pub(super) enum Run {
 
 // A clearing is a function of the book and the work done, and so is a verification with its outcome.
 impl Feed for Run {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Begins => hasher.word(0),
             Self::Clears { clearing: _, done } => (1_u64, *done).feed(hasher),
@@ -91,7 +91,7 @@ keep_struct! { Standing { positions, prices } }
 
 // The positions follow from the book and the digest of the result.
 impl Feed for Standing {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         let Self { positions, prices } = self;
         positions.len().feed(hasher);
         prices.feed(hasher);
@@ -103,6 +103,28 @@ impl Feed for Standing {
 pub(super) struct Owner {
     pub(super) member: MemberId,
     pub(super) portfolio: PortfolioId,
+}
+
+/// Whose the orders of an ended auction were, by slot. They never change.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    list: Vec<Owner>,
+    digest: u128,
+}
+
+keep_struct! { Owners { list, digest } }
+
+impl Owners {
+    fn new(list: Vec<Owner>) -> Self {
+        Self { digest: quick(&list), list }
+    }
+}
+
+impl Feed for Owners {
+    fn feed<W: Words>(&self, hasher: &mut W) {
+        let digest = if hasher.recounts() && !self.list.is_empty() { quick(&self.list) } else { self.digest };
+        (self.list.len(), digest).feed(hasher);
+    }
 }
 
 /// One auction.
@@ -127,8 +149,8 @@ pub(super) struct Auction {
     pub(super) provisional: Option<Vec<i64>>,
     /// After publication.
     pub(super) schedule: Option<Schedule>,
-    /// After the end: by slot.
-    pub(super) owners: Vec<Owner>,
+    /// After the end.
+    pub(super) owners: Owners,
     /// Digest of the published result.
     pub(super) result: Option<u128>,
 }
@@ -165,7 +187,7 @@ impl Auction {
             run: None,
             provisional: None,
             schedule: None,
-            owners: Vec::new(),
+            owners: Owners::default(),
             result: None,
         }
     }
@@ -198,10 +220,10 @@ impl Auction {
     /// Whose an order is or was.
     pub(super) fn owner(&self, slot: u32) -> Option<(MemberId, PortfolioId)> {
         if let Some(book) = &self.book {
-            return book.order(slot).map(|it| (it.member, it.portfolio));
+            return book.order(slot).map(|it| (it.member(), it.portfolio));
         }
         let at = usize::try_from(slot).ok()?;
-        self.owners.get(at).map(|it| (it.member, it.portfolio))
+        self.owners.list.get(at).map(|it| (it.member, it.portfolio))
     }
 
     pub(super) fn enter(&mut self, phase: Phase, out: &mut Out<'_>) {
@@ -431,8 +453,8 @@ impl Auction {
             return;
         }
         let Some(sealed) = self.book.take() else { return };
-        let owner = |it: &super::orders::Order| Owner { member: it.member, portfolio: it.portfolio };
-        self.owners = sealed.orders().iter().map(owner).collect();
+        let owner = |it: &super::orders::Order| Owner { member: it.member(), portfolio: it.portfolio };
+        self.owners = Owners::new(sealed.orders().iter().map(owner).collect());
         self.provisional = None;
         self.standing = None;
     }

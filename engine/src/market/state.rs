@@ -2,7 +2,7 @@
 
 use super::acts::Proposals;
 use super::clearance::Clearances;
-use super::orders::Order;
+use super::orders::{Order, SealedBook};
 use super::publication::{Ended, Publication, Ready, Worked};
 use super::registry::Registry;
 use super::requests::{RequestLog, utc_day};
@@ -11,11 +11,12 @@ use super::settlement::{Booked, Days, Ledger, Settled};
 use super::streams::Out;
 use super::timetable::{Step, Timer, Timetable};
 use crate::command::OrderBody;
+use crate::digest::{Feed, Words, quick};
 use crate::event::{AuctionInfo, EventBody, PeriodFill, Phase, PublishedResult, Reason, Stream};
 use crate::ids::{AuctionId, Market, MemberId, OrderId};
 use crate::limits;
 use crate::risk::accounts::Accounts;
-use crate::snapshot::state_struct;
+use crate::snapshot::{keep_struct, state_struct};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -62,10 +63,13 @@ impl Urgency {
     }
 }
 
-/// Where each order is: every member's are numbered without gaps, so a list finds it.
+/// Where each order is: every member's are numbered without gaps, and so are members, so lists find it.
 #[derive(Debug, Default)]
 pub(super) struct OrderIndex {
-    members: BTreeMap<MemberId, MemberIndex>,
+    /// By number.
+    members: Vec<MemberIndex>,
+    /// Sum of the digests of all places.
+    sum: u128,
 }
 
 #[derive(Debug, Default)]
@@ -75,9 +79,25 @@ struct MemberIndex {
     places: VecDeque<(AuctionId, u32)>,
 }
 
-state_struct! {
-    OrderIndex { members }
+keep_struct! {
+    OrderIndex { members, sum }
     MemberIndex { forgotten, places }
+}
+
+fn digest_of(order: OrderId, (auction, slot): (AuctionId, u32)) -> u128 {
+    quick(&(order, auction, slot))
+}
+
+impl Feed for OrderIndex {
+    fn feed<W: Words>(&self, hasher: &mut W) {
+        let Self { members, sum } = self;
+        members.len().feed(hasher);
+        for MemberIndex { forgotten, places } in members {
+            (*forgotten, places.len()).feed(hasher);
+        }
+        let sum = if hasher.recounts() { self.recount() } else { *sum };
+        sum.feed(hasher);
+    }
 }
 
 impl MemberIndex {
@@ -89,32 +109,62 @@ impl MemberIndex {
 impl OrderIndex {
     /// Whether a member has used up its numbers.
     pub(super) fn is_full(&self, member: MemberId) -> bool {
-        self.members.get(&member).is_some_and(|it| it.entered() == u32::MAX)
+        self.of(member).is_some_and(|it| it.entered() == u32::MAX)
     }
 
     /// The id that a member's next order gets.
     pub(super) fn next(&self, member: MemberId) -> OrderId {
-        OrderId::new(member, self.members.get(&member).map_or(0, MemberIndex::entered) + 1)
+        OrderId::new(member, self.of(member).map_or(0, MemberIndex::entered) + 1)
     }
 
     pub(super) fn add(&mut self, member: MemberId, auction: AuctionId, slot: u32) {
-        self.members.entry(member).or_default().places.push_back((auction, slot));
+        let at = usize::try_from(member.0).expect("members are bounded by limits");
+        if self.members.len() <= at {
+            self.members.resize_with(at + 1, MemberIndex::default);
+        }
+        let index = &mut self.members[at];
+        let digest = digest_of(OrderId::new(member, index.entered() + 1), (auction, slot));
+        index.places.push_back((auction, slot));
+        self.sum = self.sum.wrapping_add(digest);
     }
 
     /// The auction and slot of an order, unless it is unknown or forgotten.
     pub(super) fn find(&self, order: OrderId) -> Option<(AuctionId, u32)> {
-        let index = self.members.get(&order.member()?)?;
+        let index = self.of(order.member()?)?;
         let at = order.number().checked_sub(index.forgotten + 1)?;
         index.places.get(usize::try_from(at).ok()?).copied()
     }
 
+    fn of(&self, member: MemberId) -> Option<&MemberIndex> {
+        self.members.get(usize::try_from(member.0).ok()?)
+    }
+
     fn forget_while(&mut self, gone: impl Fn(AuctionId) -> bool) {
-        for index in self.members.values_mut() {
-            while index.places.front().is_some_and(|(auction, _)| gone(*auction)) {
+        for (member, index) in (0..).map(MemberId).zip(&mut self.members) {
+            while let Some(place) = index.places.front().filter(|(auction, _)| gone(*auction)) {
+                let digest = digest_of(OrderId::new(member, index.forgotten + 1), *place);
+                self.sum = self.sum.wrapping_sub(digest);
                 index.places.pop_front();
                 index.forgotten += 1;
             }
         }
+    }
+
+    /// Changes a place behind the back of the sum.
+    #[cfg(test)]
+    pub(super) fn spoil(&mut self) {
+        let index = self.members.first_mut().expect("a member has orders");
+        index.places.front_mut().expect("an order").1 ^= 1;
+    }
+
+    fn recount(&self) -> u128 {
+        let mut sum: u128 = 0;
+        for (member, index) in (0..).map(MemberId).zip(&self.members) {
+            for (number, place) in (index.forgotten + 1..).zip(&index.places) {
+                sum = sum.wrapping_add(digest_of(OrderId::new(member, number), *place));
+            }
+        }
+        sum
     }
 }
 
@@ -255,9 +305,10 @@ impl State {
 
 /// The fills of an order in an auction that ended without a result. There is no price; the floor
 /// stands for it.
-pub(super) fn no_fills(order: &Order, price: i64, reason: Reason) -> Vec<PeriodFill> {
+pub(super) fn no_fills(book: &SealedBook, order: &Order, reason: Reason) -> Vec<PeriodFill> {
+    let price = book.book().frame().price_min;
     let fill = |period: u16| PeriodFill { period, price, bought: 0, sold: 0, reason };
-    match order.body().as_ref() {
+    match book.body(order).as_ref() {
         OrderBody::Curve { periods, .. } => periods.iter().map(|(period, _)| fill(*period)).collect(),
         OrderBody::Block { quantity, .. } => quantity.iter().map(|(period, _)| fill(*period)).collect(),
         OrderBody::Complex { curve, .. } => curve.iter().map(|it| fill(it.period)).collect(),

@@ -9,7 +9,7 @@
 //! [`LOADED_PER_JUMP_MAX`].
 
 use crate::calendar::{Day, MINUTE_US};
-use crate::digest::{Feed, Hasher};
+use crate::digest::{Feed, Words};
 use crate::event::AuctionInfo;
 use crate::ids::{AuctionId, Market};
 use crate::limits;
@@ -84,7 +84,7 @@ keep_enum! { Step {
 } }
 
 impl Feed for Step {
-    fn feed(&self, hasher: &mut Hasher) {
+    fn feed<W: Words>(&self, hasher: &mut W) {
         hasher.word(match self {
             Self::Load => 0,
             Self::Open => 1,

@@ -1,6 +1,6 @@
 //! Bytes of the types that commands, rules and events are made of, as far as they are state.
 
-use super::{Damaged, Keep, Reader, Writer, keep_enum, keep_struct};
+use super::{Damaged, Keep, Reader, Writer, keep_enum, keep_plain, keep_struct};
 use crate::auction::{
     BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, ComplexPeriod, CurveHandle, Frame, Line, Point,
     Shape, Side,
@@ -23,13 +23,18 @@ macro_rules! keep_newtype {
     ($($ty:ident),*) => { $(impl Keep for $ty {
         fn put(&self, out: &mut Writer<'_>) { self.0.put(out); }
         fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> { Keep::take(from).map(Self) }
+        const FIXED: usize = super::fixed_of(|it: &Self| &it.0);
+        #[inline]
+        fn of_fixed(bytes: &[u8]) -> Result<Self, Damaged> { Keep::of_fixed(bytes).map(Self) }
     })* };
 }
 keep_newtype!(Day, MemberId, PortfolioId, UserId, OrderId, CurveHandle, BlockHandle, ComplexHandle);
 
-keep_enum! {
+keep_plain! {
     Side { 0 = Buy, 1 = Sell }
     Market { 0 = Dam, 1 = Rtm }
+}
+keep_enum! {
     Summer { 0 = None, 1 = European }
     LateCapacity { 0 = UseStanding, 1 = Islands }
     FundsRule { 0 = None, 1 = HoldAtEntry, 2 = CheckBetweenRuns }
@@ -108,13 +113,13 @@ keep_struct! {
 
 impl Keep for TextId {
     fn put(&self, out: &mut Writer<'_>) {
-        super::put_text(self.as_str(), out);
+        super::put_length(self.as_bytes().len(), out);
+        out.bytes(self.as_bytes());
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         let length = from.length()?;
-        let text = core::str::from_utf8(from.slice(length)?).ok();
-        text.and_then(Self::new).ok_or(Damaged("an id is not one"))
+        Self::from_bytes(from.slice(length)?).ok_or(Damaged("an id is not one"))
     }
 }
 

@@ -27,7 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The layout of the bytes. Raised whenever a kept type or a rule above changes.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 /// Bytes that a [`Writer`] gathers before it hands them on.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -57,6 +57,19 @@ impl<'a> Writer<'a> {
     #[inline]
     fn bytes(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// As [`Self::bytes`], of what may be long.
+    fn long(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(CHUNK_BYTES) {
+            self.bytes(piece);
+            self.end_item();
+        }
+    }
+
+    /// Hands on what has gathered if it is enough: between items, so that whoever reads finds whole ones.
+    #[inline]
+    fn end_item(&mut self) {
         if self.bytes.len() >= CHUNK_BYTES {
             self.hand_on();
         }
@@ -123,6 +136,25 @@ impl<'a> Reader<'a> {
         Ok(self.slice(N)?.try_into().expect("so many were asked for"))
     }
 
+    /// So many items of a fixed length each, read where they lie.
+    fn rows<T: Keep>(&mut self, length: usize) -> Result<Vec<T>, Damaged> {
+        let left = self.coming + u64::try_from(self.bytes.len() - self.at).expect("lengths fit");
+        let bytes = length.checked_mul(T::FIXED).and_then(|it| u64::try_from(it).ok());
+        if bytes.is_none_or(|it| it > left) {
+            return Err(Damaged("a list is longer than the state"));
+        }
+        // Room for what comes next, or the first of it would have everything moved. It is not touched before.
+        let mut all = Vec::with_capacity(length + length / 8);
+        while all.len() < length {
+            let whole = (self.bytes.len() - self.at) / T::FIXED;
+            let rows = self.slice(whole.clamp(1, length - all.len()) * T::FIXED)?;
+            for row in rows.chunks_exact(T::FIXED) {
+                all.push(T::of_fixed(row)?);
+            }
+        }
+        Ok(all)
+    }
+
     /// The length of a list: no item takes less than a byte, so damage cannot ask for all memory.
     fn length(&mut self) -> Result<usize, Damaged> {
         let length = u32::take(self)?;
@@ -154,6 +186,50 @@ pub trait Keep: Sized {
     ///
     /// [`Damaged`] if the bytes are none.
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged>;
+
+    /// Bytes that every value takes; 0 if that depends on the value, or nobody keeps long lists of them.
+    const FIXED: usize = 0;
+
+    /// The value of [`Self::FIXED`] bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`] if the bytes are none.
+    fn of_fixed(_bytes: &[u8]) -> Result<Self, Damaged> {
+        Err(Damaged("a value has no fixed length"))
+    }
+}
+
+/// The first of some bytes, as a value of a fixed length, and the others. For [`keep_struct`].
+///
+/// # Errors
+///
+/// As [`Keep::of_fixed`].
+#[inline]
+pub fn next_fixed<T: Keep>(bytes: &mut &[u8]) -> Result<T, Damaged> {
+    let (first, rest) = bytes.split_at_checked(T::FIXED).ok_or(Damaged("a row is too short"))?;
+    *bytes = rest;
+    T::of_fixed(first)
+}
+
+/// Bytes of a field. For [`keep_struct`].
+#[must_use]
+pub const fn fixed_of<S, T: Keep>(_field: fn(&S) -> &T) -> usize {
+    T::FIXED
+}
+
+/// Bytes of a struct whose fields take so many each: 0 if one of them has no fixed length.
+#[must_use]
+pub const fn fixed_sum(fields: &[usize]) -> usize {
+    let (mut sum, mut at) = (0, 0);
+    while at < fields.len() {
+        if fields[at] == 0 {
+            return 0;
+        }
+        sum += fields[at];
+        at += 1;
+    }
+    sum
 }
 
 /// The bytes of a value, in pieces of about a MiB.
@@ -181,6 +257,11 @@ macro_rules! keep_integers {
         fn put(&self, out: &mut Writer<'_>) { out.bytes(&self.to_le_bytes()); }
         #[inline]
         fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> { Ok(Self::from_le_bytes(from.array()?)) }
+        const FIXED: usize = size_of::<Self>();
+        #[inline]
+        fn of_fixed(bytes: &[u8]) -> Result<Self, Damaged> {
+            bytes.try_into().map(Self::from_le_bytes).map_err(|_| Damaged("a row is too short"))
+        }
     })* };
 }
 keep_integers!(u8, u16, u32, u64, i16, i32, i64, u128, i128);
@@ -191,9 +272,16 @@ impl Keep for bool {
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
-        match u8::take(from)? {
-            0 => Ok(false),
-            1 => Ok(true),
+        Self::of_fixed(&[u8::take(from)?])
+    }
+
+    const FIXED: usize = 1;
+
+    #[inline]
+    fn of_fixed(bytes: &[u8]) -> Result<Self, Damaged> {
+        match bytes {
+            [0] => Ok(false),
+            [1] => Ok(true),
             _ => Err(Damaged("a truth value is neither")),
         }
     }
@@ -215,7 +303,7 @@ fn put_length(length: usize, out: &mut Writer<'_>) {
 
 fn put_text(text: &str, out: &mut Writer<'_>) {
     put_length(text.len(), out);
-    out.bytes(text.as_bytes());
+    out.long(text.as_bytes());
 }
 
 impl Keep for String {
@@ -270,11 +358,25 @@ impl<T: Keep + Copy + Default, const N: usize> Keep for [T; N] {
         }
         Ok(all)
     }
+
+    const FIXED: usize = N * T::FIXED;
+
+    #[inline]
+    fn of_fixed(mut bytes: &[u8]) -> Result<Self, Damaged> {
+        let mut all = [T::default(); N];
+        for it in &mut all {
+            *it = next_fixed(&mut bytes)?;
+        }
+        Ok(all)
+    }
 }
 
 fn put_all<'a, T: Keep + 'a>(items: impl ExactSizeIterator<Item = &'a T>, out: &mut Writer<'_>) {
     put_length(items.len(), out);
-    items.for_each(|it| it.put(out));
+    for it in items {
+        it.put(out);
+        out.end_item();
+    }
 }
 
 impl<T: Keep> Keep for Vec<T> {
@@ -284,6 +386,9 @@ impl<T: Keep> Keep for Vec<T> {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         let length = from.length()?;
+        if T::FIXED > 0 {
+            return from.rows(length);
+        }
         let mut all = Self::with_capacity(length);
         for _ in 0..length {
             all.push(T::take(from)?);
@@ -319,6 +424,7 @@ impl<K: Keep + Ord, V: Keep> Keep for BTreeMap<K, V> {
         for (key, value) in self {
             key.put(out);
             value.put(out);
+            out.end_item();
         }
     }
 
@@ -383,6 +489,13 @@ impl<A: Keep, B: Keep> Keep for (A, B) {
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
         Ok((A::take(from)?, B::take(from)?))
     }
+
+    const FIXED: usize = fixed_sum(&[A::FIXED, B::FIXED]);
+
+    #[inline]
+    fn of_fixed(mut bytes: &[u8]) -> Result<Self, Damaged> {
+        Ok((next_fixed(&mut bytes)?, next_fixed(&mut bytes)?))
+    }
 }
 
 impl<A: Keep, B: Keep, C: Keep> Keep for (A, B, C) {
@@ -412,10 +525,49 @@ macro_rules! keep_struct {
             ) -> Result<Self, $crate::snapshot::Damaged> {
                 Ok(Self { $($field: $crate::snapshot::Keep::take(from)?),* })
             }
+
+            const FIXED: usize = $crate::snapshot::fixed_sum(&[
+                $($crate::snapshot::fixed_of(|it: &Self| &it.$field)),*
+            ]);
+
+            #[inline]
+            fn of_fixed(mut bytes: &[u8]) -> Result<Self, $crate::snapshot::Damaged> {
+                Ok(Self { $($field: $crate::snapshot::next_fixed(&mut bytes)?),* })
+            }
         }
     )* };
 }
 pub use keep_struct;
+
+/// Keeps the variants of an enum that has nothing in them by their numbers.
+macro_rules! keep_plain {
+    ($($ty:ident { $($number:literal = $variant:ident),* $(,)? })*) => { $(
+        impl $crate::snapshot::Keep for $ty {
+            fn put(&self, out: &mut $crate::snapshot::Writer<'_>) {
+                let number: u8 = match self { $(Self::$variant => $number,)* };
+                $crate::snapshot::Keep::put(&number, out);
+            }
+
+            fn take(
+                from: &mut $crate::snapshot::Reader<'_>,
+            ) -> Result<Self, $crate::snapshot::Damaged> {
+                let number: u8 = $crate::snapshot::Keep::take(from)?;
+                Self::of_fixed(&[number])
+            }
+
+            const FIXED: usize = 1;
+
+            #[inline]
+            fn of_fixed(bytes: &[u8]) -> Result<Self, $crate::snapshot::Damaged> {
+                match bytes {
+                    $([$number] => Ok(Self::$variant),)*
+                    _ => Err($crate::snapshot::Damaged("a choice has no such number")),
+                }
+            }
+        }
+    )* };
+}
+pub(crate) use keep_plain;
 
 /// Keeps the variants of an enum by their numbers.
 #[macro_export]

@@ -38,6 +38,40 @@ fn values_come_back_however_the_bytes_are_cut() {
     }
 }
 
+/// Rows that are read where they lie, and the same ones field by field.
+#[test]
+fn rows_come_back_however_the_bytes_are_cut() {
+    type Row = ([u16; 2], (bool, i64));
+    let rows: Vec<Row> = (0..50).map(|n| ([n, n + 1], (n % 3 == 0, -i64::from(n)))).collect();
+    assert_eq!(<Row as Keep>::FIXED, 13);
+    assert_eq!(<(u8, String) as Keep>::FIXED, 0);
+    let bytes = put(&rows);
+    for piece in 1..=bytes.len() {
+        assert_eq!(take::<Vec<Row>>(&bytes, piece).unwrap(), rows, "{piece}");
+    }
+    let one_by_one: Vec<Row> = rows
+        .iter()
+        .map(|it| take::<(u8, (Row, String))>(&put(&(0_u8, (*it, String::new()))), 3).unwrap().1.0)
+        .collect();
+    assert_eq!(one_by_one, rows);
+    let mut damaged = bytes.clone();
+    damaged[8] = 2;
+    assert_eq!(take::<Vec<Row>>(&damaged, 64).unwrap_err(), Damaged("a truth value is neither"));
+}
+
+/// Whoever frames the pieces bounds them.
+#[test]
+fn no_piece_is_long_however_long_a_text_or_list_is() {
+    let long = (String::from("ü").repeat(5 << 20), alloc::vec![7_u64; 1 << 20]);
+    let (mut bytes, mut longest) = (Vec::new(), 0);
+    super::put(&long, &mut |piece| {
+        longest = longest.max(piece.len());
+        bytes.extend_from_slice(piece);
+    });
+    assert!(longest <= 2 << 20, "{longest}");
+    assert!(take::<(String, Vec<u64>)>(&bytes, 1 << 20).unwrap() == long);
+}
+
 #[test]
 fn bytes_are_little_endian_without_names_or_marks() {
     let value = (vec![0x0102_u16], Some(TextId::new("a-1").unwrap()), -2_i64);

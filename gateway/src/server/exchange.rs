@@ -102,6 +102,10 @@ impl Machine for Exchange {
     fn digest(&self) -> u128 {
         self.engine.digest()
     }
+
+    fn digest_in_full(&self) -> u128 {
+        self.engine.digest_in_full()
+    }
 }
 
 fn is_new(answer: &Answer) -> bool {

@@ -230,7 +230,7 @@ fn a_snapshot_that_does_not_belong_is_passed_over_with_its_reason() {
     named.put(&snapshot::name(21), &disk.content(&snapshot::name(20)).unwrap());
     assert!(reason(&named, EXCHANGE).contains("contradicts its name"));
     let engine = snapshot::newest::<Engine>(&disk, Some(EXCHANGE), u64::MAX).unwrap();
-    assert!(engine.0.is_none() && engine.1[0].reason.contains("layout 7; this release reads 2"));
+    assert!(engine.0.is_none() && engine.1[0].reason.contains("layout 7; this release reads 3"));
 }
 
 /// A snapshot holds acknowledged records only, so a journal that ends before one has lost some.
