@@ -7,18 +7,21 @@ use crate::server::streams::{Out, Streamed};
 use merit_proto::v1;
 use merit_proto::v1::follow_journal_request::Message;
 use merit_replay::error::JournalError;
-use merit_replay::node::{Follow, Welcome};
+use merit_replay::node::{Follow, Position, Welcome};
 use merit_replay::replication::Run;
 use merit_replay::replication::feed::Feed;
 use merit_replay::snapshot;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tonic::{Response, Status, Streaming};
 
 /// Bytes of records in one message.
 const MESSAGE_BYTES: usize = 1 << 20;
 /// How long a follower may take no message before it is cut.
 const SLOW_MAX: Duration = Duration::from_secs(5);
+/// How long the news of what is durable or acknowledged waits for records to go with: a message for each would wake
+/// both ends three times a batch.
+const TOGETHER: Duration = Duration::from_millis(2);
 
 /// Promises to a candidate's epoch, or says to which it has.
 ///
@@ -171,6 +174,8 @@ impl Sender {
     async fn run(mut self) {
         let mut grown = self.link.grown.subscribe();
         let mut moved = self.link.position.subscribe();
+        let (mut told, mut told_at) = (None::<Position>, Instant::now());
+        let mut behind_since = None;
         loop {
             grown.mark_unchanged();
             let position = *moved.borrow_and_update();
@@ -186,29 +191,42 @@ impl Sender {
                     return;
                 }
             };
-            let more = !runs.is_empty();
-            let message = v1::FollowJournalResponse {
-                epoch: u64::from(self.epoch),
-                seq_first: runs.first().map(|it| it.before.stamp.seq + 1),
-                before: runs.first().map(|it| wire::head_out(&it.before)),
-                records: runs.iter().map(|it| it.frames.to_vec()).collect(),
-                durable_seq: position.durable_seq,
-                acknowledged_seq: position.acknowledged_seq,
-                alone: position.alone,
-                time: Some(timestamp(crate::server::clock::Clock::Wall.now_us())),
-                ..Default::default()
+            let now = Instant::now();
+            let due = match told {
+                // Where this node stands goes with the next records, if they come soon.
+                Some(known) if known != position && known.alone == position.alone => {
+                    *behind_since.get_or_insert(now) + TOGETHER
+                }
+                Some(known) if known == position => told_at + HEARTBEAT,
+                Some(_) | None => now,
             };
-            if self.out.send(message, None).await.is_err() {
-                return;
-            }
-            if more {
+            if !runs.is_empty() || due <= now {
+                let message = self.message(&runs, position);
+                if self.out.send(message, None).await.is_err() {
+                    return;
+                }
+                (told, told_at, behind_since) = (Some(position), now, None);
                 continue;
             }
             tokio::select! {
                 changed = grown.changed() => if changed.is_err() { return },
                 changed = moved.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(HEARTBEAT) => {}
+                () = tokio::time::sleep_until(due.into()) => {}
             }
+        }
+    }
+
+    fn message(&self, runs: &[Run], position: Position) -> v1::FollowJournalResponse {
+        v1::FollowJournalResponse {
+            epoch: u64::from(self.epoch),
+            seq_first: runs.first().map(|it| it.before.stamp.seq + 1),
+            before: runs.first().map(|it| wire::head_out(&it.before)),
+            records: runs.iter().map(|it| it.frames.to_vec()).collect(),
+            durable_seq: position.durable_seq,
+            acknowledged_seq: position.acknowledged_seq,
+            alone: position.alone,
+            time: Some(timestamp(crate::server::clock::Clock::Wall.now_us())),
+            ..Default::default()
         }
     }
 
