@@ -683,6 +683,10 @@ pub(crate) mod plant {
         /// Goes on alone because the list says already that nobody may take over, though a longer one, written before,
         /// may still be on its way.
         AloneOnOldWord,
+        /// Keeps when a standby was heard as microseconds in 32 bits: right for 71 minutes.
+        ShortClock,
+        /// Forgets to keep its lease alive once it has asked too often.
+        ForgetKeepAlive,
         /// Leads with promises alone, before its epoch is in the lease store.
         LeadBeforeWriting,
     }
@@ -710,6 +714,16 @@ pub(crate) mod plant {
     #[cfg(not(test))]
     pub(crate) const fn skips_sync() -> bool {
         false
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kept(now_ms: i64) -> i64 {
+        if is(Mistake::ShortClock) { now_ms % 4_294_967 } else { now_ms }
+    }
+
+    #[cfg(not(test))]
+    pub(crate) const fn kept(now_ms: i64) -> i64 {
+        now_ms
     }
 
     #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a primary knows of those who follow it, and what it may acknowledge.
 
 use super::{Mode, NodeId};
+use crate::node::plant;
 use std::collections::BTreeMap;
 
 /// A standby that is so many records behind is close enough to wait for.
@@ -110,7 +111,9 @@ impl Leader {
         if let Some(follower) = self.followers.get_mut(&node) {
             follower.durable_seq = follower.durable_seq.max(durable_seq);
             follower.applied_seq = follower.applied_seq.max(applied_seq);
-            follower.heard_ms = now_ms;
+            // Its older connection may have been found dead only after it came by a new one.
+            follower.connected = true;
+            follower.heard_ms = plant::kept(now_ms);
         }
     }
 

@@ -65,6 +65,19 @@ fn a_standby_that_says_nothing_is_lost_even_while_it_is_connected() {
     assert_eq!(leader.poll_turn(2, 1_000, 1_000), Some(Turn::Alone));
 }
 
+/// Found by the simulation of days: a standby that was back before its dead connection was noticed counted as lost.
+#[test]
+fn a_connection_that_is_found_dead_late_is_not_the_end_of_the_next_one() {
+    let mut leader = Leader::new(16, Mode::SyncOrDegrade, 2, 1, 0);
+    leader.handle_follow(NodeId(1), 1, 0);
+    assert_eq!(leader.poll_turn(1, 0, 1_000), None);
+    leader.handle_follow(NodeId(1), 1, 100);
+    leader.handle_gone(NodeId(1), 200);
+    leader.handle_ack(NodeId(1), 1, 1, 900);
+    assert_eq!(leader.poll_turn(1, 1_200, 1_000), None, "it has been heard");
+    assert!(leader.followers()[&NodeId(1)].connected);
+}
+
 #[test]
 fn a_synchronous_primary_never_goes_on_alone() {
     let mut leader = Leader::new(16, Mode::Sync, 2, 1, 0);
