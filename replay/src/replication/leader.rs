@@ -103,7 +103,9 @@ impl Leader {
         let follower = self.followers.entry(node).or_default();
         follower.connected = true;
         follower.heard_ms = now_ms;
-        follower.durable_seq = follower.durable_seq.max(durable_seq);
+        // Not what it held when it followed before: its disk may have been lost since.
+        let before = if plant::remembers_lost_disks() { follower.durable_seq } else { 0 };
+        follower.durable_seq = durable_seq.max(before);
     }
 
     /// A follower has made records durable, in this epoch.

@@ -374,7 +374,11 @@ impl World {
                 if silent && timers.ask_ms <= now_ms {
                     timers.ask_ms = now_ms + pace.follow_ms;
                     machine.heard_ms = now_ms;
-                    out.push((to, Message::Follow(node.follow())));
+                    if node.handle_heard(&[]) {
+                        out.push((to, Message::Follow(node.follow())));
+                    } else {
+                        out.extend(others.iter().map(|to| (*to, Message::Asks)));
+                    }
                 }
             }
         }
@@ -470,6 +474,10 @@ impl World {
             30..32 => {
                 self.down(index, false, until_ms);
                 self.flip(index);
+            }
+            34..36 => {
+                self.down(index, false, until_ms);
+                self.wipe(index);
             }
             32..34 if self.leases.is_none() => {
                 self.disturbed();

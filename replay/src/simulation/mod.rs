@@ -72,6 +72,7 @@ fn no_storm_loses_doubles_or_tells_apart_what_was_acknowledged() {
     assert!(sum.acknowledged > 20 * seeds, "{sum:?}");
     assert!(sum.primaries > seeds && sum.cuts > 0 && sum.power_cuts > seeds, "{sum:?}");
     assert!(sum.taken_over > seeds / 2 && sum.gone_alone > seeds / 20, "{sum:?}");
+    assert!(sum.wipes > seeds / 20, "{sum:?}");
     assert!(sum.resumed > seeds / 4 && sum.flips > seeds / 10 && sum.repairs > 0, "{sum:?}");
 }
 
@@ -98,8 +99,9 @@ fn planted_mistakes_are_each_found() {
     is_found(Mistake::SkipFencing, 1, None);
     is_found(Mistake::CutOneTooMany, 1, None);
     is_found(Mistake::LeadBeforeWriting, 1, Some(true));
-    // This one takes many accidents together: the search begins not long before the first seed that finds it.
-    is_found(Mistake::AloneOnOldWord, 15_500, Some(true));
+    // These take many accidents together: the search begins not long before the first seed that finds each.
+    is_found(Mistake::ProveWhileRefilling, 2_500, Some(true));
+    is_found(Mistake::AloneOnOldWord, 2_000, Some(true));
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(super) struct Summary {
     /// Bits that flipped on a disk; journals that were mended from another node's.
     pub(super) flips: u64,
     pub(super) repairs: u64,
+    /// Disks that were lost.
+    pub(super) wipes: u64,
     pub(super) simulated_ms: i64,
     /// Of these, in storms that last for days, and without a fault for so long that everything had to be well.
     pub(super) days_ms: i64,
@@ -67,6 +69,7 @@ impl Summary {
         self.taken_over += other.taken_over;
         self.flips += other.flips;
         self.repairs += other.repairs;
+        self.wipes += other.wipes;
         self.simulated_ms += other.simulated_ms;
         self.days_ms += other.days_ms;
         self.calm_ms += other.calm_ms;
@@ -90,6 +93,9 @@ pub(super) enum Message {
     /// A primary says which epoch it leads.
     Leads(u32),
     Promise(Standing),
+    /// A node whose disk was empty asks what the others have promised, and is told.
+    Asks,
+    Says(Standing),
     Order(usize, u32),
     Answer {
         answer: Answer,
@@ -164,6 +170,10 @@ pub(super) struct Machine {
     pub(super) up_at_ms: i64,
     /// Whether a bit of its journal has flipped, so that it does not start.
     pub(super) damaged: bool,
+    /// Whether its disk was lost, and it does not hold everything again.
+    wiped: bool,
+    /// What it has heard of the others' promises.
+    heard: Vec<Standing>,
     pub(super) timers: Timers,
 }
 
@@ -194,6 +204,10 @@ pub(super) struct World {
     oracle: Arc<Mutex<Oracle>>,
     pub(super) summary: Summary,
     pub(super) stormy: bool,
+    /// Whether whole disks are lost: every third storm, for it leaves less time for other faults.
+    loses_disks: bool,
+    /// Which node goes when.
+    doomed: Option<(i64, usize)>,
     /// In storms that last for days.
     pub(super) days: Option<Days>,
 }
@@ -237,6 +251,8 @@ impl World {
             clock_off_us: 0,
             up_at_ms: 0,
             damaged: false,
+            wiped: false,
+            heard: Vec::new(),
             timers: Timers::default(),
         };
         let loss = [0, 20, 150][random.below(3)];
@@ -250,6 +266,8 @@ impl World {
             oracle: Arc::default(),
             summary: Summary::default(),
             stormy: true,
+            loses_disks: seed.is_multiple_of(3),
+            doomed: None,
             days: None,
             random,
             loss,
@@ -282,6 +300,10 @@ impl World {
         for _ in 0..steps {
             if self.chance(seldom) {
                 self.fault();
+            }
+            if let Some((_, other)) = self.doomed.take_if(|it| it.0 <= self.now_ms) {
+                self.stop(other, false);
+                self.nodes[other].up_at_ms += 1_500;
             }
             self.step();
         }
@@ -399,6 +421,7 @@ impl World {
             26..34 => self.nodes[index].disk.set_faults(Faults::default()),
             34..36 => self.nodes[index].disk.set_faults(Faults { short_writes: true, ..Faults::default() }),
             36..40 => self.flip(index),
+            40..43 if self.loses_disks => self.lose_disk(index),
             _ => {}
         }
     }
@@ -425,6 +448,7 @@ impl World {
         machine.inbox.clear();
         machine.asked.clear();
         machine.agent = Agent::default();
+        machine.heard.clear();
         (machine.primary, machine.claim) = (None, None);
         machine.up_at_ms = self.now_ms + back_ms;
         if power {
@@ -461,6 +485,41 @@ impl World {
             }
             Ok(_) | Err(_) => disk.flip(name, at, bit),
         }
+    }
+
+    /// A node's disk is lost, and while it is being refilled another node goes for a while.
+    fn lose_disk(&mut self, index: usize) {
+        if self.nodes.iter().any(|it| it.damaged || it.wiped) {
+            return;
+        }
+        self.stop(index, true);
+        if !self.wipe(index) {
+            return;
+        }
+        self.nodes[index].up_at_ms = self.now_ms + 60;
+        let other = (index + 1 + self.random.below(self.nodes.len() - 1)) % self.nodes.len();
+        let after_ms = i64::try_from(60 + self.random.below(300)).expect("small");
+        self.doomed = Some((self.now_ms + after_ms, other));
+    }
+
+    /// A node's disk is lost while it is down, and an empty one takes its place. Left out is what no exchange survives:
+    /// the loss of what no other disk holds, and of a second one before the first is full again.
+    pub(super) fn wipe(&mut self, index: usize) -> bool {
+        let lost = self.nodes.iter().any(|it| it.damaged || it.wiped);
+        if lost || self.nodes[index].node.is_some() {
+            return false;
+        }
+        let Ok(found) = recovery::scan(&self.nodes[index].disk, None, &mut Discard) else { return false };
+        let mut others = self.nodes.iter().enumerate().filter(|(it, _)| *it != index);
+        let copied = others.any(|(_, it)| holds(&it.disk, found.head));
+        if copied {
+            self.nodes[index].disk = FaultyDisk::new(self.random.draw());
+            self.nodes[index].wiped = true;
+            self.summary.wipes += 1;
+            // That takes longer than any message.
+            self.network.retain(|it| it.from != index && it.to != index);
+        }
+        copied
     }
 
     /// An operator mends a damaged journal from the copy of the node that holds most: a shorter one might lack what this
@@ -705,6 +764,16 @@ impl World {
                     self.send(to, from, Message::Promise(standing));
                 }
             }
+            Message::Asks => {
+                let standing = self.nodes[to].node.as_mut().expect("checked").standing();
+                self.send(to, from, Message::Says(standing));
+            }
+            Message::Says(standing) => {
+                let machine = &mut self.nodes[to];
+                machine.heard.retain(|it| it.node != standing.node);
+                machine.heard.push(standing);
+                machine.node.as_mut().expect("checked").handle_heard(&machine.heard);
+            }
             Message::Leads(epoch) => {
                 self.nodes[to].node.as_mut().expect("checked").handle_rumour(epoch);
             }
@@ -803,6 +872,8 @@ impl World {
             | Message::Claim(_)
             | Message::Leads(_)
             | Message::Promise(_)
+            | Message::Asks
+            | Message::Says(_)
             | Message::Order(..) => {}
         }
     }
@@ -841,6 +912,7 @@ impl World {
             machine.asked.clear();
         }
         let done = node.settle(now_us, now_ms);
+        machine.wiped &= node.standing().refilling;
         let epoch = node.core().epoch();
         if node.leader().is_none() {
             machine.asked.clear();
@@ -862,6 +934,7 @@ impl World {
     /// What a node has to say to the others after its turn.
     fn speak(&mut self, index: usize) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|it| *it != index).collect();
+        let wiped: Vec<bool> = self.nodes.iter().map(|it| it.wiped).collect();
         let machine = &mut self.nodes[index];
         let Some(node) = machine.node.as_mut() else { return };
         let words = std::mem::take(&mut *lock(&machine.words));
@@ -878,8 +951,14 @@ impl World {
                 out.extend(others.iter().map(|to| (*to, Message::Leads(position.epoch))));
             }
             for (to, feed) in &mut machine.feeds {
-                let runs =
-                    feed.poll(&machine.backlog, position.durable_seq, 1_024).expect("all segments are kept");
+                // Refilling takes long.
+                let bytes_max = if wiped[*to] { 1 } else { 1_024 };
+                if wiped[*to] && self.random.below(4) > 0 {
+                    continue;
+                }
+                let runs = feed
+                    .poll(&machine.backlog, position.durable_seq, bytes_max)
+                    .expect("all segments are kept");
                 let (durable_seq, acknowledged) = (position.durable_seq, position.acknowledged_seq);
                 out.push((*to, Message::Runs { epoch: position.epoch, runs, durable_seq, acknowledged }));
             }
@@ -892,7 +971,11 @@ impl World {
             if machine.claim.is_none() && (machine.primary.is_none() || silent) && self.random.below(8) == 0 {
                 machine.heard_ms = self.now_ms;
                 let to = others[self.random.below(others.len())];
-                out.push((to, Message::Follow(node.follow())));
+                if node.handle_heard(&[]) {
+                    out.push((to, Message::Follow(node.follow())));
+                } else {
+                    out.extend(others.iter().map(|to| (*to, Message::Asks)));
+                }
             }
             // Whoever waits for promises in vain gives up.
             if machine.claim.is_some() && self.random.below(60) == 0 {
