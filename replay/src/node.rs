@@ -750,8 +750,6 @@ pub(crate) mod plant {
         ForgetKeepAlive,
         /// Lets the promise of a node prove something that is being refilled after its disk was lost.
         ProveWhileRefilling,
-        /// Counts what a node had made durable before its disk was lost.
-        RememberLostDisks,
         /// Leads with promises alone, before its epoch is in the lease store.
         LeadBeforeWriting,
     }
@@ -788,16 +786,6 @@ pub(crate) mod plant {
 
     #[cfg(not(test))]
     pub(crate) const fn proves_while_refilling() -> bool {
-        false
-    }
-
-    #[cfg(test)]
-    pub(crate) fn remembers_lost_disks() -> bool {
-        is(Mistake::RememberLostDisks)
-    }
-
-    #[cfg(not(test))]
-    pub(crate) const fn remembers_lost_disks() -> bool {
         false
     }
 

@@ -104,8 +104,7 @@ impl Leader {
         follower.connected = true;
         follower.heard_ms = now_ms;
         // Not what it held when it followed before: its disk may have been lost since.
-        let before = if plant::remembers_lost_disks() { follower.durable_seq } else { 0 };
-        follower.durable_seq = durable_seq.max(before);
+        follower.durable_seq = durable_seq;
     }
 
     /// A follower has made records durable, in this epoch.
