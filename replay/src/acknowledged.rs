@@ -18,6 +18,32 @@ const MAGIC: [u8; 8] = *b"MERITACK";
 pub const PROMISE_NAME: &str = "promised.epoch";
 const PROMISE_MAGIC: [u8; 8] = *b"MERITEPO";
 
+/// What a node lacks whose journal began on an empty disk: it may have held a history and lost it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lacks {
+    /// What it had promised: it may follow a primary that it helped to replace.
+    pub(crate) promises: bool,
+    /// Records that it had acknowledged: its promise proves nothing.
+    pub(crate) records: bool,
+}
+
+impl Lacks {
+    const RECORDS: u64 = 1 << 32;
+    const PROMISES: u64 = 1 << 33;
+
+    /// An epoch and this, as one number of the promise's file.
+    pub(crate) fn with(self, epoch: u32) -> u64 {
+        let bit = |lacks: bool, bit: u64| if lacks { bit } else { 0 };
+        u64::from(epoch) | bit(self.records, Self::RECORDS) | bit(self.promises, Self::PROMISES)
+    }
+
+    /// The epoch and what is lacking, from that number.
+    pub(crate) fn of(number: u64) -> (u32, Self) {
+        let lacks = Self { records: number & Self::RECORDS != 0, promises: number & Self::PROMISES != 0 };
+        (u32::try_from(number & 0xffff_ffff).expect("32 bits"), lacks)
+    }
+}
+
 /// An open mark of a running writer.
 pub(crate) struct Mark {
     file: Box<dyn StorageFile>,

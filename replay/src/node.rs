@@ -9,6 +9,7 @@
 //! - **Messages.** Who carries what, and in which bytes, is the gateway's.
 //! - **Ambition.** A node leads when it is told to and when it may; it never decides to.
 
+use crate::acknowledged::Lacks;
 use crate::core::{Core, Done, Halt, Misfit};
 use crate::error::JournalError;
 use crate::frame::Stamp;
@@ -160,6 +161,8 @@ pub enum Refusal {
         /// Which.
         promised: u32,
     },
+    /// Its disk was empty, and it has not heard yet what the others have promised.
+    Unheard,
     /// It would have to give up records that it knows to be acknowledged. Another node was made primary
     /// that lacks them: an operator must decide.
     Acknowledged {
@@ -178,6 +181,9 @@ impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Fenced { promised } => write!(f, "epoch {promised} has been promised to"),
+            Self::Unheard => f.write_str(
+                "this node began with an empty disk: the other nodes must say first what they have promised",
+            ),
             Self::Acknowledged { common_seq, acknowledged_seq } => write!(
                 f,
                 "records {} to {acknowledged_seq} were acknowledged here and are not in the primary's history; \
@@ -206,6 +212,8 @@ enum Part {
         epoch: u32,
         acknowledged_seq: u64,
         ack_due: bool,
+        /// Whether the primary has said since how much is acknowledged.
+        heard: bool,
     },
 }
 
@@ -233,7 +241,8 @@ impl<M: Machine> Node<M> {
     /// A node that follows until it is told to lead. The core was opened with
     /// [`crate::core::Epoch::Follow`].
     pub fn standby(core: Core<M>, settings: Settings, outlet: Box<dyn Outlet>) -> Self {
-        let part = Part::Follows { epoch: 0, acknowledged_seq: core.head().seq, ack_due: false };
+        let part =
+            Part::Follows { epoch: 0, acknowledged_seq: core.head().seq, ack_due: false, heard: false };
         Self::new(core, settings, part, outlet)
     }
 
@@ -290,7 +299,8 @@ impl<M: Machine> Node<M> {
     pub fn standing(&mut self) -> Standing {
         let (promised, known) = (self.core.writer().promised(), self.core.writer().acknowledged_seq());
         let acknowledged_seq = known.max(self.core.head().seq);
-        Standing { node: self.settings.id, promised, head: self.core.durable(), acknowledged_seq }
+        let refilling = self.core.writer().lacks().records;
+        Standing { node: self.settings.id, promised, head: self.core.durable(), acknowledged_seq, refilling }
     }
 
     /// Where it is.
@@ -311,6 +321,47 @@ impl<M: Machine> Node<M> {
     /// What this node asks a primary.
     pub fn follow(&mut self) -> Follow {
         Follow { standing: self.standing(), lineage: self.core.lineage().clone() }
+    }
+
+    /// What the other nodes have promised, as far as they have been asked. Whether this node may follow: if its disk
+    /// was empty, that takes all of them, or two that lack nothing.
+    pub fn handle_heard(&mut self, others: &[Standing]) -> bool {
+        let lacks = self.core.writer().lacks();
+        if !lacks.promises {
+            return true;
+        }
+        let others = others.iter().filter(|it| it.node != self.settings.id);
+        let mut heard: Vec<(NodeId, bool, u32)> =
+            others.map(|it| (it.node, it.refilling, it.promised)).collect();
+        heard.sort_unstable();
+        heard.dedup_by_key(|it| it.0);
+        let whole = heard.iter().filter(|it| !it.1).count();
+        if whole < 2 && heard.len() + 1 < self.settings.nodes {
+            return false;
+        }
+        let promised = heard.iter().map(|it| it.2).max().unwrap_or(0);
+        let epoch = promised.max(self.core.writer().promised());
+        self.promise(epoch).is_ok() && self.regain(Lacks { promises: false, ..lacks })
+    }
+
+    fn regain(&mut self, lacks: Lacks) -> bool {
+        match self.core.writer().regain(lacks) {
+            Ok(()) => true,
+            Err(error) => {
+                self.core.fail(error);
+                false
+            }
+        }
+    }
+
+    /// Whether it holds again what it may have acknowledged before its disk was lost.
+    fn refill(&mut self) {
+        let head = self.core.head();
+        let Part::Follows { epoch, acknowledged_seq, heard: true, .. } = self.part else { return };
+        let holds = epoch != 0 && head.epoch == epoch && head.seq >= acknowledged_seq;
+        if holds && self.core.writer().lacks().records && self.core.failure().is_none() {
+            self.regain(Lacks::default());
+        }
     }
 
     /// Promises to an epoch: nothing of a smaller one is taken any more, and if this node leads in one,
@@ -335,7 +386,7 @@ impl<M: Machine> Node<M> {
         self.incoming.clear();
         self.held = false;
         let acknowledged_seq = self.core.head().seq;
-        self.part = Part::Follows { epoch: 0, acknowledged_seq, ack_due: false };
+        self.part = Part::Follows { epoch: 0, acknowledged_seq, ack_due: false, heard: false };
     }
 
     /// A candidate asks for a promise to its epoch.
@@ -416,6 +467,8 @@ impl<M: Machine> Node<M> {
 
     fn begin(&mut self, epoch: u32, now_ms: i64) {
         let first_seq = self.core.durable().stamp.seq + 1;
+        // By order, or since nothing more can be found anywhere.
+        self.regain(Lacks::default());
         self.outlet.begun();
         self.core.lead(epoch);
         self.digests.clear();
@@ -475,13 +528,17 @@ impl<M: Machine> Node<M> {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Fenced`] if a greater epoch has been promised to meanwhile, [`Misfit::OtherHistory`] if this
+    /// [`Refusal::Unheard`] after an empty disk, [`Refusal::Fenced`] if a greater epoch has been promised to
+    /// meanwhile, [`Misfit::OtherHistory`] if this
     /// node holds something else than when it asked: it may have led since, and what it holds now is then no
     /// part of that primary's history, though its number would be counted.
     pub fn handle_welcome(&mut self, epoch: u32, asked: Stamp) -> Result<(), Refusal> {
         self.take_incoming().map_err(Refusal::Misfit)?;
         if self.core.durable().stamp != asked {
             return Err(Refusal::Misfit(Misfit::OtherHistory));
+        }
+        if self.core.writer().lacks().promises {
+            return Err(Refusal::Unheard);
         }
         let promised = self.core.writer().promised();
         if epoch < promised && !plant::skips_fencing() {
@@ -494,7 +551,7 @@ impl<M: Machine> Node<M> {
         }
         self.incoming.clear();
         let acknowledged_seq = self.core.head().seq;
-        self.part = Part::Follows { epoch, acknowledged_seq, ack_due: true };
+        self.part = Part::Follows { epoch, acknowledged_seq, ack_due: true, heard: false };
         Ok(())
     }
 
@@ -528,7 +585,10 @@ impl<M: Machine> Node<M> {
     pub fn handle_runs(&mut self, epoch: u32, runs: Vec<Run>, acknowledged: u64) -> Result<(), Refusal> {
         let promised = self.core.writer().promised();
         match &mut self.part {
-            Part::Follows { epoch: mine, acknowledged_seq, ack_due } if *mine == epoch && epoch != 0 => {
+            Part::Follows { epoch: mine, acknowledged_seq, ack_due, heard }
+                if *mine == epoch && epoch != 0 =>
+            {
+                *heard = true;
                 self.incoming.extend(runs);
                 *acknowledged_seq = (*acknowledged_seq).max(acknowledged);
                 *ack_due = true;
@@ -565,7 +625,7 @@ impl<M: Machine> Node<M> {
     pub fn settle_telling(&mut self, now_us: i64, now_ms: i64, tell: &mut dyn FnMut(Done<M::Answer>)) {
         if let Err(misfit) = self.take_incoming() {
             let acknowledged_seq = self.core.head().seq;
-            self.part = Part::Follows { epoch: 0, acknowledged_seq, ack_due: false };
+            self.part = Part::Follows { epoch: 0, acknowledged_seq, ack_due: false, heard: false };
             self.outlet.unfit(&Refusal::Misfit(misfit));
         }
         let durable_seq = self.core.durable().stamp.seq;
@@ -574,6 +634,7 @@ impl<M: Machine> Node<M> {
             Part::Follows { acknowledged_seq, .. } => (*acknowledged_seq).min(durable_seq),
         };
         self.acknowledge(until, tell);
+        self.refill();
         self.turn(now_us, now_ms, tell);
         self.tell();
     }
@@ -683,6 +744,12 @@ pub(crate) mod plant {
         /// Goes on alone because the list says already that nobody may take over, though a longer one, written before,
         /// may still be on its way.
         AloneOnOldWord,
+        /// Keeps when a standby was heard as microseconds in 32 bits: right for 71 minutes.
+        ShortClock,
+        /// Forgets to keep its lease alive once it has asked too often.
+        ForgetKeepAlive,
+        /// Lets the promise of a node prove something that is being refilled after its disk was lost.
+        ProveWhileRefilling,
         /// Leads with promises alone, before its epoch is in the lease store.
         LeadBeforeWriting,
     }
@@ -710,6 +777,26 @@ pub(crate) mod plant {
     #[cfg(not(test))]
     pub(crate) const fn skips_sync() -> bool {
         false
+    }
+
+    #[cfg(test)]
+    pub(crate) fn proves_while_refilling() -> bool {
+        is(Mistake::ProveWhileRefilling)
+    }
+
+    #[cfg(not(test))]
+    pub(crate) const fn proves_while_refilling() -> bool {
+        false
+    }
+
+    #[cfg(test)]
+    pub(crate) fn kept(now_ms: i64) -> i64 {
+        if is(Mistake::ShortClock) { now_ms % 4_294_967 } else { now_ms }
+    }
+
+    #[cfg(not(test))]
+    pub(crate) const fn kept(now_ms: i64) -> i64 {
+        now_ms
     }
 
     #[cfg(test)]

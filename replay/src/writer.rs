@@ -4,7 +4,7 @@
 //! whose disk refused anything is poisoned: the kernel may have thrown away what it could not write
 //! and will not say so twice, so only a restart, which reads what is really there, goes on.
 
-use crate::acknowledged::{MARK_NAME, Mark, PROMISE_NAME};
+use crate::acknowledged::{Lacks, MARK_NAME, Mark, PROMISE_NAME};
 use crate::cut::{self, REPLACEMENT_NAME};
 use crate::error::JournalError;
 use crate::frame::{self, BatchEnd, FRAME_BYTES, Head, Salt, Stamp, offset_of};
@@ -72,6 +72,7 @@ pub struct Writer {
     /// Nothing before the first promise: a node without others makes none.
     promise: Option<Mark>,
     promised: u32,
+    lacks: Lacks,
     batch: Vec<u8>,
     batch_records: u32,
     batch_head: Head,
@@ -128,19 +129,25 @@ impl Writer {
         };
         let mark_exists = names.iter().any(|it| it == MARK_NAME);
         let mark = Mark::open(&*storage, options.exchange_id, mark_exists)?;
+        let durable = found.as_ref().map_or(header.predecessor, |it| it.head);
         let promise_exists = names.iter().any(|it| it == PROMISE_NAME);
-        let (promise, promised) = if promise_exists {
-            let (mut mark, promised) = Mark::open_promise(&*storage, options.exchange_id, true)?;
+        let (promise, promised, lacks) = if promise_exists {
+            let (mut mark, number) = Mark::open_promise(&*storage, options.exchange_id, true)?;
+            let (promised, kept) = Lacks::of(number);
+            let empty = durable.stamp.seq == 0;
+            let lacks =
+                Lacks { promises: kept.promises || empty && promised == 0, records: kept.records || empty };
             // As for the last segment: what is read may never have reached the disk.
-            mark.write(promised)?;
+            mark.write(lacks.with(promised))?;
             mark.sync()?;
-            (Some(mark), promised)
+            (Some(mark), promised, lacks)
         } else {
-            (None, 0)
+            // Every promise is synced before a record is taken for it: whoever has neither begins with nothing.
+            let empty = durable.stamp.seq == 0;
+            (None, 0, Lacks { promises: empty, records: empty })
         };
         let name = segment::segment_name(header.seq_first);
         let file = storage.open(&name, false).map_err(io("open", &name))?;
-        let durable = found.as_ref().map_or(header.predecessor, |it| it.head);
         let end = found.as_ref().map_or(offset_of(HEADER_BYTES), |it| it.end);
         let mut writer = Self {
             salt: header.salt(),
@@ -160,7 +167,8 @@ impl Writer {
             durable,
             mark,
             promise,
-            promised: u32::try_from(promised).unwrap_or(u32::MAX).max(durable.stamp.epoch),
+            promised: promised.max(durable.stamp.epoch),
+            lacks,
         };
         writer.prepare_spare();
         Ok((writer, found))
@@ -290,16 +298,38 @@ impl Writer {
         assert!(epoch >= self.promised, "a promise is never taken back");
         self.check_sound()?;
         if epoch > self.promised {
-            self.poisoned = true;
-            if self.promise.is_none() {
-                let (mark, _) = Mark::open_promise(&*self.storage, self.options.exchange_id, false)?;
-                self.promise = Some(mark);
-            }
-            let mark = self.promise.as_mut().expect("it was opened above");
-            mark.write(u64::from(epoch))?;
+            self.write_promise(epoch, self.lacks, 1)?;
+        }
+        Ok(())
+    }
+
+    fn write_promise(&mut self, epoch: u32, lacks: Lacks, times: usize) -> Result<(), JournalError> {
+        self.poisoned = true;
+        if self.promise.is_none() {
+            let (mark, _) = Mark::open_promise(&*self.storage, self.options.exchange_id, false)?;
+            self.promise = Some(mark);
+        }
+        let mark = self.promise.as_mut().expect("it was opened above");
+        for _ in 0..times {
+            mark.write(lacks.with(epoch))?;
             mark.sync()?;
-            self.poisoned = false;
-            self.promised = epoch;
+        }
+        self.poisoned = false;
+        (self.promised, self.lacks) = (epoch, lacks);
+        Ok(())
+    }
+
+    /// What this journal lacks, which began on an empty disk.
+    pub(crate) fn lacks(&self) -> Lacks {
+        self.lacks
+    }
+
+    /// It lacks less from now on: durably, when this returns.
+    pub(crate) fn regain(&mut self, lacks: Lacks) -> Result<(), JournalError> {
+        self.check_sound()?;
+        if lacks != self.lacks {
+            // The greater number of the two sectors counts, and this one is smaller: it goes into both.
+            self.write_promise(self.promised, lacks, 2)?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a primary knows of those who follow it, and what it may acknowledge.
 
 use super::{Mode, NodeId};
+use crate::node::plant;
 use std::collections::BTreeMap;
 
 /// A standby that is so many records behind is close enough to wait for.
@@ -102,7 +103,8 @@ impl Leader {
         let follower = self.followers.entry(node).or_default();
         follower.connected = true;
         follower.heard_ms = now_ms;
-        follower.durable_seq = follower.durable_seq.max(durable_seq);
+        // Not what it held when it followed before: its disk may have been lost since.
+        follower.durable_seq = durable_seq;
     }
 
     /// A follower has made records durable, in this epoch.
@@ -110,7 +112,9 @@ impl Leader {
         if let Some(follower) = self.followers.get_mut(&node) {
             follower.durable_seq = follower.durable_seq.max(durable_seq);
             follower.applied_seq = follower.applied_seq.max(applied_seq);
-            follower.heard_ms = now_ms;
+            // Its older connection may have been found dead only after it came by a new one.
+            follower.connected = true;
+            follower.heard_ms = plant::kept(now_ms);
         }
     }
 

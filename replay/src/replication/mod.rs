@@ -14,6 +14,17 @@
 //! 3. **A node whose history is another** keeps the common part and gives up the rest, but never
 //!    anything that it knows to be acknowledged ([`lineage::Lineage::common`]).
 //!
+//! A node whose disk was lost and replaced by an empty one held promises and acknowledged records that nobody can
+//! take from it any more. Three rules more, and both losses end by themselves:
+//!
+//! 4. **It follows nobody** before it has heard what the others have promised (all of them, or two that lack nothing),
+//!    and promises to the greatest of these epochs: whoever was made primary by its lost promise has another's as well
+//!    ([`crate::node::Node::handle_heard`]). Otherwise it would acknowledge for a primary that it helped to replace.
+//! 5. **Its promise proves nothing**, and its own does not let it lead, before it has applied a record of the epoch in
+//!    which it follows and everything that this primary has told it to be acknowledged ([`Standing::refilling`]): all
+//!    that it acknowledged before is among that.
+//! 6. **A primary forgets** what a node had made durable when it follows anew ([`leader::Leader::handle_follow`]).
+//!
 //! # Deliberately absent
 //!
 //! - **Messages on a wire, threads, clocks.** The gateway carries what is handed to it; time comes as
@@ -26,6 +37,7 @@ pub mod lease;
 pub mod lineage;
 
 use crate::frame::{Head, Stamp};
+use crate::node::plant;
 use std::sync::Arc;
 
 /// Nodes of one exchange.
@@ -89,6 +101,15 @@ pub struct Standing {
     pub head: Head,
     /// The greatest record that it knows to be acknowledged.
     pub acknowledged_seq: u64,
+    /// Whether its journal began on an empty disk and it does not yet hold again what it may have acknowledged before.
+    pub refilling: bool,
+}
+
+impl Standing {
+    /// Whether it holds all that it ever acknowledged.
+    fn proves(&self) -> bool {
+        self.head.stamp.seq > 0 && (!self.refilling || plant::proves_while_refilling())
+    }
 }
 
 /// Why a candidate does not become primary.
@@ -146,14 +167,14 @@ pub fn may_lead(epoch: u32, nodes: usize, me: &Standing, others: &[Standing]) ->
         return Err(Unfit::Epoch { promised: me.promised });
     }
     let asked = others.iter().filter(|it| it.promised == epoch && it.node != me.node);
-    let mut promised: Vec<(NodeId, bool)> = asked.map(|it| (it.node, it.head.stamp.seq > 0)).collect();
+    let mut promised: Vec<(NodeId, bool)> = asked.map(|it| (it.node, it.proves())).collect();
     promised.sort_unstable();
     promised.dedup();
-    // A node whose disk is empty may have lost what it once acknowledged: its promise proves nothing,
-    // unless every node has promised, when nothing more can be found anywhere.
+    // A node whose disk is empty, or is being refilled, may have lost what it once acknowledged: its promise proves
+    // nothing, unless every node has promised, when nothing more can be found anywhere.
     let proves = promised.iter().filter(|(_, holds)| *holds).count() + 1;
     let all = promised.len() + 1 >= nodes;
-    let need = if me.head.stamp.seq > 0 { nodes.saturating_sub(1).max(1) } else { nodes };
+    let need = if me.proves() { nodes.saturating_sub(1).max(1) } else { nodes };
     if proves < need && !all {
         return Err(Unfit::Promises { have: proves, need });
     }

@@ -7,7 +7,7 @@ use crate::frame::{Head, Stamp};
 
 fn standing(node: u8, promised: u32, epoch: u32, seq: u64) -> Standing {
     let head = Head { stamp: Stamp { seq, epoch, time_us: 0 }, chain: 0 };
-    Standing { node: NodeId(node), promised, head, acknowledged_seq: 0 }
+    Standing { node: NodeId(node), promised, head, acknowledged_seq: 0, refilling: false }
 }
 
 #[test]
@@ -65,6 +65,19 @@ fn a_standby_that_says_nothing_is_lost_even_while_it_is_connected() {
     assert_eq!(leader.poll_turn(2, 1_000, 1_000), Some(Turn::Alone));
 }
 
+/// Found by the simulation of days: a standby that was back before its dead connection was noticed counted as lost.
+#[test]
+fn a_connection_that_is_found_dead_late_is_not_the_end_of_the_next_one() {
+    let mut leader = Leader::new(16, Mode::SyncOrDegrade, 2, 1, 0);
+    leader.handle_follow(NodeId(1), 1, 0);
+    assert_eq!(leader.poll_turn(1, 0, 1_000), None);
+    leader.handle_follow(NodeId(1), 1, 100);
+    leader.handle_gone(NodeId(1), 200);
+    leader.handle_ack(NodeId(1), 1, 1, 900);
+    assert_eq!(leader.poll_turn(1, 1_200, 1_000), None, "it has been heard");
+    assert!(leader.followers()[&NodeId(1)].connected);
+}
+
 #[test]
 fn a_synchronous_primary_never_goes_on_alone() {
     let mut leader = Leader::new(16, Mode::Sync, 2, 1, 0);
@@ -93,6 +106,36 @@ fn an_empty_disk_proves_nothing_and_leads_only_where_all_are_empty() {
     let me = standing(1, 33, 0, 0);
     assert_eq!(may_lead(33, 2, &me, &[]), Err(Unfit::Promises { have: 1, need: 2 }));
     assert_eq!(may_lead(33, 2, &me, &[standing(0, 33, 0, 0)]), Ok(()));
+}
+
+#[test]
+fn a_disk_that_is_being_refilled_proves_nothing_and_does_not_lead_by_itself() {
+    let refilling = |it: Standing| Standing { refilling: true, ..it };
+    let (me, other) = (standing(1, 33, 16, 7), refilling(standing(2, 33, 16, 5)));
+    assert_eq!(may_lead(33, 3, &me, &[other]), Err(Unfit::Promises { have: 1, need: 2 }));
+    assert_eq!(may_lead(33, 3, &me, &[other, standing(0, 33, 16, 6)]), Ok(()));
+    let all = [other, refilling(standing(0, 33, 16, 6))];
+    assert_eq!(may_lead(33, 3, &me, &all), Ok(()), "nobody else can hold more");
+    let me = refilling(me);
+    assert_eq!(
+        may_lead(33, 2, &me, &[]),
+        Err(Unfit::Promises { have: 1, need: 2 }),
+        "one of two does not either"
+    );
+    assert_eq!(may_lead(33, 2, &me, &[standing(0, 33, 16, 7)]), Ok(()));
+}
+
+/// Its disk was replaced by an empty one: what it had made durable is there no more.
+#[test]
+fn a_primary_does_not_count_what_a_node_held_when_it_followed_before() {
+    let mut leader = Leader::new(16, Mode::Sync, 2, 1, 0);
+    leader.handle_follow(NodeId(1), 0, 0);
+    leader.handle_ack(NodeId(1), 9, 0, 0);
+    assert_eq!(leader.poll_acknowledged(5), 5);
+    leader.handle_follow(NodeId(1), 0, 10);
+    assert_eq!(leader.poll_acknowledged(9), 5, "nobody else holds the others any more");
+    leader.handle_ack(NodeId(1), 7, 0, 20);
+    assert_eq!(leader.poll_acknowledged(9), 7);
 }
 
 #[test]

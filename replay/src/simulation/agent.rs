@@ -1,17 +1,15 @@
 //! What each node does about the lease store: the gateway's part, with the same decisions
 //! ([`crate::replication::lease`]), one question at a time, given up when no answer comes.
 
-use super::store::{Ask, LEASE_MS, Reply, Seen, Store};
+use super::store::{Ask, Reply, Seen, Store};
 use super::world::World;
 use crate::node::plant::{Mistake, PLANTED};
 use crate::replication::NodeId;
 use crate::replication::lease::{Duty, Holder, Primary, duty, may_write, takes_over};
 use crate::replication::may_lead;
 
-/// Between two turns.
-const TURN_MS: i64 = 15;
-/// After so long without an answer a node begins anew; the store may still do what it was asked.
-const GIVEN_UP_MS: i64 = 30;
+/// Turns after which a planted mistake shows.
+const FORGOTTEN_AFTER: u32 = 4_096;
 
 /// What a node waits for.
 #[derive(Clone, Debug)]
@@ -37,6 +35,7 @@ pub(super) struct Agent {
     next_ms: i64,
     /// After a try it lets the others have theirs: it may be behind one of them.
     rests_until_ms: i64,
+    turns: u32,
     /// Whether the node's candidacy is by its lease, and not an operator's.
     pub(super) by_lease: bool,
 }
@@ -60,12 +59,37 @@ enum What {
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     pub(super) store: Store,
-    mail: Vec<Mail>,
+    /// Between two turns of a node.
+    turn_ms: i64,
+    /// After so long without an answer a node begins anew; the store may still do what it was asked.
+    given_up_ms: i64,
+    pub(super) mail: Vec<Mail>,
     numbers: u64,
     /// Nodes that cannot reach it.
     pub(super) cut: Vec<usize>,
     pub(super) taken_over: u64,
     pub(super) gone_alone: u64,
+}
+
+impl Leases {
+    /// `lease_ms` is how long a lease lasts that is not renewed.
+    pub(super) fn new(lease_ms: i64, turn_ms: i64, given_up_ms: i64) -> Self {
+        let mut store = Store::default();
+        store.lease_ms = lease_ms;
+        Self { store, turn_ms, given_up_ms, ..Self::default() }
+    }
+
+    /// When an agent asks next, or gives up what it has asked.
+    pub(super) fn due_ms(&self, agent: &Agent) -> i64 {
+        let given_up_ms = agent.waits.as_ref().map_or(i64::MIN, |(_, since_ms)| since_ms + self.given_up_ms);
+        agent.next_ms.max(given_up_ms)
+    }
+}
+
+impl Mail {
+    pub(super) fn due_ms(&self) -> i64 {
+        self.due_ms
+    }
 }
 
 impl World {
@@ -80,7 +104,7 @@ impl World {
     }
 
     fn post(&mut self, node: usize, number: u64, what: What) {
-        let stormy = self.stormy;
+        let stormy = self.is_rough();
         let lost = self.loss > 0 && self.random.below(1_000) < self.loss;
         // Now and then the store does what it was asked after everybody has given it up.
         let delay = [1, 1, 3, 60, 400][self.random.below(if stormy { 5 } else { 3 })];
@@ -96,12 +120,14 @@ impl World {
         let now_ms = self.now_ms;
         loop {
             let Some(leases) = &mut self.leases else { return };
-            let due: Vec<usize> =
-                (0..leases.mail.len()).filter(|it| leases.mail[*it].due_ms <= now_ms).collect();
-            if due.is_empty() {
+            let count = leases.mail.iter().filter(|it| it.due_ms <= now_ms).count();
+            if count == 0 {
                 break;
             }
-            let Mail { node, number, what, .. } = leases.mail.swap_remove(due[self.random.below(due.len())]);
+            let nth = self.random.below(count);
+            let mut due = leases.mail.iter().enumerate().filter(|(_, it)| it.due_ms <= now_ms);
+            let picked = due.nth(nth).map(|(it, _)| it).expect("so many are due");
+            let Mail { node, number, what, .. } = leases.mail.swap_remove(picked);
             match what {
                 What::Ask(ask) => {
                     let reply = leases.store.answer(ask, now_ms);
@@ -113,6 +139,7 @@ impl World {
                         && self.nodes[node].node.is_some()
                         && let Some((waits, _)) = self.nodes[node].agent.waits.take()
                     {
+                        self.nodes[node].timers.touched = true;
                         self.heard_from_store(node, waits, reply);
                     }
                 }
@@ -121,14 +148,17 @@ impl World {
         for index in 0..self.nodes.len() {
             let Some(node) = &self.nodes[index].node else { continue };
             let leads = node.leader().is_some();
+            let Some(leases) = &self.leases else { return };
             let agent = &mut self.nodes[index].agent;
-            let waiting = agent.waits.as_ref().is_some_and(|(_, since_ms)| now_ms - since_ms < GIVEN_UP_MS);
-            if waiting || agent.next_ms > now_ms {
+            if leases.due_ms(agent) > now_ms {
                 continue;
             }
-            agent.next_ms = now_ms + TURN_MS;
-            let lease = agent.lease.filter(|_| leads);
-            self.ask_store(index, Ask::Look { lease, wanted: leads }, Waits::ForLook);
+            agent.next_ms = now_ms + leases.turn_ms;
+            agent.turns += 1;
+            let forgets = PLANTED.get() == Some(Mistake::ForgetKeepAlive) && agent.turns > FORGOTTEN_AFTER;
+            let wanted = leads && !forgets;
+            let lease = agent.lease.filter(|_| wanted);
+            self.ask_store(index, Ask::Look { lease, wanted }, Waits::ForLook);
         }
     }
 
@@ -136,7 +166,7 @@ impl World {
         match (waits, reply) {
             (Waits::ForLook, Reply::Seen { lease, seen }) => self.looked(index, lease, seen),
             (Waits::ToBeAlone(epoch), Reply::Put(true)) => {
-                let now_ms = self.now_ms;
+                let now_ms = self.local_ms(index);
                 let node = self.nodes[index].node.as_mut().expect("the caller looked");
                 node.permit_alone(epoch, now_ms);
                 let alone = node.position().alone;
@@ -145,13 +175,12 @@ impl World {
                 }
             }
             (Waits::ToTakeOver(lease), Reply::Put(true)) => {
-                let now_ms = self.now_ms;
-                if let Some(leases) = &mut self.leases {
-                    leases.taken_over += 1;
-                }
+                let Some(leases) = &mut self.leases else { return };
+                leases.taken_over += 1;
+                let rests_ms = 3 * leases.store.lease_ms;
                 let agent = &mut self.nodes[index].agent;
                 (agent.lease, agent.by_lease) = (Some(lease), true);
-                agent.rests_until_ms = now_ms + 3 * LEASE_MS;
+                agent.rests_until_ms = self.now_ms + rests_ms;
                 self.claim(index);
             }
             (Waits::ToWrite(epoch), Reply::Seen { lease: Some(lease), seen }) => {
@@ -211,7 +240,7 @@ impl World {
                 let Some(lease) = lease else { return };
                 let told = seen.holder == Some(holder) && seen.heirs == heirs;
                 if told && alone_after && PLANTED.get() == Some(Mistake::AloneOnOldWord) {
-                    let (epoch, now_ms) = (primary.epoch, self.now_ms);
+                    let (epoch, now_ms) = (primary.epoch, self.local_ms(index));
                     return self.nodes[index].node.as_mut().expect("it leads").permit_alone(epoch, now_ms);
                 }
                 if alone_after || !told {

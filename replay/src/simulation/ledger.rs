@@ -6,6 +6,9 @@ use crate::snapshot::Kept;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
 
+/// From this number on an order's timer is one of a quarter of an hour, not of 30 ms.
+pub(super) const LONG_FROM: u32 = 1 << 20;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     /// A member's order: who, and which of its orders.
@@ -102,7 +105,8 @@ impl Machine for Ledger {
                 let first = *self.orders.entry((member, number)).or_insert(stamp.seq);
                 answer = Answer { seq: first, replayed: first != stamp.seq };
                 if number % 16 == 0 {
-                    self.timer_us = Some(stamp.time_us + 30_000);
+                    let after_us = if number >= LONG_FROM { 900_000_000 } else { 30_000 };
+                    self.timer_us = Some(stamp.time_us + after_us);
                 }
                 if number % 23 == 0 && first == stamp.seq {
                     self.work += 3;

@@ -5,9 +5,6 @@ use crate::replication::NodeId;
 use crate::replication::lease::Holder;
 use std::collections::BTreeMap;
 
-/// How long a lease lasts that is not renewed.
-pub(super) const LEASE_MS: i64 = 120;
-
 /// What a node read: who holds the lease, who may take over, and as of which change of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
@@ -35,6 +32,8 @@ pub(super) enum Reply {
 
 #[derive(Debug, Default)]
 pub(super) struct Store {
+    /// How long a lease lasts that is not renewed.
+    pub(super) lease_ms: i64,
     seen: Seen,
     /// Under which the holder is written.
     holder_lease: u64,
@@ -59,8 +58,14 @@ impl Store {
 
     fn grant(&mut self, now_ms: i64) -> u64 {
         self.last_lease += 1;
-        self.leases.insert(self.last_lease, now_ms + LEASE_MS);
+        self.leases.insert(self.last_lease, now_ms + self.lease_ms);
         self.last_lease
+    }
+
+    /// Who holds the lease now.
+    pub(super) fn holder(&mut self, now_ms: i64) -> Option<Holder> {
+        self.expire(now_ms);
+        self.seen.holder
     }
 
     /// Whether anybody was ever said to hold everything.
@@ -74,7 +79,7 @@ impl Store {
             Ask::Look { lease, wanted } => {
                 let kept = lease.filter(|it| wanted && self.leases.contains_key(it));
                 if let Some(lease) = kept {
-                    self.leases.insert(lease, now_ms + LEASE_MS);
+                    self.leases.insert(lease, now_ms + self.lease_ms);
                 }
                 let lease = kept.or_else(|| wanted.then(|| self.grant(now_ms)));
                 Reply::Seen { lease, seen: self.seen.clone() }

@@ -1,6 +1,7 @@
 //! Nodes, members and the network between them, moved one small step at a time by seeded chance.
 
 use super::agent::{Agent, Leases};
+use super::days::{Days, Timers};
 use super::ledger::{Answer, Ledger, Told};
 use super::oracle::{Oracle, Published};
 use crate::core::{Core, Epoch, Offer};
@@ -42,7 +43,15 @@ pub(super) struct Summary {
     /// Bits that flipped on a disk; journals that were mended from another node's.
     pub(super) flips: u64,
     pub(super) repairs: u64,
+    /// Disks that were lost.
+    pub(super) wipes: u64,
     pub(super) simulated_ms: i64,
+    /// Of these, in storms that last for days, and without a fault for so long that everything had to be well.
+    pub(super) days_ms: i64,
+    pub(super) calm_ms: i64,
+    pub(super) steps: u64,
+    /// The slowest answer in such a calm time.
+    pub(super) slowest_ms: i64,
 }
 
 impl Summary {
@@ -60,12 +69,17 @@ impl Summary {
         self.taken_over += other.taken_over;
         self.flips += other.flips;
         self.repairs += other.repairs;
+        self.wipes += other.wipes;
         self.simulated_ms += other.simulated_ms;
+        self.days_ms += other.days_ms;
+        self.calm_ms += other.calm_ms;
+        self.steps += other.steps;
+        self.slowest_ms = self.slowest_ms.max(other.slowest_ms);
     }
 }
 
 #[derive(Clone, Debug)]
-enum Message {
+pub(super) enum Message {
     Follow(Follow),
     Welcome(Welcome),
     Runs {
@@ -79,6 +93,9 @@ enum Message {
     /// A primary says which epoch it leads.
     Leads(u32),
     Promise(Standing),
+    /// A node whose disk was empty asks what the others have promised, and is told.
+    Asks,
+    Says(Standing),
     Order(usize, u32),
     Answer {
         answer: Answer,
@@ -86,19 +103,21 @@ enum Message {
         epoch: u32,
     },
     Elsewhere,
+    /// The connection of a node has ended.
+    Gone,
 }
 
 /// Addresses: nodes first, then members.
 #[derive(Clone, Debug)]
-struct Envelope {
-    due_ms: i64,
+pub(super) struct Envelope {
+    pub(super) due_ms: i64,
     from: usize,
     to: usize,
     message: Message,
 }
 
 #[derive(Default)]
-struct Words {
+pub(super) struct Words {
     acks: Vec<Ack>,
     unfit: bool,
 }
@@ -129,50 +148,68 @@ impl Outlet for Mouth {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 pub(super) struct Machine {
-    disk: FaultyDisk,
+    pub(super) disk: FaultyDisk,
     /// Nothing while the process is dead.
     pub(super) node: Option<Node<Ledger>>,
     pub(super) agent: Agent,
     words: Arc<Mutex<Words>>,
-    backlog: Arc<Backlog>,
-    feeds: BTreeMap<usize, Feed>,
-    primary: Option<usize>,
-    heard_ms: i64,
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) feeds: BTreeMap<usize, Feed>,
+    pub(super) primary: Option<usize>,
+    pub(super) heard_ms: i64,
     /// The candidacy under way: epoch, promises.
     pub(super) claim: Option<(u32, Vec<Standing>)>,
-    inbox: VecDeque<(usize, u32)>,
+    pub(super) inbox: VecDeque<(usize, u32)>,
     asked: VecDeque<(usize, u32)>,
-    clock_off_us: i64,
-    up_at_ms: i64,
+    pub(super) clock_off_us: i64,
+    pub(super) up_at_ms: i64,
     /// Whether a bit of its journal has flipped, so that it does not start.
-    damaged: bool,
+    pub(super) damaged: bool,
+    /// Whether its disk was lost, and it does not hold everything again.
+    wiped: bool,
+    /// What it has heard of the others' promises.
+    heard: Vec<Standing>,
+    pub(super) timers: Timers,
 }
 
-struct Member {
-    number: u32,
-    asked_ms: i64,
+pub(super) struct Member {
+    pub(super) number: u32,
+    /// When it asks, first or again.
+    pub(super) due_ms: i64,
+    /// Since when it waits for an answer.
+    pub(super) since_ms: Option<i64>,
     at: usize,
+    /// How often it has asked.
+    tries: u32,
+    /// Whether that node has answered the last order.
+    pub(super) knows: bool,
 }
 
 pub(super) struct World {
     pub(super) random: Random,
     pub(super) now_ms: i64,
     pub(super) nodes: Vec<Machine>,
-    members: Vec<Member>,
-    network: Vec<Envelope>,
+    pub(super) members: Vec<Member>,
+    pub(super) network: Vec<Envelope>,
     /// Pairs of nodes that cannot hear each other.
-    cut: Vec<(usize, usize)>,
+    pub(super) cut: Vec<(usize, usize)>,
     pub(super) loss: usize,
     /// The lease store, in storms that have one; in the others operators decide.
     pub(super) leases: Option<Leases>,
     oracle: Arc<Mutex<Oracle>>,
-    summary: Summary,
+    pub(super) summary: Summary,
     pub(super) stormy: bool,
+    /// Whether whole disks are lost: every third storm, for it leaves less time for other faults.
+    loses_disks: bool,
+    /// Which node goes when.
+    doomed: Option<(i64, usize)>,
+    /// In storms that last for days.
+    pub(super) days: Option<Days>,
 }
 
 /// Whether a journal holds a record, with everything before it.
@@ -188,9 +225,15 @@ fn holds(disk: &FaultyDisk, head: Head) -> bool {
     recovery::scan(disk, None, &mut seeks).is_ok() && seeks.1
 }
 
+impl Member {
+    fn new() -> Self {
+        Self { number: 1, due_ms: i64::MIN, since_ms: None, at: 0, tries: 0, knows: true }
+    }
+}
+
 impl World {
     /// `by_leases` says whether nodes take over by leases; otherwise chance decides.
-    pub(super) fn new(seed: u64, by_leases: Option<bool>) -> Self {
+    pub(super) fn new(seed: u64, by_leases: Option<bool>, lasts_days: bool) -> Self {
         let mut random = Random::new(seed);
         let count = 2 + random.below(2);
         let machine = |index: usize| Machine {
@@ -208,33 +251,43 @@ impl World {
             clock_off_us: 0,
             up_at_ms: 0,
             damaged: false,
+            wiped: false,
+            heard: Vec::new(),
+            timers: Timers::default(),
         };
         let loss = [0, 20, 150][random.below(3)];
-        let leases = by_leases.unwrap_or(random.below(3) == 0).then(Leases::default);
+        let leases = by_leases.unwrap_or(random.below(3) == 0).then(|| Leases::new(120, 15, 30));
         let mut world = Self {
             nodes: (0..count).map(machine).collect(),
-            members: (0..MEMBERS).map(|_| Member { number: 1, asked_ms: i64::MIN, at: 0 }).collect(),
+            members: (0..MEMBERS).map(|_| Member::new()).collect(),
             network: Vec::new(),
             cut: Vec::new(),
             now_ms: 1_000,
             oracle: Arc::default(),
             summary: Summary::default(),
             stormy: true,
+            loses_disks: seed.is_multiple_of(3),
+            doomed: None,
+            days: None,
             random,
             loss,
             leases,
         };
+        if lasts_days {
+            world.pace();
+        }
         (0..count).for_each(|it| world.start(it));
         // The exchange is founded on the first node.
         let founder = world.nodes[0].node.as_mut().expect("it has just started");
         let epoch = founder.claim(0).expect("an empty disk takes a promise");
         founder.lead_by_order(epoch, false, 0).expect("the epoch is its own");
+        world.nodes[0].timers.touched = true;
         world
     }
 
     pub(super) fn summary(mut self) -> Summary {
         self.summary.acknowledged = lock(&self.oracle).acknowledged();
-        self.summary.simulated_ms = self.now_ms;
+        self.summary.simulated_ms = if self.days.is_some() { 0 } else { self.now_ms };
         if let Some(leases) = &self.leases {
             (self.summary.gone_alone, self.summary.taken_over) = (leases.gone_alone, leases.taken_over);
         }
@@ -247,6 +300,10 @@ impl World {
         for _ in 0..steps {
             if self.chance(seldom) {
                 self.fault();
+            }
+            if let Some((_, other)) = self.doomed.take_if(|it| it.0 <= self.now_ms) {
+                self.stop(other, false);
+                self.nodes[other].up_at_ms += 1_500;
             }
             self.step();
         }
@@ -291,8 +348,14 @@ impl World {
                 break;
             }
         }
-        let heads: Vec<_> = self.nodes.iter().map(|it| it.node.as_ref().map(|it| it.position())).collect();
+        let heads: Vec<_> = self.nodes.iter().map(|it| it.node.as_ref().map(Node::position)).collect();
         assert!(self.agrees(), "the nodes do not come together: {heads:?}, leases {:?}", self.leases);
+        self.finish();
+    }
+
+    /// The history that is left holds all that was promised.
+    pub(super) fn finish(&self) {
+        assert!(self.agrees(), "all nodes hold the same");
         let oracle = lock(&self.oracle);
         for machine in &self.nodes {
             let core = machine.node.as_ref().expect("all are up").core();
@@ -300,12 +363,12 @@ impl World {
         }
     }
 
-    fn leaders(&self) -> usize {
+    pub(super) fn leaders(&self) -> usize {
         self.nodes.iter().filter(|it| it.node.as_ref().is_some_and(|it| it.leader().is_some())).count()
     }
 
     /// All nodes are up, with one primary and one history, all of it acknowledged.
-    fn agrees(&self) -> bool {
+    pub(super) fn agrees(&self) -> bool {
         let cores: Vec<_> = self.nodes.iter().filter_map(|it| it.node.as_ref()).map(Node::core).collect();
         let first = cores.first().map(|it| it.durable());
         cores.len() == self.nodes.len()
@@ -314,7 +377,7 @@ impl World {
             && cores.iter().all(|it| it.machine().orders == cores[0].machine().orders)
     }
 
-    fn chance(&mut self, one_in: usize) -> bool {
+    pub(super) fn chance(&mut self, one_in: usize) -> bool {
         self.random.below(one_in) == 0
     }
 
@@ -358,24 +421,34 @@ impl World {
             26..34 => self.nodes[index].disk.set_faults(Faults::default()),
             34..36 => self.nodes[index].disk.set_faults(Faults { short_writes: true, ..Faults::default() }),
             36..40 => self.flip(index),
+            40..43 if self.loses_disks => self.lose_disk(index),
             _ => {}
         }
     }
 
-    fn disk_fault(&mut self, index: usize, faults: Faults) {
+    pub(super) fn disk_fault(&mut self, index: usize, faults: Faults) {
         self.summary.disk_faults += 1;
         self.nodes[index].disk.set_faults(faults);
     }
 
     /// The process ends; with the power, what was not synced may be gone.
-    fn stop(&mut self, index: usize, power: bool) {
+    pub(super) fn stop(&mut self, index: usize, power: bool) {
         let back_ms = i64::try_from(self.random.below(400)).expect("small");
+        if self.days.is_some() && self.nodes[index].node.is_some() {
+            // At times a connection is found dead long after whoever had it has come back.
+            let late_ms = [3, 3, 1_000, 20_000][self.random.below(4)];
+            for other in (0..self.nodes.len()).filter(|it| *it != index) {
+                let due_ms = self.now_ms + late_ms;
+                self.network.push(Envelope { due_ms, from: index, to: other, message: Message::Gone });
+            }
+        }
         let machine = &mut self.nodes[index];
         machine.node = None;
         machine.feeds.clear();
         machine.inbox.clear();
         machine.asked.clear();
         machine.agent = Agent::default();
+        machine.heard.clear();
         (machine.primary, machine.claim) = (None, None);
         machine.up_at_ms = self.now_ms + back_ms;
         if power {
@@ -388,7 +461,7 @@ impl World {
 
     /// A bit of a journal flips while its node is down. Left out are two damages that no node can be asked to survive:
     /// of what no other node holds, as after a time alone; and of the newest batch, which nothing tells from a torn one.
-    fn flip(&mut self, index: usize) {
+    pub(super) fn flip(&mut self, index: usize) {
         if self.nodes[index].node.is_some() || self.nodes.iter().any(|it| it.damaged) {
             return;
         }
@@ -414,6 +487,41 @@ impl World {
         }
     }
 
+    /// A node's disk is lost, and while it is being refilled another node goes for a while.
+    fn lose_disk(&mut self, index: usize) {
+        if self.nodes.iter().any(|it| it.damaged || it.wiped) {
+            return;
+        }
+        self.stop(index, true);
+        if !self.wipe(index) {
+            return;
+        }
+        self.nodes[index].up_at_ms = self.now_ms + 60;
+        let other = (index + 1 + self.random.below(self.nodes.len() - 1)) % self.nodes.len();
+        let after_ms = i64::try_from(60 + self.random.below(300)).expect("small");
+        self.doomed = Some((self.now_ms + after_ms, other));
+    }
+
+    /// A node's disk is lost while it is down, and an empty one takes its place. Left out is what no exchange survives:
+    /// the loss of what no other disk holds, and of a second one before the first is full again.
+    pub(super) fn wipe(&mut self, index: usize) -> bool {
+        let lost = self.nodes.iter().any(|it| it.damaged || it.wiped);
+        if lost || self.nodes[index].node.is_some() {
+            return false;
+        }
+        let Ok(found) = recovery::scan(&self.nodes[index].disk, None, &mut Discard) else { return false };
+        let mut others = self.nodes.iter().enumerate().filter(|(it, _)| *it != index);
+        let copied = others.any(|(_, it)| holds(&it.disk, found.head));
+        if copied {
+            self.nodes[index].disk = FaultyDisk::new(self.random.draw());
+            self.nodes[index].wiped = true;
+            self.summary.wipes += 1;
+            // That takes longer than any message.
+            self.network.retain(|it| it.from != index && it.to != index);
+        }
+        copied
+    }
+
     /// An operator mends a damaged journal from the copy of the node that holds most: a shorter one might lack what this
     /// node had acknowledged and its own mark does not say yet.
     fn repair(&mut self, index: usize) {
@@ -429,7 +537,8 @@ impl World {
         } else {
             // The power may have gone amid it, or the disk may be full.
             disk.restart();
-            self.nodes[index].up_at_ms = self.now_ms + 100;
+            let again_ms = if self.days.is_some() { 60_000 } else { 100 };
+            self.nodes[index].up_at_ms = self.now_ms + again_ms;
         }
     }
 
@@ -445,12 +554,13 @@ impl World {
         resumed
     }
 
-    fn start(&mut self, index: usize) {
+    pub(super) fn start(&mut self, index: usize) {
         if self.nodes[index].damaged {
             return self.repair(index);
         }
         let nodes = self.nodes.len();
-        let resumed = if self.chance(2) { self.snapshot(index) } else { None };
+        let from_snapshot = if self.days.is_some() { !self.chance(8) } else { self.chance(2) };
+        let resumed = if from_snapshot { self.snapshot(index) } else { None };
         self.summary.resumed += u64::from(resumed.is_some());
         let machine = &mut self.nodes[index];
         let last_seq = resumed.as_ref().map_or(0, |it| it.head.stamp.seq);
@@ -477,7 +587,11 @@ impl World {
             id: NodeId(u8::try_from(index).expect("few nodes")),
             nodes,
             mode: if self.leases.is_some() { Mode::SyncOrDegrade } else { Mode::Sync },
-            patience_ms: if self.leases.is_some() { 60 } else { 0 },
+            patience_ms: if self.leases.is_some() {
+                self.days.as_ref().map_or(60, |it| it.pace.patience_ms)
+            } else {
+                0
+            },
             digest_every: 7,
             asks_before_alone: self.leases.is_some(),
         };
@@ -490,11 +604,21 @@ impl World {
 
     /// An operator, or a lease, wants this node to lead.
     pub(super) fn claim(&mut self, index: usize) {
+        let mut heard = self.leases.as_ref().map_or(0, |it| it.store.epoch());
+        if self.days.is_some() {
+            // It asks the others first.
+            let reached =
+                (0..self.nodes.len()).filter(|it| !self.cut.contains(&(index.min(*it), index.max(*it))));
+            let reached: Vec<usize> = reached.collect();
+            for other in reached {
+                let node = self.nodes[other].node.as_mut();
+                heard = heard.max(node.map_or(0, |it| it.standing().promised));
+            }
+        }
         let Some(node) = self.nodes[index].node.as_mut() else { return };
-        let taken = self.leases.as_ref().map_or(0, |it| it.store.epoch());
-        let heard = node.follow().standing.promised.max(taken);
         let Ok(epoch) = node.claim(heard) else { return };
         self.nodes[index].claim = Some((epoch, Vec::new()));
+        self.nodes[index].timers.claim_until_ms = self.now_ms + 1_000;
         self.nodes[index].primary = None;
         for other in (0..self.nodes.len()).filter(|it| *it != index) {
             self.send(index, other, Message::Claim(epoch));
@@ -514,13 +638,14 @@ impl World {
 
     /// Begins to lead in the epoch of its candidacy, if it may.
     pub(super) fn lead(&mut self, index: usize, wanted: u32) {
-        let (now_ms, nodes) = (self.now_ms, self.nodes.len());
+        let (now_ms, nodes) = (self.local_ms(index), self.nodes.len());
         let machine = &mut self.nodes[index];
         let (Some(node), Some((epoch, promises))) = (machine.node.as_mut(), &machine.claim) else { return };
         if *epoch == wanted && node.lead(*epoch, promises, now_ms).is_ok() {
             machine.claim = None;
             machine.feeds.clear();
             machine.asked.clear();
+            machine.timers.touched = true;
             if std::mem::take(&mut machine.agent.by_lease) && nodes == 2 {
                 node.order_alone();
             }
@@ -528,21 +653,36 @@ impl World {
         }
     }
 
-    fn send(&mut self, from: usize, to: usize, message: Message) {
+    pub(super) fn send(&mut self, from: usize, to: usize, message: Message) {
         let pair = (from.min(to), from.max(to));
         if self.cut.contains(&pair) || (self.loss > 0 && self.random.below(1_000) < self.loss) {
             return;
         }
         let copies = if self.loss > 0 && self.chance(30) { 2 } else { 1 };
         for _ in 0..copies {
-            let delay = [1, 1, 2, 3, 40][self.random.below(if self.stormy { 5 } else { 3 })];
+            let delay = [1, 1, 2, 3, 40][self.random.below(if self.is_rough() { 5 } else { 3 })];
             let message = message.clone();
-            self.network.push(Envelope { due_ms: self.now_ms + delay, from, to, message });
+            let mut due_ms = self.now_ms + delay;
+            if self.days.is_some() && !self.is_rough() {
+                // A connection keeps its order; where it does not, it has been broken and begun anew.
+                let before = self.network.iter().filter(|it| (it.from, it.to) == (from, to));
+                let before = before.filter(|it| !matches!(it.message, Message::Gone));
+                due_ms = before.map(|it| it.due_ms + 1).fold(due_ms, i64::max);
+            }
+            self.network.push(Envelope { due_ms, from, to, message });
         }
     }
 
     fn step(&mut self) {
         self.now_ms += i64::try_from(self.random.below(4)).expect("small");
+        self.happen();
+        for index in 0..self.nodes.len() {
+            self.turn(index);
+        }
+    }
+
+    /// What is due now comes to the nodes: their starts, orders, messages, the lease store's answers.
+    pub(super) fn happen(&mut self) {
         for index in 0..self.nodes.len() {
             if self.nodes[index].node.is_none() && self.nodes[index].up_at_ms <= self.now_ms {
                 self.start(index);
@@ -551,32 +691,38 @@ impl World {
         self.members();
         // Messages that are due come in any order.
         for _ in 0..12 {
-            let due: Vec<usize> =
-                (0..self.network.len()).filter(|it| self.network[*it].due_ms <= self.now_ms).collect();
-            if due.is_empty() {
+            let now_ms = self.now_ms;
+            let count = self.network.iter().filter(|it| it.due_ms <= now_ms).count();
+            if count == 0 {
                 break;
             }
-            let picked = due[self.random.below(due.len())];
+            let nth = self.random.below(count);
+            let mut due = self.network.iter().enumerate().filter(|(_, it)| it.due_ms <= now_ms);
+            let picked = due.nth(nth).map(|(it, _)| it).expect("so many are due");
             let envelope = self.network.swap_remove(picked);
             self.deliver(envelope);
         }
         self.lease_step();
-        for index in 0..self.nodes.len() {
-            self.turn(index);
-        }
     }
 
     fn members(&mut self) {
         for index in 0..MEMBERS {
-            let again_ms = self.members[index].asked_ms.saturating_add(120);
-            if again_ms > self.now_ms {
+            if self.members[index].due_ms > self.now_ms {
                 continue;
             }
             // No answer: unknown. The same order again, perhaps elsewhere.
             let at = self.random.below(self.nodes.len());
+            let again_ms = self.days.as_ref().map_or(120, |it| it.pace.again_ms);
             let member = &mut self.members[index];
-            member.at = if member.asked_ms == i64::MIN { 0 } else { at };
-            member.asked_ms = self.now_ms;
+            let keeps = member.due_ms == i64::MIN || self.days.is_some() && member.knows;
+            member.at = if keeps { member.at } else { at };
+            member.due_ms =
+                self.now_ms + (again_ms << if self.days.is_some() { member.tries.min(6) } else { 0 });
+            member.tries += 1;
+            if member.since_ms.is_some() {
+                member.knows = false;
+            }
+            member.since_ms.get_or_insert(self.now_ms);
             let (at, number) = (member.at, member.number);
             self.send(self.nodes.len() + index, at, Message::Order(index, number));
         }
@@ -587,35 +733,14 @@ impl World {
         if to >= self.nodes.len() {
             return self.deliver_to_member(from, to - self.nodes.len(), &message);
         }
-        let now_ms = self.now_ms;
+        let now_ms = self.local_ms(to);
         if self.nodes[to].node.is_none() {
             return;
         }
+        self.nodes[to].timers.touched = true;
         match message {
             Message::Order(member, number) => self.nodes[to].inbox.push_back((member, number)),
-            Message::Follow(asked) => {
-                let node = self.nodes[to].node.as_mut().expect("checked");
-                let welcome = node.handle_follow(&asked, now_ms);
-                if let Welcome::From { seq, .. } = welcome {
-                    let reader = node.core_mut().writer().reader();
-                    self.nodes[to].feeds.insert(from, Feed::after(reader, seq));
-                }
-                if let Welcome::Outrun { .. } = welcome {
-                    // Nobody else leads in that epoch as far as it knows: it asks for promises anew.
-                    let node = self.nodes[to].node.as_mut().expect("checked");
-                    let heard = asked.standing.promised;
-                    if self.random.below(2) == 0
-                        && let Ok(epoch) = node.claim(heard)
-                    {
-                        self.nodes[to].claim = Some((epoch, Vec::new()));
-                        self.nodes[to].agent.by_lease = self.leases.is_some();
-                        for other in (0..self.nodes.len()).filter(|it| *it != to) {
-                            self.send(to, other, Message::Claim(epoch));
-                        }
-                    }
-                }
-                self.send(to, from, Message::Welcome(welcome));
-            }
+            Message::Follow(asked) => self.asked_to_follow(from, to, &asked),
             Message::Welcome(welcome) => self.welcome(from, to, welcome),
             Message::Runs { epoch, runs, durable_seq, acknowledged } => {
                 let machine = &mut self.nodes[to];
@@ -624,7 +749,7 @@ impl World {
                     // A quiet stream with records missing has lost its last message.
                     let whole = node.core().durable().stamp.seq >= durable_seq;
                     if whole || machine.heard_ms == 0 {
-                        machine.heard_ms = now_ms;
+                        machine.heard_ms = self.now_ms;
                     }
                 }
             }
@@ -639,6 +764,16 @@ impl World {
                     self.send(to, from, Message::Promise(standing));
                 }
             }
+            Message::Asks => {
+                let standing = self.nodes[to].node.as_mut().expect("checked").standing();
+                self.send(to, from, Message::Says(standing));
+            }
+            Message::Says(standing) => {
+                let machine = &mut self.nodes[to];
+                machine.heard.retain(|it| it.node != standing.node);
+                machine.heard.push(standing);
+                machine.node.as_mut().expect("checked").handle_heard(&machine.heard);
+            }
             Message::Leads(epoch) => {
                 self.nodes[to].node.as_mut().expect("checked").handle_rumour(epoch);
             }
@@ -648,8 +783,38 @@ impl World {
                 }
                 self.try_lead(to);
             }
+            Message::Gone => {
+                let id = NodeId(u8::try_from(from).expect("few nodes"));
+                self.nodes[to].node.as_mut().expect("checked").handle_gone(id, now_ms);
+            }
             Message::Answer { .. } | Message::Elsewhere => {}
         }
+    }
+
+    fn asked_to_follow(&mut self, from: usize, to: usize, asked: &Follow) {
+        let now_ms = self.local_ms(to);
+        let node = self.nodes[to].node.as_mut().expect("checked");
+        let welcome = node.handle_follow(asked, now_ms);
+        if let Welcome::From { seq, .. } = welcome {
+            let reader = node.core_mut().writer().reader();
+            self.nodes[to].feeds.insert(from, Feed::after(reader, seq));
+        }
+        if let Welcome::Outrun { .. } = welcome {
+            // Nobody else leads in that epoch as far as it knows: it asks for promises anew.
+            let node = self.nodes[to].node.as_mut().expect("checked");
+            let heard = asked.standing.promised;
+            if self.random.below(2) == 0
+                && let Ok(epoch) = node.claim(heard)
+            {
+                self.nodes[to].claim = Some((epoch, Vec::new()));
+                self.nodes[to].timers.claim_until_ms = self.now_ms + 1_000;
+                self.nodes[to].agent.by_lease = self.leases.is_some();
+                for other in (0..self.nodes.len()).filter(|it| *it != to) {
+                    self.send(to, other, Message::Claim(epoch));
+                }
+            }
+        }
+        self.send(to, from, Message::Welcome(welcome));
     }
 
     fn welcome(&mut self, from: usize, to: usize, welcome: Welcome) {
@@ -687,10 +852,19 @@ impl World {
                 lock(&self.oracle).acknowledge(order, *answer, *epoch, from);
                 if *number == member.number {
                     member.number += 1;
-                    member.asked_ms = i64::MIN + 1;
+                    member.due_ms = self.now_ms;
+                    member.tries = 0;
+                    let since_ms = member.since_ms.take();
+                    let knew = std::mem::replace(&mut member.knows, true);
+                    member.at = from;
+                    self.answered(index, since_ms.filter(|_| knew));
                 }
             }
-            Message::Elsewhere => member.asked_ms = self.now_ms - 100,
+            Message::Elsewhere => {
+                member.due_ms = self.now_ms + 20;
+                member.knows = false;
+            }
+            Message::Gone => {}
             Message::Follow(_)
             | Message::Welcome(_)
             | Message::Runs { .. }
@@ -698,14 +872,15 @@ impl World {
             | Message::Claim(_)
             | Message::Leads(_)
             | Message::Promise(_)
+            | Message::Asks
+            | Message::Says(_)
             | Message::Order(..) => {}
         }
     }
 
     /// One turn of a node's thread.
-    fn turn(&mut self, index: usize) {
-        let now_ms = self.now_ms;
-        let now_us = now_ms * 1_000 + self.nodes[index].clock_off_us;
+    pub(super) fn turn(&mut self, index: usize) {
+        let (now_ms, now_us) = (self.local_ms(index), self.wall_us(index));
         let machine = &mut self.nodes[index];
         let Some(node) = machine.node.as_mut() else { return };
         if node.core().failure().is_some() {
@@ -713,7 +888,10 @@ impl World {
             return self.stop(index, true);
         }
         let mut elsewhere = Vec::new();
-        if node.leader().is_some() {
+        if node.leader().is_some() && machine.timers.full_until_ms > self.now_ms {
+            // Refused until there may be space again.
+            machine.inbox.clear();
+        } else if node.leader().is_some() {
             node.core_mut().begin(now_us, "n");
             let mut offered = Vec::new();
             while let Some((member, number)) = machine.inbox.pop_front() {
@@ -726,12 +904,15 @@ impl World {
             }
             if node.journal(now_us).is_ok() {
                 machine.asked.extend(offered);
+            } else if self.days.is_some() {
+                machine.timers.full_until_ms = self.now_ms + 1_000;
             }
         } else {
             elsewhere.extend(machine.inbox.drain(..).map(|(member, _)| member));
             machine.asked.clear();
         }
         let done = node.settle(now_us, now_ms);
+        machine.wiped &= node.standing().refilling;
         let epoch = node.core().epoch();
         if node.leader().is_none() {
             machine.asked.clear();
@@ -753,6 +934,7 @@ impl World {
     /// What a node has to say to the others after its turn.
     fn speak(&mut self, index: usize) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|it| *it != index).collect();
+        let wiped: Vec<bool> = self.nodes.iter().map(|it| it.wiped).collect();
         let machine = &mut self.nodes[index];
         let Some(node) = machine.node.as_mut() else { return };
         let words = std::mem::take(&mut *lock(&machine.words));
@@ -761,13 +943,22 @@ impl World {
         }
         let mut out = Vec::new();
         let position = node.position();
+        if self.days.is_some() {
+            return self.speak_in_time(index, &others, position, words.acks);
+        }
         if position.leads {
             if self.random.below(20) == 0 {
                 out.extend(others.iter().map(|to| (*to, Message::Leads(position.epoch))));
             }
             for (to, feed) in &mut machine.feeds {
-                let runs =
-                    feed.poll(&machine.backlog, position.durable_seq, 1_024).expect("all segments are kept");
+                // Refilling takes long.
+                let bytes_max = if wiped[*to] { 1 } else { 1_024 };
+                if wiped[*to] && self.random.below(4) > 0 {
+                    continue;
+                }
+                let runs = feed
+                    .poll(&machine.backlog, position.durable_seq, bytes_max)
+                    .expect("all segments are kept");
                 let (durable_seq, acknowledged) = (position.durable_seq, position.acknowledged_seq);
                 out.push((*to, Message::Runs { epoch: position.epoch, runs, durable_seq, acknowledged }));
             }
@@ -780,7 +971,11 @@ impl World {
             if machine.claim.is_none() && (machine.primary.is_none() || silent) && self.random.below(8) == 0 {
                 machine.heard_ms = self.now_ms;
                 let to = others[self.random.below(others.len())];
-                out.push((to, Message::Follow(node.follow())));
+                if node.handle_heard(&[]) {
+                    out.push((to, Message::Follow(node.follow())));
+                } else {
+                    out.extend(others.iter().map(|to| (*to, Message::Asks)));
+                }
             }
             // Whoever waits for promises in vain gives up.
             if machine.claim.is_some() && self.random.below(60) == 0 {

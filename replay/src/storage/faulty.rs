@@ -166,9 +166,10 @@ impl State {
         if self.faults.short_writes && length > 1 {
             length = self.random.below(length) + 1;
         }
-        let used: usize = self.files.values().map(|it| it.cached.len()).sum();
+        let capacity = self.faults.capacity_bytes;
+        let used: usize = capacity.map_or(0, |_| self.files.values().map(|it| it.cached.len()).sum());
         let file = self.files.get_mut(&inode).ok_or(io::ErrorKind::NotFound)?;
-        if let Some(capacity) = self.faults.capacity_bytes {
+        if let Some(capacity) = capacity {
             let free = usize::try_from(capacity).unwrap_or(usize::MAX).saturating_sub(used);
             length = length.min((file.cached.len() + free).saturating_sub(at));
             if length == 0 {

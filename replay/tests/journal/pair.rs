@@ -7,7 +7,7 @@ use merit_replay::error::JournalError;
 use merit_replay::frame::{Head, Stamp};
 use merit_replay::machine::Silent;
 use merit_replay::node::{Ack, Node, Outlet, Position, Refusal, Settings, Welcome};
-use merit_replay::replication::{Mode, NodeId, Run};
+use merit_replay::replication::{Mode, NodeId, Run, Standing};
 use merit_replay::segment::HEADER_BYTES;
 use merit_replay::storage::Storage;
 use merit_replay::storage::faulty::{Faults, FaultyDisk};
@@ -47,18 +47,18 @@ struct One {
 }
 
 fn one(id: u8, disk: FaultyDisk) -> One {
-    try_one(id, disk).unwrap()
+    try_one(id, 2, disk).unwrap()
 }
 
 /// A node on a disk that it may refuse.
-fn try_one(id: u8, disk: FaultyDisk) -> Result<One, JournalError> {
+fn try_one(id: u8, nodes: usize, disk: FaultyDisk) -> Result<One, JournalError> {
     let machine = Tally::default();
     let (core, _) =
         Core::open(boxed(&disk), options(4_096), Epoch::Follow, machine, Box::new(Silent), &mut |_| {})?;
     let settings = Settings {
         name: format!("n{id}"),
         id: NodeId(id),
-        nodes: 2,
+        nodes,
         mode: Mode::Sync,
         patience_ms: 1_000,
         digest_every: 0,
@@ -103,6 +103,7 @@ fn join(primary: &mut One, standby: &mut One) -> Result<(), Refusal> {
         welcome = primary.node.handle_follow(&standby.node.follow(), 0);
     }
     let Welcome::From { epoch, asked, .. } = welcome else { panic!("{welcome:?}") };
+    standby.node.handle_heard(&[primary.node.standing()]);
     standby.node.handle_welcome(epoch, asked)?;
     carry(primary, standby);
     Ok(())
@@ -127,6 +128,9 @@ fn pair() -> (One, One) {
     assert_eq!(primary.enter(&[1]), Vec::<u64>::new(), "nobody else has it");
     join(&mut primary, &mut standby).unwrap();
     assert_eq!(primary.node.position().acknowledged_seq, 2);
+    // The standby hears that this is acknowledged: until then its disk may have held something else before.
+    carry(&mut primary, &mut standby);
+    assert!(!standby.node.standing().refilling);
     (primary, standby)
 }
 
@@ -275,7 +279,7 @@ fn a_primary_that_comes_back_with_a_journal_cut_or_flipped_anywhere_is_refused_o
         for (what, content) in [("cut", &whole[..at]), ("flipped", &flipped)] {
             let what = format!("{what} at byte {at} of {used}");
             let damaged = with(&disk, name, content);
-            match try_one(0, damaged) {
+            match try_one(0, 2, damaged) {
                 Ok(old) => {
                     assert!(
                         old.node.core().durable().stamp.seq >= 2,
@@ -364,4 +368,75 @@ fn a_welcome_that_comes_after_the_node_has_led_is_not_taken() {
     second.enter(&[5, 6]);
     let refused = second.node.handle_welcome(epoch, asked);
     assert!(matches!(refused, Err(Refusal::Misfit(Misfit::OtherHistory))), "{refused:?}");
+}
+
+fn again(node: One) -> One {
+    let One { node, disk, .. } = node;
+    let id = node.settings().id.0;
+    drop(node);
+    disk.restart();
+    one(id, disk)
+}
+
+/// It may have promised to a successor of this primary, and its acknowledgement would count.
+#[test]
+fn a_node_whose_disk_was_lost_follows_nobody_before_the_others_have_said_what_they_promised() {
+    let (mut primary, _) = pair();
+    let mut lost = one(1, FaultyDisk::new(9));
+    let Welcome::From { epoch, asked, .. } = primary.node.handle_follow(&lost.node.follow(), 0) else {
+        panic!()
+    };
+    let refused = lost.node.handle_welcome(epoch, asked);
+    assert!(matches!(refused, Err(Refusal::Unheard)), "{refused:?}");
+    // A promise of its own or to a candidate tells nothing of the one that was lost.
+    lost.node.handle_claim(32).unwrap();
+    lost = again(lost);
+    assert!(!lost.node.handle_heard(&[]));
+    let standing = primary.node.standing();
+    assert!(lost.node.handle_heard(&[Standing { promised: 64, ..standing }]));
+    lost = again(lost);
+    assert!(lost.node.handle_heard(&[]), "it is known for good");
+    assert_eq!(lost.node.standing().promised, 64);
+    let refused = lost.node.handle_welcome(epoch, asked);
+    assert!(matches!(refused, Err(Refusal::Fenced { promised: 64 })), "{refused:?}");
+    // Of three all others are asked: each of them may have led by its promise.
+    let mut third = try_one(2, 3, FaultyDisk::new(9)).unwrap();
+    assert!(!third.node.handle_heard(&[standing, standing]));
+    let other = Standing { node: NodeId(1), refilling: true, ..standing };
+    assert!(third.node.handle_heard(&[standing, other]));
+}
+
+#[test]
+fn a_node_whose_disk_was_lost_proves_nothing_before_it_holds_what_was_acknowledged() {
+    let (mut primary, mut standby) = pair();
+    primary.enter(&[2]);
+    assert_eq!(carry(&mut primary, &mut standby).len(), 1);
+    let mut lost = one(1, FaultyDisk::new(9));
+    let Welcome::From { epoch, asked, .. } = primary.node.handle_follow(&lost.node.follow(), 0) else {
+        panic!()
+    };
+    assert!(lost.node.handle_heard(&[primary.node.standing()]));
+    lost.node.handle_welcome(epoch, asked).unwrap();
+    let runs = primary.said().runs.clone();
+    lost.node.handle_runs(epoch, runs[..1].to_vec(), 3).unwrap();
+    lost.settle();
+    assert_eq!((lost.node.position().acknowledged_seq, lost.node.standing().refilling), (2, true));
+    lost = again(lost);
+    assert!(lost.node.standing().refilling, "a start changes nothing of it");
+    join(&mut primary, &mut lost).unwrap();
+    assert_eq!((lost.node.position().acknowledged_seq, lost.node.standing().refilling), (3, false));
+    lost = again(lost);
+    assert!(!lost.node.standing().refilling);
+    // Where only the promise was kept, it is the same.
+    let emptied = FaultyDisk::new(10);
+    emptied.put("promised.epoch", &lost.disk.content("promised.epoch").unwrap());
+    lost = one(1, emptied);
+    assert!(lost.node.handle_heard(&[]) && lost.node.standing().refilling);
+    let Welcome::From { epoch, asked, .. } = primary.node.handle_follow(&lost.node.follow(), 0) else {
+        panic!()
+    };
+    lost.node.handle_welcome(epoch, asked).unwrap();
+    lost.node.handle_runs(epoch, primary.said().runs[..1].to_vec(), 3).unwrap();
+    lost.settle();
+    assert!(again(lost).node.standing().refilling);
 }

@@ -58,8 +58,11 @@ pub async fn run(link: Arc<Link>, founds: bool) {
             continue;
         }
         let standings = link.peers.standings(PATIENCE).await;
+        // After an empty disk it follows nobody before the others have said what they have promised.
+        let said: Vec<_> = standings.iter().filter_map(|(node, it)| wire::standing_in(*node, it)).collect();
+        let Ok(heard) = link.ask(move |node, _| node.handle_heard(&said)).await else { return };
         let leads = standings.iter().filter(|(_, it)| it.leads).max_by_key(|(_, it)| it.epoch);
-        if let Some((primary, _)) = leads {
+        if let Some((primary, _)) = leads.filter(|_| heard) {
             let ended = follow(&link, *primary).await;
             wants_to_lead = false;
             match ended {

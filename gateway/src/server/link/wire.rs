@@ -33,6 +33,7 @@ pub(super) fn standing_out(
         acknowledged_seq: standing.acknowledged_seq,
         leads,
         epoch,
+        refilling: standing.refilling,
     }
 }
 
@@ -47,6 +48,7 @@ pub(super) fn standing_in(node: usize, standing: &v1::Standing) -> Option<Standi
         promised: standing.promised,
         head: head_in(standing.head.as_ref()?)?,
         acknowledged_seq: standing.acknowledged_seq,
+        refilling: standing.refilling,
     })
 }
 
