@@ -11,7 +11,7 @@
 mod packed;
 
 use super::keys::{self, EventKey};
-use packed::Tail;
+use packed::{Row, Tail};
 use sled::IVec;
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
@@ -26,8 +26,8 @@ use std::time::Duration;
 const META: &[u8] = b"!meta.2";
 /// Keys of the rows that are being written, if they are more than a piece.
 const WRITING: &[u8] = b"!writing";
-/// Bytes that are written at once.
-const PIECE_BYTES: usize = 128 << 10;
+/// Bytes, before they are packed, that are written at once.
+const PIECE_BYTES: usize = 256 << 10;
 /// How long it takes at least to write what has gathered if nobody waits, unless it is little.
 const SPREAD: Duration = Duration::from_secs(5);
 /// The longest pause between two pieces.
@@ -341,35 +341,41 @@ impl Store {
             if tails.reach == tails.written && tails.open.bytes() == 0 {
                 return Ok(());
             }
-            let tail = Arc::new(std::mem::take(&mut tails.open));
+            let next = tails.open.next();
+            let tail = Arc::new(std::mem::replace(&mut tails.open, next));
             tails.closed = Some(Arc::clone(&tail));
             (tail, tails.reach)
         };
         match &self.backend {
             Backend::Sled(db) => self.guarded(|| self.write_rows(db, &tail.rows(), reach))?,
             Backend::Memory(map) => {
-                let rows = tail.rows().into_iter().map(|(key, value)| (key, IVec::from(value)));
-                map.write().expect("no writer of this map panics").extend(rows);
+                let mut map = map.write().expect("no writer of this map panics");
+                map.extend(tail.rows().into_iter().map(|row| (row.key.clone(), IVec::from(row.value()))));
             }
             Backend::Lost => {}
         }
-        let mut tails = self.tails.write().expect("no writer of the tails panics");
-        (tails.closed, tails.written) = (None, reach);
+        let closed = {
+            let mut tails = self.tails.write().expect("no writer of the tails panics");
+            tails.written = reach;
+            tails.closed.take()
+        };
+        // Freeing so many records takes milliseconds, in which nobody may have to wait.
+        drop((closed, tail));
         Ok(())
     }
 
-    fn write_rows(&self, db: &sled::Db, rows: &[(Vec<u8>, Vec<u8>)], reach: Reach) -> Result<(), Doubt> {
-        let bytes: usize = rows.iter().map(|(key, value)| key.len() + value.len()).sum();
+    fn write_rows(&self, db: &sled::Db, rows: &[Row<'_>], reach: Reach) -> Result<(), Doubt> {
+        let bytes: usize = rows.iter().map(Row::bytes).sum();
         let pieces = u32::try_from(bytes / PIECE_BYTES).unwrap_or(u32::MAX);
         let mut batch = sled::Batch::default();
         if pieces > 0 {
             let pause = (SPREAD / pieces).min(PAUSE_MAX);
-            db.insert(WRITING, packed::keys_row(rows.iter().map(|(key, _)| key.as_slice())))
+            db.insert(WRITING, packed::keys_row(rows.iter().map(|row| row.key.as_slice())))
                 .map_err(failed)?;
             let mut piece = 0;
-            for (key, value) in rows {
-                piece += key.len() + value.len();
-                batch.insert(key.as_slice(), value.as_slice());
+            for row in rows {
+                piece += row.bytes();
+                batch.insert(row.key.as_slice(), row.value());
                 if piece >= PIECE_BYTES {
                     piece = 0;
                     db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
@@ -380,7 +386,7 @@ impl Store {
             }
             batch.remove(WRITING);
         } else {
-            rows.iter().for_each(|(key, value)| batch.insert(key.as_slice(), value.as_slice()));
+            rows.iter().for_each(|row| batch.insert(row.key.as_slice(), row.value()));
         }
         batch.insert(META, &reach.encode());
         db.apply_batch(batch).map_err(failed)

@@ -134,6 +134,16 @@ pub(super) struct Tail {
 }
 
 impl Tail {
+    /// An empty one with room for as many answers: lists that grow while readers wait cost milliseconds.
+    pub(super) fn next(&self) -> Self {
+        Self {
+            answers: Vec::with_capacity(self.answers.len()),
+            answer_starts: Vec::with_capacity(self.answer_starts.len()),
+            answer_of: HashMap::with_capacity(self.answer_starts.len()),
+            ..Self::default()
+        }
+    }
+
     /// About the memory that it takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -199,9 +209,10 @@ impl Tail {
         self.others.range(prefix.to_vec()..).take_while(move |(key, _)| key.starts_with(prefix))
     }
 
-    /// All of it as rows.
-    pub(super) fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let mut rows: Vec<_> = self.runs.iter().map(|(first, run)| (first.row(), pack(&run.row))).collect();
+    /// All of it as rows, which are packed one by one: all at once would take a processor for long.
+    pub(super) fn rows(&self) -> Vec<Row<'_>> {
+        let runs = self.runs.iter().map(|(first, run)| Row::packed(first.row(), vec![run.row.as_slice()]));
+        let mut rows: Vec<_> = runs.collect();
         let ends = self.answer_starts.iter().skip(1).map(|(_, start)| *start).chain([self.answers.len()]);
         let mut spans: Vec<_> = self
             .answer_starts
@@ -210,16 +221,52 @@ impl Tail {
             .map(|((hash, start), end)| (keys::bucket(*hash), *start, end))
             .collect();
         spans.sort_unstable();
-        let mut row = Vec::new();
         for of_bucket in spans.chunk_by(|(a, ..), (b, ..)| a == b) {
-            row.clear();
-            of_bucket.iter().for_each(|(_, start, end)| row.extend_from_slice(&self.answers[*start..*end]));
+            let parts: Vec<_> = of_bucket.iter().map(|(_, start, end)| &self.answers[*start..*end]).collect();
             // A command has one answer, so no other row has the number of one of these.
-            let first = answers(&row).next().and_then(Result::ok);
+            let first = answers(parts[0]).next().and_then(Result::ok);
             let seq = first.and_then(|(key, _)| keys::event_seq(key)).unwrap_or(0);
-            rows.push((keys::answers_row(of_bucket[0].0, seq), pack(&row)));
+            rows.push(Row::packed(keys::answers_row(of_bucket[0].0, seq), parts));
         }
-        rows.extend(self.others.iter().map(|(key, value)| (key.clone(), value.clone())));
+        let plain = |(key, value): (&Vec<u8>, _)| Row { key: key.clone(), value: Value::Plain(value) };
+        rows.extend(self.others.iter().map(|(key, value)| (key, value.as_slice())).map(plain));
         rows
+    }
+}
+
+/// A row that is to be written.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    /// Its key.
+    pub(super) key: Vec<u8>,
+    value: Value<'a>,
+}
+
+#[derive(Debug)]
+enum Value<'a> {
+    Packed(Vec<&'a [u8]>),
+    Plain(&'a [u8]),
+}
+
+impl<'a> Row<'a> {
+    fn packed(key: Vec<u8>, parts: Vec<&'a [u8]>) -> Self {
+        Self { key, value: Value::Packed(parts) }
+    }
+
+    /// Its bytes before they are packed.
+    pub(super) fn bytes(&self) -> usize {
+        let value = match &self.value {
+            Value::Packed(parts) => parts.iter().map(|it| it.len()).sum(),
+            Value::Plain(value) => value.len(),
+        };
+        self.key.len() + value
+    }
+
+    /// The value as it is written.
+    pub(super) fn value(&self) -> Vec<u8> {
+        match &self.value {
+            Value::Packed(parts) => pack(&parts.concat()),
+            Value::Plain(value) => value.to_vec(),
+        }
     }
 }

@@ -243,9 +243,9 @@ fn rows_of_an_attempt_that_did_not_end_are_gone_at_the_next_start() {
         }
         std::thread::sleep(std::time::Duration::from_millis(10));
     };
-    db.insert(WRITING, packed::keys_row(rows.iter().map(|(key, _)| key.as_slice()))).unwrap();
-    for (key, value) in rows.iter().take(rows.len() / 2) {
-        db.insert(key.as_slice(), value.as_slice()).unwrap();
+    db.insert(WRITING, packed::keys_row(rows.iter().map(|row| row.key.as_slice()))).unwrap();
+    for row in rows.iter().take(rows.len() / 2) {
+        db.insert(row.key.as_slice(), row.value()).unwrap();
     }
     db.flush().unwrap();
     drop(db);
