@@ -177,7 +177,8 @@ fn believed<M: Kept>(
         return Ok(Ok(header));
     }
     let base = snapshot::bases(storage)?.pop();
-    let held = match recovery::scan_after(storage, Some(options.exchange_id), base, &mut Discard) {
+    // A torn tail may be cut only while it is the end of the journal.
+    let held = match recovery::recover(storage, options.exchange_id, base, &mut Discard) {
         Ok(found) => found.head.stamp,
         Err(JournalError::NotFound { .. }) => return Ok(Ok(header)),
         Err(error) => return Err(error),
