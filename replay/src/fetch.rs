@@ -103,6 +103,14 @@ impl Fetch {
     }
 }
 
+#[cfg(test)]
+impl Fetch {
+    /// The process dies: what has come stays as it is.
+    pub(crate) fn abandon(mut self) {
+        self.kept = true;
+    }
+}
+
 impl Drop for Fetch {
     fn drop(&mut self) {
         if !self.kept {
@@ -177,7 +185,8 @@ fn believed<M: Kept>(
         return Ok(Ok(header));
     }
     let base = snapshot::bases(storage)?.pop();
-    let held = match recovery::scan_after(storage, Some(options.exchange_id), base, &mut Discard) {
+    // A torn tail may be cut only while it is the end of the journal.
+    let held = match recovery::recover(storage, options.exchange_id, base, &mut Discard) {
         Ok(found) => found.head.stamp,
         Err(JournalError::NotFound { .. }) => return Ok(Ok(header)),
         Err(error) => return Err(error),

@@ -752,6 +752,10 @@ pub(crate) mod plant {
         ProveWhileRefilling,
         /// Leads with promises alone, before its epoch is in the lease store.
         LeadBeforeWriting,
+        /// Believes a snapshot that came without looking at its checksums.
+        FetchUnchecked,
+        /// Retires a segment with a record that the oldest snapshot does not cover.
+        RetireTooFar,
     }
 
     #[cfg(test)]
@@ -806,6 +810,38 @@ pub(crate) mod plant {
 
     #[cfg(not(test))]
     pub(crate) const fn cuts_too_many() -> u64 {
+        0
+    }
+
+    /// Takes what is planted along to another thread.
+    #[cfg(test)]
+    pub(crate) fn carried() -> impl FnOnce() + Send {
+        let planted = PLANTED.get();
+        move || PLANTED.set(planted)
+    }
+
+    #[cfg(not(test))]
+    pub(crate) const fn carried() -> impl FnOnce() + Send {
+        || ()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fetches_unchecked() -> bool {
+        is(Mistake::FetchUnchecked)
+    }
+
+    #[cfg(not(test))]
+    pub(crate) const fn fetches_unchecked() -> bool {
+        false
+    }
+
+    #[cfg(test)]
+    pub(crate) fn retires_too_far() -> u64 {
+        u64::from(is(Mistake::RetireTooFar))
+    }
+
+    #[cfg(not(test))]
+    pub(crate) const fn retires_too_far() -> u64 {
         0
     }
 }

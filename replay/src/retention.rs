@@ -6,6 +6,7 @@
 //! a power cut at any moment leaves it in one place or in both.
 
 use crate::error::JournalError;
+use crate::node::plant;
 use crate::segment::{self, HEADER_BYTES, SegmentHeader};
 use crate::snapshot;
 use crate::storage::{Storage, write_all_at};
@@ -36,7 +37,7 @@ pub fn retire(
         // What is damaged stays where it is: recovery says what to do.
         let Ok(header) = SegmentHeader::decode(&sector) else { break };
         let last = header.predecessor.stamp;
-        if last.seq > oldest.head.stamp.seq || last.time_us > until_us {
+        if last.seq > oldest.head.stamp.seq + plant::retires_too_far() || last.time_us > until_us {
             break;
         }
         shelve(journal, archive, name)?;

@@ -4,16 +4,19 @@
 //!
 //! Nothing here imitates a node: it is [`crate::node::Node`] on [`FaultyDisk`]; the lease store is a model
 //! ([`store`]). What is checked all along is in [`oracle`]. There are storms of moments, in which faults come without a pause, and storms of days, in which
-//! whatever must not happen by itself has the time for it ([`days`]).
+//! whatever must not happen by itself has the time for it ([`days`]). In every fourth storm of moments nodes retire old
+//! segments, and whoever was away for too long fetches a snapshot ([`transfer`]).
 //!
 //! `MERIT_SIM_SEEDS=10000 MERIT_SIM_DAYS=1000 cargo test -p merit-replay simulation` is a long run;
 //! `MERIT_SIM_FROM=<seed> MERIT_SIM_SEEDS=1 MERIT_SIM_DAYS=1` repeats one.
 
 mod agent;
 mod days;
+mod disks;
 mod ledger;
 mod oracle;
 mod store;
+mod transfer;
 mod world;
 
 use crate::node::plant::{Mistake, PLANTED};
@@ -73,6 +76,7 @@ fn no_storm_loses_doubles_or_tells_apart_what_was_acknowledged() {
     assert!(sum.primaries > seeds && sum.cuts > 0 && sum.power_cuts > seeds, "{sum:?}");
     assert!(sum.taken_over > seeds / 2 && sum.gone_alone > seeds / 20, "{sum:?}");
     assert!(sum.wipes > seeds / 20, "{sum:?}");
+    assert!(sum.retired > seeds && sum.fetched > seeds / 20 && sum.fetches_damaged > 0, "{sum:?}");
     assert!(sum.resumed > seeds / 4 && sum.flips > seeds / 10 && sum.repairs > 0, "{sum:?}");
 }
 
@@ -99,6 +103,8 @@ fn planted_mistakes_are_each_found() {
     is_found(Mistake::SkipFencing, 1, None);
     is_found(Mistake::CutOneTooMany, 1, None);
     is_found(Mistake::LeadBeforeWriting, 1, Some(true));
+    is_found(Mistake::FetchUnchecked, 1, None);
+    is_found(Mistake::RetireTooFar, 1, None);
     // These take many accidents together: the search begins not long before the first seed that finds each.
     is_found(Mistake::ProveWhileRefilling, 2_500, Some(true));
     is_found(Mistake::AloneOnOldWord, 2_000, Some(true));
@@ -116,6 +122,7 @@ fn what_only_time_shows_is_found_in_days_and_not_in_moments() {
 #[test]
 fn the_same_seed_is_the_same_storm() {
     assert_eq!(run(7, Some(false)), run(7, Some(false)));
+    assert_eq!(run(9, Some(false)), run(9, Some(false)));
     assert_eq!(run(7, Some(true)), run(7, Some(true)));
     assert_eq!(run_days(4, None), run_days(4, None));
 }

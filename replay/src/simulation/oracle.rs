@@ -6,7 +6,7 @@
 
 use super::ledger::{Answer, Ledger};
 use crate::frame::Stamp;
-use crate::machine::Sink;
+use crate::machine::{Machine as _, Sink};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +22,14 @@ impl Oracle {
     fn publish(&mut self, stamp: Stamp, content: u128) {
         let known = self.published.entry(stamp.seq).or_insert((stamp.epoch, content));
         assert_eq!(*known, (stamp.epoch, content), "record {} was published with another content", stamp.seq);
+    }
+
+    /// A node goes on from a snapshot: its state is the history's at that record.
+    pub(super) fn resume(&self, ledger: &Ledger, stamp: Stamp) {
+        if let Some(known) = self.published.get(&stamp.seq) {
+            let resumed = (stamp.epoch, ledger.digest());
+            assert_eq!(*known, resumed, "a snapshot has another state after record {}", stamp.seq);
+        }
     }
 
     /// A member was told that its order stands.

@@ -4,25 +4,21 @@ use super::agent::{Agent, Leases};
 use super::days::{Days, Timers};
 use super::ledger::{Answer, Ledger, Told};
 use super::oracle::{Oracle, Published};
+use super::transfer::{self, Transfer, Word};
 use crate::core::{Core, Epoch, Offer};
 use crate::error::JournalError;
-use crate::frame::{Head, Record};
 use crate::node::plant::{Mistake, PLANTED};
 use crate::node::{Ack, Follow, Node, Outlet, Position, Refusal, Settings, Welcome};
-use crate::recovery::{self, Discard, Visitor};
-use crate::repair;
 use crate::replication::feed::{Backlog, Feed};
 use crate::replication::{Mode, NodeId, Run, Standing};
-use crate::segment::seq_of_name;
-use crate::snapshot::{self, Resumed};
-use crate::storage::Storage as _;
+use crate::snapshot::Resumed;
 use crate::storage::faulty::{Faults, FaultyDisk, Random};
 use crate::writer::Options;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MEMBERS: usize = 4;
-const EXCHANGE: u128 = 77;
+pub(super) const EXCHANGE: u128 = 77;
 
 /// What one storm amounted to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +41,13 @@ pub(super) struct Summary {
     pub(super) repairs: u64,
     /// Disks that were lost.
     pub(super) wipes: u64,
+    /// Snapshots that were taken, and segments that were retired, while a node ran.
+    pub(super) snapshots: u64,
+    pub(super) retired: u64,
+    /// Transfers of a snapshot: begun; ended, so that the node went on from it; refused because damaged.
+    pub(super) fetches: u64,
+    pub(super) fetched: u64,
+    pub(super) fetches_damaged: u64,
     pub(super) simulated_ms: i64,
     /// Of these, in storms that last for days, and without a fault for so long that everything had to be well.
     pub(super) days_ms: i64,
@@ -70,6 +73,11 @@ impl Summary {
         self.flips += other.flips;
         self.repairs += other.repairs;
         self.wipes += other.wipes;
+        self.snapshots += other.snapshots;
+        self.retired += other.retired;
+        self.fetches += other.fetches;
+        self.fetched += other.fetched;
+        self.fetches_damaged += other.fetches_damaged;
         self.simulated_ms += other.simulated_ms;
         self.days_ms += other.days_ms;
         self.calm_ms += other.calm_ms;
@@ -103,6 +111,8 @@ pub(super) enum Message {
         epoch: u32,
     },
     Elsewhere,
+    /// Of the transfer of a snapshot.
+    Transfer(Word),
     /// The connection of a node has ended.
     Gone,
 }
@@ -111,8 +121,8 @@ pub(super) enum Message {
 #[derive(Clone, Debug)]
 pub(super) struct Envelope {
     pub(super) due_ms: i64,
-    from: usize,
-    to: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
     message: Message,
 }
 
@@ -171,7 +181,9 @@ pub(super) struct Machine {
     /// Whether a bit of its journal has flipped, so that it does not start.
     pub(super) damaged: bool,
     /// Whether its disk was lost, and it does not hold everything again.
-    wiped: bool,
+    pub(super) wiped: bool,
+    /// The snapshot that is coming.
+    pub(super) transfer: Option<Transfer>,
     /// What it has heard of the others' promises.
     heard: Vec<Standing>,
     pub(super) timers: Timers,
@@ -201,28 +213,24 @@ pub(super) struct World {
     pub(super) loss: usize,
     /// The lease store, in storms that have one; in the others operators decide.
     pub(super) leases: Option<Leases>,
-    oracle: Arc<Mutex<Oracle>>,
+    pub(super) oracle: Arc<Mutex<Oracle>>,
     pub(super) summary: Summary,
     pub(super) stormy: bool,
     /// Whether whole disks are lost: every third storm, for it leaves less time for other faults.
     loses_disks: bool,
+    /// Whether nodes retire old segments, so that whoever was away for long needs a snapshot: every fourth storm.
+    pub(super) transfers: bool,
+    /// Transfers so far.
+    pub(super) numbers: u64,
     /// Which node goes when.
-    doomed: Option<(i64, usize)>,
+    pub(super) doomed: Option<(i64, usize)>,
     /// In storms that last for days.
     pub(super) days: Option<Days>,
 }
 
-/// Whether a journal holds a record, with everything before it.
-fn holds(disk: &FaultyDisk, head: Head) -> bool {
-    struct Seeks(Head, bool);
-    impl Visitor for Seeks {
-        fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
-            self.1 |= Head { stamp: record.stamp, chain: record.chain } == self.0;
-            Ok(())
-        }
-    }
-    let mut seeks = Seeks(head, false);
-    recovery::scan(disk, None, &mut seeks).is_ok() && seeks.1
+pub(super) fn options(transfers: bool) -> Options {
+    let segment_bytes = if transfers { transfer::SEGMENT_BYTES } else { 4_096 };
+    Options { segment_bytes, build: "sim".to_owned(), ..Options::new(EXCHANGE) }
 }
 
 impl Member {
@@ -252,6 +260,7 @@ impl World {
             up_at_ms: 0,
             damaged: false,
             wiped: false,
+            transfer: None,
             heard: Vec::new(),
             timers: Timers::default(),
         };
@@ -267,6 +276,8 @@ impl World {
             summary: Summary::default(),
             stormy: true,
             loses_disks: seed.is_multiple_of(3),
+            transfers: seed % 4 == 1 && !lasts_days,
+            numbers: 0,
             doomed: None,
             days: None,
             random,
@@ -295,8 +306,12 @@ impl World {
     }
 
     pub(super) fn storm(&mut self) {
-        // Leases need time between two faults: to run out, to be taken, to be given back.
-        let (steps, seldom) = if self.leases.is_some() { (4_000, 8) } else { (800, 1) };
+        // Leases need time between two faults: to run out, to be taken, to be given back; transfers, to come to their end.
+        let (steps, seldom) = match (self.leases.is_some(), self.transfers) {
+            (true, _) => (4_000, 8),
+            (false, true) => (2_400, 4),
+            (false, false) => (800, 1),
+        };
         for _ in 0..steps {
             if self.chance(seldom) {
                 self.fault();
@@ -444,13 +459,18 @@ impl World {
         }
         let machine = &mut self.nodes[index];
         machine.node = None;
+        if let Some(it) = machine.transfer.take() {
+            it.abandon();
+        }
         machine.feeds.clear();
         machine.inbox.clear();
         machine.asked.clear();
         machine.agent = Agent::default();
         machine.heard.clear();
         (machine.primary, machine.claim) = (None, None);
-        machine.up_at_ms = self.now_ms + back_ms;
+        // Away for long: the others retire what it needs.
+        let long = self.transfers && back_ms % 4 == 0;
+        machine.up_at_ms = self.now_ms + if long { 4 * back_ms } else { back_ms };
         if power {
             machine.disk.restart();
             self.summary.power_cuts += 1;
@@ -459,109 +479,22 @@ impl World {
         }
     }
 
-    /// A bit of a journal flips while its node is down. Left out are two damages that no node can be asked to survive:
-    /// of what no other node holds, as after a time alone; and of the newest batch, which nothing tells from a torn one.
-    pub(super) fn flip(&mut self, index: usize) {
-        if self.nodes[index].node.is_some() || self.nodes.iter().any(|it| it.damaged) {
-            return;
-        }
-        let disk = self.nodes[index].disk.clone();
-        // Without this a power cut could take back the mark that tells the damage from a torn batch.
-        disk.write_back();
-        let Ok(before) = recovery::scan(&disk, None, &mut Discard) else { return };
-        let segments: Vec<String> =
-            disk.list().unwrap_or_default().into_iter().filter(|it| seq_of_name(it).is_some()).collect();
-        let name = &segments[self.random.below(segments.len())];
-        let bytes = disk.content(name).map_or(0, |it| it.len());
-        let (at, bit) = (self.random.below(bytes), u32::try_from(self.random.below(8)).expect("small"));
-        disk.flip(name, at, bit);
-        let mut others = self.nodes.iter().enumerate().filter(|(it, _)| *it != index);
-        let copied = others.any(|(_, it)| holds(&it.disk, before.head));
-        match recovery::scan(&disk, None, &mut Discard) {
-            Ok(found) if found.head == before.head => self.summary.flips += 1,
-            Err(_) if copied => {
-                self.nodes[index].damaged = true;
-                self.summary.flips += 1;
-            }
-            Ok(_) | Err(_) => disk.flip(name, at, bit),
-        }
-    }
-
-    /// A node's disk is lost, and while it is being refilled another node goes for a while.
-    fn lose_disk(&mut self, index: usize) {
-        if self.nodes.iter().any(|it| it.damaged || it.wiped) {
-            return;
-        }
-        self.stop(index, true);
-        if !self.wipe(index) {
-            return;
-        }
-        self.nodes[index].up_at_ms = self.now_ms + 60;
-        let other = (index + 1 + self.random.below(self.nodes.len() - 1)) % self.nodes.len();
-        let after_ms = i64::try_from(60 + self.random.below(300)).expect("small");
-        self.doomed = Some((self.now_ms + after_ms, other));
-    }
-
-    /// A node's disk is lost while it is down, and an empty one takes its place. Left out is what no exchange survives:
-    /// the loss of what no other disk holds, and of a second one before the first is full again.
-    pub(super) fn wipe(&mut self, index: usize) -> bool {
-        let lost = self.nodes.iter().any(|it| it.damaged || it.wiped);
-        if lost || self.nodes[index].node.is_some() {
-            return false;
-        }
-        let Ok(found) = recovery::scan(&self.nodes[index].disk, None, &mut Discard) else { return false };
-        let mut others = self.nodes.iter().enumerate().filter(|(it, _)| *it != index);
-        let copied = others.any(|(_, it)| holds(&it.disk, found.head));
-        if copied {
-            self.nodes[index].disk = FaultyDisk::new(self.random.draw());
-            self.nodes[index].wiped = true;
-            self.summary.wipes += 1;
-            // That takes longer than any message.
-            self.network.retain(|it| it.from != index && it.to != index);
-        }
-        copied
-    }
-
-    /// An operator mends a damaged journal from the copy of the node that holds most: a shorter one might lack what this
-    /// node had acknowledged and its own mark does not say yet.
-    fn repair(&mut self, index: usize) {
-        let disk = &self.nodes[index].disk;
-        let others = self.nodes.iter().enumerate().filter(|(it, _)| *it != index);
-        let heads = others
-            .filter_map(|(at, it)| Some((recovery::scan(&it.disk, None, &mut Discard).ok()?.head.stamp, at)));
-        let most = heads.max_by_key(|(it, at)| (it.epoch, it.seq, *at));
-        let mended = most.map(|(_, at)| repair::repair(disk, &self.nodes[at].disk));
-        if matches!(mended, Some(Ok(_))) {
-            self.nodes[index].damaged = false;
-            self.summary.repairs += 1;
-        } else {
-            // The power may have gone amid it, or the disk may be full.
-            disk.restart();
-            let again_ms = if self.days.is_some() { 60_000 } else { 100 };
-            self.nodes[index].up_at_ms = self.now_ms + again_ms;
-        }
-    }
-
-    /// The newest snapshot of a node that is down, made now if one is due.
-    fn snapshot(&mut self, index: usize) -> Option<Resumed<Ledger>> {
-        let disk = &self.nodes[index].disk;
-        let acknowledged_seq = recovery::scan(disk, None, &mut Discard).ok()?.acknowledged_seq;
-        let due_seq = snapshot::due(acknowledged_seq, 3);
-        // The disk may be full or failing: then the last one must do.
-        drop(snapshot::make::<Ledger>(disk, due_seq, acknowledged_seq, &mut |_| {}));
-        let (resumed, passed_over) = snapshot::newest(disk, Some(EXCHANGE), u64::MAX).ok()?;
-        assert_eq!(passed_over, [], "nothing damages whole files");
-        resumed
-    }
-
     pub(super) fn start(&mut self, index: usize) {
         if self.nodes[index].damaged {
             return self.repair(index);
         }
+        if self.transfers && !self.install(index) {
+            return;
+        }
         let nodes = self.nodes.len();
         let from_snapshot = if self.days.is_some() { !self.chance(8) } else { self.chance(2) };
+        // Nobody can do without whose journal does not begin at the beginning.
+        let from_snapshot = from_snapshot || self.transfers && transfer::begins_late(&self.nodes[index].disk);
         let resumed = if from_snapshot { self.snapshot(index) } else { None };
-        self.summary.resumed += u64::from(resumed.is_some());
+        if let Some(Resumed { machine, head, .. }) = &resumed {
+            self.summary.resumed += 1;
+            lock(&self.oracle).resume(machine, head.stamp);
+        }
         let machine = &mut self.nodes[index];
         let last_seq = resumed.as_ref().map_or(0, |it| it.head.stamp.seq);
         let sink = Box::new(Published { oracle: Arc::clone(&self.oracle), last_seq });
@@ -569,8 +502,8 @@ impl World {
             Some(Resumed { machine, head, lineage }) => (machine, Some((head, lineage))),
             None => (Ledger::default(), None),
         };
-        let options = Options { segment_bytes: 4_096, build: "sim".to_owned(), ..Options::new(EXCHANGE) };
         let storage = Box::new(machine.disk.clone());
+        let options = options(self.transfers);
         let opened = Core::open_after(storage, options, Epoch::Follow, known, sink, &mut |_| {});
         let core = match opened {
             Ok((core, _)) => core,
@@ -596,7 +529,7 @@ impl World {
             asks_before_alone: self.leases.is_some(),
         };
         machine.words = Arc::default();
-        machine.backlog = Arc::new(Backlog::new(2_048));
+        machine.backlog = Arc::new(Backlog::new(if self.transfers { 256 } else { 2_048 }));
         let mouth = Mouth { words: Arc::clone(&machine.words), backlog: Arc::clone(&machine.backlog) };
         machine.node = Some(Node::standby(core, settings, Box::new(mouth)));
         machine.heard_ms = 0;
@@ -678,6 +611,9 @@ impl World {
         self.happen();
         for index in 0..self.nodes.len() {
             self.turn(index);
+        }
+        if self.transfers {
+            self.transfer_step();
         }
     }
 
@@ -787,11 +723,15 @@ impl World {
                 let id = NodeId(u8::try_from(from).expect("few nodes"));
                 self.nodes[to].node.as_mut().expect("checked").handle_gone(id, now_ms);
             }
+            Message::Transfer(word) => self.hear(from, to, word),
             Message::Answer { .. } | Message::Elsewhere => {}
         }
     }
 
     fn asked_to_follow(&mut self, from: usize, to: usize, asked: &Follow) {
+        if self.transfers && self.needs_snapshot(from, to, asked) {
+            return;
+        }
         let now_ms = self.local_ms(to);
         let node = self.nodes[to].node.as_mut().expect("checked");
         let welcome = node.handle_follow(asked, now_ms);
@@ -874,6 +814,7 @@ impl World {
             | Message::Promise(_)
             | Message::Asks
             | Message::Says(_)
+            | Message::Transfer(_)
             | Message::Order(..) => {}
         }
     }
@@ -935,13 +876,14 @@ impl World {
     fn speak(&mut self, index: usize) {
         let others: Vec<usize> = (0..self.nodes.len()).filter(|it| *it != index).collect();
         let wiped: Vec<bool> = self.nodes.iter().map(|it| it.wiped).collect();
+        let now_ms = self.local_ms(index);
         let machine = &mut self.nodes[index];
         let Some(node) = machine.node.as_mut() else { return };
         let words = std::mem::take(&mut *lock(&machine.words));
         if words.unfit {
             machine.primary = None;
         }
-        let mut out = Vec::new();
+        let (mut out, mut ended) = (Vec::new(), Vec::new());
         let position = node.position();
         if self.days.is_some() {
             return self.speak_in_time(index, &others, position, words.acks);
@@ -956,11 +898,19 @@ impl World {
                 if wiped[*to] && self.random.below(4) > 0 {
                     continue;
                 }
-                let runs = feed
-                    .poll(&machine.backlog, position.durable_seq, bytes_max)
-                    .expect("all segments are kept");
+                let polled = feed.poll(&machine.backlog, position.durable_seq, bytes_max);
+                if self.transfers && matches!(polled, Err(JournalError::NotFound { .. })) {
+                    // Retired before it was sent: the stream ends.
+                    ended.push(*to);
+                    continue;
+                }
+                let runs = polled.expect("all segments are kept");
                 let (durable_seq, acknowledged) = (position.durable_seq, position.acknowledged_seq);
                 out.push((*to, Message::Runs { epoch: position.epoch, runs, durable_seq, acknowledged }));
+            }
+            for to in ended {
+                machine.feeds.remove(&to);
+                node.handle_gone(NodeId(u8::try_from(to).expect("few nodes")), now_ms);
             }
         } else {
             machine.feeds.clear();
@@ -968,7 +918,8 @@ impl World {
                 out.extend(words.acks.into_iter().map(|ack| (primary, Message::Ack(ack))));
             }
             let silent = self.now_ms - machine.heard_ms > 150;
-            if machine.claim.is_none() && (machine.primary.is_none() || silent) && self.random.below(8) == 0 {
+            let busy = machine.claim.is_some() || machine.transfer.is_some();
+            if !busy && (machine.primary.is_none() || silent) && self.random.below(8) == 0 {
                 machine.heard_ms = self.now_ms;
                 let to = others[self.random.below(others.len())];
                 if node.handle_heard(&[]) {

@@ -82,6 +82,12 @@ impl FaultyDisk {
         self.state().operations
     }
 
+    /// Whether the power is off.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.state().dead
+    }
+
     /// The power comes back: of what was not synced, any part may be there.
     pub fn restart(&self) {
         self.state().restart();

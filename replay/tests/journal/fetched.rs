@@ -163,6 +163,27 @@ fn a_standby_goes_on_from_the_primarys_snapshot_and_holds_what_it_says() {
     }
 }
 
+/// A batch may be torn after the snapshot has come: at the end of the journal that is no damage, before another segment
+/// it would be.
+#[test]
+fn a_torn_tail_is_cut_before_a_segment_follows_it() {
+    let (primary, whole) = primary();
+    for records in [0, 4] {
+        let disk = standby(records);
+        bring(&disk, &offered(&primary), records).unwrap();
+        let name = disk.list().unwrap().into_iter().rfind(|it| seq_of_name(it).is_some()).unwrap();
+        let mut torn = disk.content(&name).unwrap();
+        *torn.last_mut().unwrap() = 1;
+        disk.put(&name, &torn);
+        assert!(matches!(put_in(&disk).unwrap(), Some(Installed::From(_))));
+        let checked = snapshot::verify::<Tally>(&disk, &mut ignore).unwrap();
+        assert!(checked.len() == 1 && checked[0].flaw.is_none(), "{checked:?}");
+        let mut core = open(&disk, Epoch::Follow).unwrap().0;
+        catch_up(&mut core, &primary);
+        assert_eq!(*core.machine(), whole);
+    }
+}
+
 /// With a promise from before, a node keeps it, whatever epoch the snapshot ends with.
 #[test]
 fn a_promise_outlives_the_snapshot() {
