@@ -131,6 +131,25 @@ impl Turn {
         receiver.recv().ok()
     }
 
+    /// Has the store written as far as a snapshot: a start needs one that reaches it.
+    fn keep(&self, seq: u64) {
+        let until = Instant::now() + RETRY;
+        while self.goes_on(Duration::ZERO)
+            && let Some(model) = self.model.upgrade()
+        {
+            if model.read(|state, _| state.seq) >= seq {
+                if let Err(doubt) = model.keep() {
+                    tracing::warn!(doubt = %doubt.0, "the read model could not be written");
+                }
+                return;
+            }
+            drop(model);
+            if Instant::now() > until || !self.goes_on(INTERVAL) {
+                return;
+            }
+        }
+    }
+
     fn take(&self, due_seq: u64, head_seq: u64, time_us: i64) -> Result<(), JournalError> {
         let began = Instant::now();
         let mut segment = Instant::now();
@@ -141,8 +160,7 @@ impl Turn {
         };
         if let Some(header) = snapshot::make::<Mirror>(&*self.shelves, due_seq, head_seq, &mut progress)? {
             let (seq, bytes) = (header.head.stamp.seq, header.body_bytes);
-            // A start needs a store that reaches it. Who reads is told of a store that fails by its keeper.
-            let _ = self.model.upgrade().map(|model| model.keep());
+            self.keep(seq);
             tracing::info!(seq, bytes, seconds = began.elapsed().as_secs(), "a snapshot was taken");
         }
         let Some(archive) = &self.retention.archive else { return Ok(()) };

@@ -144,7 +144,7 @@ impl Disk {
                 file.sync()?;
                 at = to;
                 // Orders wait for the same disk: it is theirs most of the time.
-                if !wishes.awaited.load(Ordering::Relaxed) {
+                if at < bytes && !wishes.awaited.load(Ordering::Relaxed) {
                     std::thread::park_timeout((begun.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX));
                 }
             }

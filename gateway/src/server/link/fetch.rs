@@ -105,12 +105,13 @@ impl Giving {
         // The store holds everything up to the snapshot once its own state has come by.
         self.model.caught_up(self.header.head.stamp.seq).await;
         let store = self.model.store();
-        let written = tokio::task::spawn_blocking(move || store.write());
+        let rows = Arc::clone(&store);
+        let written = tokio::task::spawn_blocking(move || rows.write());
         written.await.map_err(|error| error.to_string())?.map_err(|doubt| doubt.0)?;
         let (mut sum, mut last) = (Sum::default(), Vec::new());
         loop {
-            let (model, after) = (Arc::clone(&self.model), last.clone());
-            let read = move || model.read(|_, store| store.rows_after(&after, MESSAGE_BYTES));
+            let (rows, after) = (Arc::clone(&store), last.clone());
+            let read = move || rows.rows_after(&after, MESSAGE_BYTES);
             let read = tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())?;
             let rows = read.map_err(|doubt| doubt.0)?;
             let Some((key, _)) = rows.last() else { break };
@@ -119,6 +120,9 @@ impl Giving {
             let row = |(key, value): &(_, _)| v1::SnapshotRow { key: bytes_of(key), value: bytes_of(value) };
             let rows = rows.iter().map(row).collect();
             self.send(v1::ReadSnapshotResponse { rows, ..Default::default() }).await?;
+        }
+        if store.has_failed() || !Arc::ptr_eq(&store, &self.model.store()) {
+            return Err("the read model was built again meanwhile".to_owned());
         }
         let (rows, hash) = sum.finish();
         let end = Some(v1::SnapshotEnd { rows, hash });

@@ -51,6 +51,8 @@ pub struct Rows {
     known: Known,
     reach: Reach,
     last: Vec<u8>,
+    /// Command of the last answer in the rows of this bucket: they are of ever later ones.
+    last_answer: u64,
     events: u64,
     sum: Sum,
 }
@@ -66,7 +68,7 @@ impl Rows {
         let (store, _) = Store::open(&directory(data)).map_err(|doubt| doubt.0)?;
         let reach = state.reach();
         let (known, last, sum) = (Known::to(state), Vec::new(), Sum::default());
-        Ok(Self { data: data.to_owned(), store, known, reach, last, events: 0, sum })
+        Ok(Self { data: data.to_owned(), store, known, reach, last, last_answer: 0, events: 0, sum })
     }
 
     /// Takes some rows, each with a greater key than the one before.
@@ -81,7 +83,19 @@ impl Rows {
                 return Err("its rows are not in their order".to_owned());
             }
             self.sum.add(&key, &value);
+            let bucket = keys::answers_bucket(&key);
+            if bucket.is_none_or(|it| !self.last.starts_with(it)) {
+                self.last_answer = 0;
+            }
             store::records(&key, &value, &mut |record, value| {
+                // While the sender writes, an answer may stand in two rows of its bucket.
+                if keys::is_answer(record) {
+                    let seq = keys::event_seq(record).unwrap_or(0);
+                    if seq <= self.last_answer {
+                        return;
+                    }
+                    self.last_answer = seq;
+                }
                 if self.known.has(record) {
                     self.events += u64::from(keys::is_event(record));
                     batch.put(record.to_vec(), value.to_vec());
@@ -91,7 +105,8 @@ impl Rows {
             self.last = key;
         }
         // How far it goes is said when all have come.
-        self.store.commit(batch, Reach::default()).map_err(|doubt| doubt.0)
+        let taken = self.store.commit(batch, Reach::default());
+        taken.and_then(|()| self.store.write_if_full()).map_err(|doubt| doubt.0)
     }
 
     /// Checks that all of them have come, and makes them durable.

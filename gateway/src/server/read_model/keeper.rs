@@ -214,7 +214,8 @@ impl Direct {
     fn commit(&mut self) {
         self.commands = 0;
         let Inner { state, store } = &mut self.inner;
-        let committed = store.commit(std::mem::take(&mut self.batch), state.reach());
+        let committed =
+            store.commit(std::mem::take(&mut self.batch), state.reach()).and_then(|()| store.write_if_full());
         self.result = std::mem::replace(&mut self.result, Ok(())).and(committed);
     }
 }
@@ -341,6 +342,7 @@ impl Turn {
                 self.apply_locked(some, head.filter(|_| last))
             };
             let last = waiting.len() == 0;
+            let applied = applied.and_then(|()| self.model.store().write_if_full());
             if let Err(doubt) = applied {
                 // Reads the journal, and so knows what is still waiting here.
                 self.rebuild(&doubt);
@@ -531,6 +533,7 @@ impl Turn {
             waiting.extend(note.applied);
             if waiting.len() >= REPLAY_BATCH {
                 self.apply_to(inner, std::mem::take(&mut waiting))?;
+                inner.store.write_if_full()?;
             }
         }
         self.apply_to(inner, waiting)

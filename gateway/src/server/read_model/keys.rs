@@ -132,6 +132,12 @@ pub fn answers_row(bucket: u16, seq: u64) -> Vec<u8> {
     [answers_rows(bucket).as_slice(), &seq.to_be_bytes()].concat()
 }
 
+/// What the keys of all rows of the bucket begin with that the row with a key is of; nothing for other rows.
+#[must_use]
+pub fn answers_bucket(key: &[u8]) -> Option<&[u8]> {
+    key.get(..3).filter(|_| is_answers_row(key))
+}
+
 /// All rows of answers of a bucket.
 #[must_use]
 pub fn answers_rows(bucket: u16) -> [u8; 3] {

@@ -28,6 +28,8 @@ const META: &[u8] = b"!meta.2";
 const WRITING: &[u8] = b"!writing";
 /// Bytes, before they are packed, that are written at once.
 const PIECE_BYTES: usize = 256 << 10;
+/// Bytes of answers in a row that takes more.
+const SHORT_BYTES: usize = 2 << 10;
 /// How long it takes at least to write what has gathered if nobody waits, unless it is little.
 const SPREAD: Duration = Duration::from_secs(5);
 /// The longest pause between two pieces.
@@ -278,8 +280,8 @@ impl Store {
         }
     }
 
-    /// Takes a batch, and notes how far all of it goes. Records go to the disk when there are many of them, or with
-    /// [`Self::flush`]; a start finds either all of a command or nothing.
+    /// Takes a batch, and notes how far all of it goes. Records go to the disk with [`Self::write_if_full`],
+    /// [`Self::write_slowly`] or [`Self::flush`]; a start finds either all of a command or nothing.
     ///
     /// # Errors
     ///
@@ -299,9 +301,8 @@ impl Store {
                 if reach.seq > tails.reach.seq {
                     tails.reach = reach;
                 }
-                let full = tails.open.bytes() >= TAIL_BYTES_MAX;
                 drop((tails, committing));
-                return if full { self.write() } else { Ok(()) };
+                return Ok(());
             }
         }
     }
@@ -309,6 +310,16 @@ impl Store {
     /// Bytes of what is in memory and not being written.
     pub fn waiting_bytes(&self) -> usize {
         self.tails().open.bytes()
+    }
+
+    /// Writes at once if so much has gathered that memory asks for it. Whoever comes waits, but not for readers: no
+    /// lock that they need may be held.
+    ///
+    /// # Errors
+    ///
+    /// If sled fails: the store must not be used any more.
+    pub fn write_if_full(&self) -> Result<(), Doubt> {
+        if self.waiting_bytes() >= TAIL_BYTES_MAX { self.write() } else { Ok(()) }
     }
 
     /// Whether sled has failed: the store must not be used any more.
@@ -335,6 +346,10 @@ impl Store {
     /// If sled fails: the store must not be used any more.
     pub fn write_slowly(&self) -> Result<(), Doubt> {
         let _only = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // What could not be written is missing: how far the next goes would be a lie.
+        if self.has_failed() {
+            return Err(Doubt("sled has failed".into()));
+        }
         let (tail, reach) = {
             let _between = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
             let mut tails = self.tails.write().expect("no writer of the tails panics");
@@ -367,7 +382,7 @@ impl Store {
     fn write_rows(&self, db: &sled::Db, rows: &[Row<'_>], reach: Reach) -> Result<(), Doubt> {
         let bytes: usize = rows.iter().map(Row::bytes).sum();
         let pieces = u32::try_from(bytes / PIECE_BYTES).unwrap_or(u32::MAX);
-        let mut batch = sled::Batch::default();
+        let (mut batch, mut superseded) = (sled::Batch::default(), Vec::new());
         if pieces > 0 {
             let pause = (SPREAD / pieces).min(PAUSE_MAX);
             db.insert(WRITING, packed::keys_row(rows.iter().map(|row| row.key.as_slice())))
@@ -375,19 +390,23 @@ impl Store {
             let mut piece = 0;
             for row in rows {
                 piece += row.bytes();
-                batch.insert(row.key.as_slice(), row.value());
+                batch.insert(row.key.as_slice(), value_beside(db, row, &mut superseded)?);
                 if piece >= PIECE_BYTES {
                     piece = 0;
                     db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
-                    if self.hurry.load(Ordering::Acquire) == 0 {
+                    let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 2;
+                    if self.hurry.load(Ordering::Acquire) == 0 && !crowded {
                         std::thread::sleep(pause);
                     }
                 }
             }
             batch.remove(WRITING);
         } else {
-            rows.iter().for_each(|row| batch.insert(row.key.as_slice(), row.value()));
+            for row in rows {
+                batch.insert(row.key.as_slice(), value_beside(db, row, &mut superseded)?);
+            }
         }
+        superseded.into_iter().for_each(|key| batch.remove(key));
         batch.insert(META, &reach.encode());
         db.apply_batch(batch).map_err(failed)
     }
@@ -478,8 +497,10 @@ impl Store {
         if let Some(value) = tails.all().find_map(|it| it.last_answer(requests)) {
             return Ok(Some(value.to_vec()));
         }
-        let mut last: Option<(Vec<u8>, Vec<u8>)> = None;
-        self.rows(&keys::answers_rows(keys::bucket(keys::requests_hash(requests))), |_, row| {
+        // Rows of a bucket are of ever later commands.
+        let mut found = None;
+        self.rows_backwards(&keys::answers_rows(keys::bucket(keys::requests_hash(requests))), |row| {
+            let mut last: Option<(Vec<u8>, Vec<u8>)> = None;
             for answer in packed::answers(&packed::unpack(row)?) {
                 let (key, value) = answer?;
                 if key.starts_with(requests) && last.as_ref().is_none_or(|(other, _)| other.as_slice() < key)
@@ -487,9 +508,10 @@ impl Store {
                     last = Some((key.to_vec(), value.to_vec()));
                 }
             }
-            Ok(())
+            found = last.map(|(_, value)| value);
+            Ok(found.is_none())
         })?;
-        Ok(last.map(|(_, value)| value))
+        Ok(found)
     }
 
     /// The records whose keys begin with a prefix, by key, and of several about the same the last ([`keys::subject`]);
@@ -572,6 +594,36 @@ impl Store {
         }
     }
 
+    /// Hands out the rows whose keys begin with a prefix, the last first, as long as more are wanted.
+    fn rows_backwards(
+        &self,
+        prefix: &[u8],
+        mut wants_more: impl FnMut(&[u8]) -> Result<bool, Doubt>,
+    ) -> Result<(), Doubt> {
+        match &self.backend {
+            Backend::Sled(db) => self.guarded(|| {
+                for row in db.scan_prefix(prefix).rev() {
+                    if !wants_more(&row.map_err(failed)?.1)? {
+                        break;
+                    }
+                }
+                Ok(())
+            }),
+            Backend::Memory(map) => {
+                let map = map.read().expect("no writer of this map panics");
+                let from = map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+                let rows: Vec<_> = from.map(|(_, value)| value).collect();
+                for row in rows.into_iter().rev() {
+                    if !wants_more(row)? {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            Backend::Lost => Err(lost()),
+        }
+    }
+
     /// Hands out the rows whose keys begin with a prefix, by key.
     fn rows(
         &self,
@@ -603,6 +655,20 @@ impl Store {
 /// If it is damaged.
 pub fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Doubt> {
     packed::records(key, value, each)
+}
+
+/// The value of a row; answers take those of their bucket's last row in, while that is short: whoever looks for one
+/// that is not there reads all rows of its bucket. The row that is no longer needed goes with the end of the attempt.
+fn value_beside(db: &sled::Db, row: &Row<'_>, superseded: &mut Vec<IVec>) -> Result<Vec<u8>, Doubt> {
+    let Some(bucket) = keys::answers_bucket(&row.key) else { return Ok(row.value()) };
+    let last = db.scan_prefix(bucket).next_back().transpose().map_err(failed)?;
+    let Some((key, value)) = last else { return Ok(row.value()) };
+    let before = packed::unpack(&value)?;
+    if before.len() >= SHORT_BYTES {
+        return Ok(row.value());
+    }
+    superseded.push(key);
+    Ok(row.value_after(&before))
 }
 
 fn lost() -> Doubt {

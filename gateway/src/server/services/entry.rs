@@ -127,7 +127,9 @@ impl Reader {
             let (steps, requests) = orders::part(&self.node, self.member, &asked, all).await?;
             // Each message is durable as a whole: one that would make the group too large begins the next.
             let places = requests.iter().fold(0_u32, |sum, it| sum.saturating_add(cost(&it.action)));
-            if group.places.saturating_add(places) > GROUP_PLACES
+            // The inbox may be smaller; half of it is what a stream waits for.
+            let places_max = GROUP_PLACES.min(self.node.limits.inbox_commands_max / 2);
+            if group.places.saturating_add(places) > places_max
                 && self.hand_over(std::mem::take(&mut group)).await?.is_break()
             {
                 return Ok(ControlFlow::Break(()));

@@ -46,9 +46,10 @@ pub(super) struct Read {
     pub(super) request: Result<Request, Box<(Faults, Option<Request>)>>,
 }
 
-/// Reads commands with what the read model knows now.
+/// Reads commands with what the read model knows now, each by itself: a name may have to be looked for on the disk,
+/// and the model's writer waits meanwhile.
 pub(super) fn read_now(node: &Node, caller: &Caller, member: MemberId, asked: &[Asked]) -> Vec<Read> {
-    node.model.known(|known| asked.iter().map(|it| read(known, caller, member, it)).collect())
+    asked.iter().map(|it| node.model.known(|known| read(known, caller, member, it))).collect()
 }
 
 fn read(known: &Known<'_>, caller: &Caller, member: MemberId, asked: &Asked) -> Read {

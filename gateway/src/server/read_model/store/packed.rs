@@ -262,6 +262,14 @@ impl<'a> Row<'a> {
         self.key.len() + value
     }
 
+    /// The same with the records of an earlier row before its own.
+    pub(super) fn value_after(&self, before: &[u8]) -> Vec<u8> {
+        match &self.value {
+            Value::Packed(parts) => pack(&[before, &parts.concat()].concat()),
+            Value::Plain(value) => value.to_vec(),
+        }
+    }
+
     /// The value as it is written.
     pub(super) fn value(&self) -> Vec<u8> {
         match &self.value {

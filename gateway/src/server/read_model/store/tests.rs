@@ -274,3 +274,26 @@ fn what_is_more_than_a_piece_is_written_whole() {
     let (store, reach) = open(directory.path());
     assert_eq!((reach, store.content().unwrap()), (oracle.reach(), oracle.content()));
 }
+
+/// Whoever looks for an answer that is not there reads every row of its bucket.
+#[test]
+fn many_small_writes_leave_few_rows_of_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = open(directory.path());
+    let mut oracle = Oracle::default();
+    for _ in 0..200 {
+        oracle.seq += 1;
+        let (key, value) = (keys::request(MemberId(1), "a", oracle.seq), vec![7; 100]);
+        oracle.records.insert(key.clone(), value.clone());
+        let mut batch = Batch::default();
+        batch.put(key, value);
+        store.commit(batch, oracle.reach()).unwrap();
+        store.write().unwrap();
+    }
+    let rows = store.rows_after(&[], usize::MAX).unwrap();
+    let answers = rows.iter().filter(|(key, _)| keys::is_answers_row(key)).count();
+    assert!((10..=20).contains(&answers), "{answers} rows");
+    assert_eq!(store.content().unwrap(), oracle.content());
+    assert_eq!(store.last_answer(&keys::requests(MemberId(1), "a")).unwrap(), Some(vec![7; 100]));
+    assert_eq!(store.last_answer(&keys::requests(MemberId(1), "b")).unwrap(), None);
+}
