@@ -5,6 +5,7 @@ use merit_client::{Client, Config as ClientConfig, Retry, v1};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -44,10 +45,16 @@ pub(crate) fn name(node: usize) -> String {
     format!("n{node}")
 }
 
-/// Ports that are free now.
+/// Ports that are free now, outside the range from which the system gives connections theirs: a node needs a moment
+/// until it listens, and a connection may get its port meanwhile.
 pub(crate) fn ports(count: usize) -> Vec<u16> {
-    let held: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    held.iter().map(|it| it.local_addr().unwrap().port()).collect()
+    const FIRST: u32 = 20_000;
+    const PORTS: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let start = std::process::id().wrapping_mul(97);
+    let next = || FIRST + start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % PORTS;
+    let candidates = std::iter::repeat_with(|| u16::try_from(next()).unwrap());
+    candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(count).collect()
 }
 
 impl Cluster {
