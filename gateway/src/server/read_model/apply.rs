@@ -94,10 +94,7 @@ impl Applying<'_> {
             Some(store) => store.get(key)?,
             None => None,
         };
-        Ok(match stored {
-            Some(value) => Some(value),
-            None => self.batch.get(key).map(<[u8]>::to_vec),
-        })
+        Ok(stored.or_else(|| self.batch.get(key).map(<[u8]>::to_vec)))
     }
 
     fn event(&mut self, event: &Event, applied: &Applied) -> Result<Wire, Doubt> {

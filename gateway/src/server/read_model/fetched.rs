@@ -7,7 +7,7 @@
 
 use super::keys::{self, Known};
 use super::state::State;
-use super::store::{self, Batch, Doubt, Reach, Store};
+use super::store::{self, Batch, Reach, Store};
 use aws_lc_rs::digest::{Context, SHA256};
 use std::fs::{self, File};
 use std::io;
@@ -105,8 +105,8 @@ impl Rows {
             self.last = key;
         }
         // How far it goes is said when all have come.
-        let taken = self.store.commit(batch, Reach::default());
-        taken.and_then(|()| self.store.write_if_full()).map_err(|doubt| doubt.0)
+        self.store.commit(batch, Reach::default());
+        self.store.write_if_full().map_err(|doubt| doubt.0)
     }
 
     /// Checks that all of them have come, and makes them durable.
@@ -123,11 +123,8 @@ impl Rows {
             let (have, should) = (self.events, self.known.events());
             return Err(format!("{have} of {should} events came with it"));
         }
-        let finish = || -> Result<(), Doubt> {
-            self.store.commit(Batch::default(), self.reach)?;
-            self.store.flush()
-        };
-        finish().map_err(|doubt| doubt.0)?;
+        self.store.commit(Batch::default(), self.reach);
+        self.store.flush().map_err(|doubt| doubt.0)?;
         sync_names(&self.data).map_err(|error| error.to_string())
     }
 }

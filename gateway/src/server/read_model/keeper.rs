@@ -17,8 +17,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Commands that the core may be ahead; then it waits, so that memory stays bounded.
-const AHEAD_MAX: usize = 65_536;
+/// Notes that the core may be ahead; then it waits, so that memory stays bounded. One has a batch of the core's, be it a
+/// lone order, or a part of it.
+const NOTES_AHEAD_MAX: usize = 8_192;
+/// Commands in one note.
+const NOTE_COMMANDS: usize = 64;
 /// Commands in one batch while a journal is replayed.
 const REPLAY_BATCH: usize = 1_024;
 /// Commands that are applied before readers get their turn: every call looks up who asks.
@@ -33,8 +36,6 @@ const WAITING_BYTES: usize = 8 << 20;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait for others who are at a store that shall be closed.
 const LET_GO: Duration = Duration::from_secs(10);
-/// Commands that the core hands over at once.
-const NOTE_COMMANDS: usize = 256;
 
 /// What the core has applied; with the place at which it stands, if that was a batch's end.
 struct Note {
@@ -154,7 +155,7 @@ impl Keeper {
             }
         };
         let state = state.unwrap_or_default();
-        let (notes, inbox) = channel::bounded(AHEAD_MAX / NOTE_COMMANDS);
+        let (notes, inbox) = channel::bounded(NOTES_AHEAD_MAX);
         let (applied, _) = watch::channel(state.seq);
         let inner = RwLock::new(Inner { state, store: Arc::new(store) });
         let model = Arc::new(ReadModel { inner, applied });
@@ -214,8 +215,8 @@ impl Direct {
     fn commit(&mut self) {
         self.commands = 0;
         let Inner { state, store } = &mut self.inner;
-        let committed =
-            store.commit(std::mem::take(&mut self.batch), state.reach()).and_then(|()| store.write_if_full());
+        store.commit(std::mem::take(&mut self.batch), state.reach());
+        let committed = store.write_if_full();
         self.result = std::mem::replace(&mut self.result, Ok(())).and(committed);
     }
 }
@@ -315,9 +316,11 @@ impl Turn {
         let has = self.has;
         self.has = self.model.read(|state, store| {
             let reach = state.reach();
-            let later = reach.seq > has.seq;
-            // An error is a failure of the store, which says so itself.
-            if later && store.commit(Batch::default(), reach).is_ok() { reach } else { has }
+            if reach.seq <= has.seq {
+                return has;
+            }
+            store.commit(Batch::default(), reach);
+            reach
         });
     }
 
@@ -381,7 +384,7 @@ impl Turn {
             }
             let reach = Reach { seq, trail: state.trail_after(applied) };
             // Readers find nothing of it before the state says where it is.
-            store.commit(batch, reach)?;
+            store.commit(batch, reach);
             Ok(Some(reach))
         })?;
         let Some(reach) = prepared else {
@@ -451,7 +454,7 @@ impl Turn {
             // Commands that say nothing, as most quanta of clearing, are noted with the next flush.
             if !batch.is_empty() {
                 self.has = state.reach();
-                store.commit(batch, self.has)?;
+                store.commit(batch, self.has);
             }
             self.unflushed = true;
         }
@@ -505,7 +508,7 @@ impl Turn {
     fn replay_into(&mut self, inner: &mut Inner) -> Result<(), Doubt> {
         let storage = self.journal.reader();
         let among_others = self.among_others;
-        let (notes, inbox) = channel::bounded(AHEAD_MAX / NOTE_COMMANDS);
+        let (notes, inbox) = channel::bounded(NOTES_AHEAD_MAX);
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || {
                 let mut feed = Feed::new(notes);

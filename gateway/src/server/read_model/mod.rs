@@ -93,7 +93,7 @@ impl ReadModel {
         // Nobody may have to wait for the model meanwhile.
         let store = {
             let inner = self.inner();
-            inner.store.commit(Batch::default(), inner.state.reach())?;
+            inner.store.commit(Batch::default(), inner.state.reach());
             Arc::clone(&inner.store)
         };
         store.write_slowly()?;

@@ -221,8 +221,8 @@ impl Store {
             .cache_capacity(CACHE_BYTES)
             .flush_every_ms(None)
             .open()
-            .map_err(|error| Doubt(error.to_string()))?;
-        let marker = db.get(META).map_err(|error| Doubt(error.to_string()))?;
+            .map_err(failed)?;
+        let marker = db.get(META).map_err(failed)?;
         let reach = match marker {
             Some(bytes) => Reach::decode(&bytes)
                 .ok_or_else(|| Doubt("the marker is damaged, or of another release".into()))?,
@@ -282,13 +282,9 @@ impl Store {
 
     /// Takes a batch, and notes how far all of it goes. Records go to the disk with [`Self::write_if_full`],
     /// [`Self::write_slowly`] or [`Self::flush`]; a start finds either all of a command or nothing.
-    ///
-    /// # Errors
-    ///
-    /// If sled fails: the store must not be used any more.
-    pub fn commit(&self, batch: Batch, reach: Reach) -> Result<(), Doubt> {
+    pub fn commit(&self, batch: Batch, reach: Reach) {
         if matches!(self.backend, Backend::Lost) {
-            return Ok(());
+            return;
         }
         let mut records = batch.records.into_iter();
         let committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -302,7 +298,7 @@ impl Store {
                     tails.reach = reach;
                 }
                 drop((tails, committing));
-                return Ok(());
+                return;
             }
         }
     }

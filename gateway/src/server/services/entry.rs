@@ -2,8 +2,8 @@
 //!
 //! Messages are put into the inbox as they come, without waiting for the answers to those before, so
 //! that one connection can keep the core busy; those that have come together are handed over and answered
-//! together. Where a message names an order that one before it has
-//! just entered, it waits until that one is answered.
+//! together. Where a message names an order that one before it has just entered, it waits until that one is
+//! answered.
 
 use super::orders::{self, Asked, Step};
 use crate::server::inbox::{Inbox, Outcomes, cost};
@@ -24,7 +24,6 @@ use tonic::{Response, Status, Streaming};
 const OUTSTANDING: usize = 256;
 /// How long the reader waits for room in the inbox at a time.
 const CROWDED_PAUSE: Duration = Duration::from_millis(2);
-
 /// Commands that are handed over, and answered, together if they have come by then.
 const GROUP_COMMANDS: usize = 256;
 /// Places in the inbox that messages which are handed over together may take; one of them may take more.

@@ -194,14 +194,9 @@ impl Tail {
         let hash = keys::requests_hash(requests);
         let last = at(*self.answer_of.get(&hash)?)?;
         // Another id may have the same hash, and have come later.
-        let found = Some(last).into_iter().chain(
-            self.answer_starts
-                .iter()
-                .rev()
-                .filter(|(other, _)| *other == hash)
-                .filter_map(|(_, start)| at(*start)),
-        );
-        found.into_iter().find(|(key, _)| key.starts_with(requests)).map(|(_, value)| value)
+        let same_hash = self.answer_starts.iter().rev().filter(|(other, _)| *other == hash);
+        let mut found = std::iter::once(last).chain(same_hash.filter_map(|(_, start)| at(*start)));
+        found.find(|(key, _)| key.starts_with(requests)).map(|(_, value)| value)
     }
 
     /// Records of neither kind whose keys begin with a prefix.

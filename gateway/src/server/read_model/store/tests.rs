@@ -1,3 +1,5 @@
+//! A store against an oracle of records: what it was given is what it says, written or not, after any end.
+
 use super::{Batch, Content, PIECE_BYTES, Reach, Store, WRITING, packed, records};
 use crate::server::read_model::keys::{self, EventKey};
 use merit_engine::calendar::Day;
@@ -141,7 +143,7 @@ fn a_store_says_what_it_was_given_before_and_after_it_is_written_and_opened_agai
         let mut oracle = Oracle::default();
         for _ in 0..80 {
             let batch = oracle.batch(&mut dice);
-            store.commit(batch, oracle.reach()).unwrap();
+            store.commit(batch, oracle.reach());
             oracle.compare(&store, &mut dice);
             match dice.roll(12) {
                 0 => store.write().unwrap(),
@@ -170,12 +172,12 @@ fn a_store_says_what_it_was_given_before_and_after_it_is_written_and_opened_agai
             for (key, value) in &rows {
                 records(key, value, &mut |key, value| batch.put(key.to_vec(), value.to_vec())).unwrap();
             }
-            other.commit(batch, Reach::default()).unwrap();
+            other.commit(batch, Reach::default());
             if dice.roll(3) == 0 {
                 other.write().unwrap();
             }
         }
-        other.commit(Batch::default(), oracle.reach()).unwrap();
+        other.commit(Batch::default(), oracle.reach());
         other.write().unwrap();
         assert_eq!(other.content().unwrap(), oracle.content());
     }
@@ -186,10 +188,10 @@ fn what_was_not_written_is_gone_after_a_crash_and_the_reach_says_so() {
     let directory = tempfile::tempdir().unwrap();
     let (mut dice, mut oracle) = (Dice(5), Oracle::default());
     let (store, _) = open(directory.path());
-    store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+    store.commit(oracle.batch(&mut dice), oracle.reach());
     store.flush().unwrap();
     let (kept, content) = (oracle.reach(), oracle.content());
-    store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+    store.commit(oracle.batch(&mut dice), oracle.reach());
     drop(store);
     let (store, reach) = open(directory.path());
     assert_eq!((reach, store.content().unwrap()), (kept, content));
@@ -201,7 +203,7 @@ fn a_damaged_row_of_many_records_is_noticed() {
     let mut oracle = Oracle::default();
     let store = Store::in_memory();
     for _ in 0..10 {
-        store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+        store.commit(oracle.batch(&mut dice), oracle.reach());
     }
     store.write().unwrap();
     for (key, value) in store.rows_after(&[], usize::MAX).unwrap() {
@@ -224,7 +226,7 @@ fn rows_of_an_attempt_that_did_not_end_are_gone_at_the_next_start() {
     let directory = tempfile::tempdir().unwrap();
     let (mut dice, mut oracle) = (Dice(11), Oracle::default());
     let (store, _) = open(directory.path());
-    store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+    store.commit(oracle.batch(&mut dice), oracle.reach());
     store.flush().unwrap();
     let (kept, content) = (oracle.reach(), oracle.content());
     drop(store);
@@ -259,7 +261,7 @@ fn what_is_more_than_a_piece_is_written_whole() {
     let (mut dice, mut oracle) = (Dice(3), Oracle::default());
     let (store, _) = open(directory.path());
     for _ in 0..60 {
-        store.commit(oracle.batch(&mut dice), oracle.reach()).unwrap();
+        store.commit(oracle.batch(&mut dice), oracle.reach());
     }
     assert!(store.waiting_bytes() > 2 * PIECE_BYTES);
     std::thread::scope(|scope| {
@@ -287,7 +289,7 @@ fn many_small_writes_leave_few_rows_of_answers() {
         oracle.records.insert(key.clone(), value.clone());
         let mut batch = Batch::default();
         batch.put(key, value);
-        store.commit(batch, oracle.reach()).unwrap();
+        store.commit(batch, oracle.reach());
         store.write().unwrap();
     }
     let rows = store.rows_after(&[], usize::MAX).unwrap();
