@@ -1,17 +1,20 @@
 //! A primary and a standby in one thread, told by hand what happens: full disks, failing disks, releases
 //! that do not understand each other, and a primary that comes back.
 
-use crate::common::{Tally, Told, boxed, options};
+use crate::common::{HandClock, Tally, Told, boxed, options};
 use merit_replay::core::{Core, Epoch, Halt, Misfit, Offer};
 use merit_replay::error::JournalError;
 use merit_replay::frame::{Head, Stamp};
 use merit_replay::machine::Silent;
 use merit_replay::node::{Ack, Node, Outlet, Position, Refusal, Settings, Welcome};
 use merit_replay::replication::{Mode, NodeId, Run, Standing};
+use merit_replay::runner::{Runner, RunnerOptions, State};
 use merit_replay::segment::HEADER_BYTES;
 use merit_replay::storage::Storage;
 use merit_replay::storage::faulty::{Faults, FaultyDisk};
 use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 #[derive(Default)]
 struct Said {
@@ -439,4 +442,37 @@ fn a_node_whose_disk_was_lost_proves_nothing_before_it_holds_what_was_acknowledg
     lost.node.handle_runs(epoch, primary.said().runs[..1].to_vec(), 3).unwrap();
     lost.settle();
     assert!(again(lost).node.standing().refilling);
+}
+
+/// Each batch costs two disks and a network, so few of them are on their way to a standby that is slow to acknowledge;
+/// but the next does not wait for its acknowledgement either.
+#[test]
+fn commands_gather_while_a_batch_waits_for_a_standby_and_then_go_without_its_acknowledgement() {
+    const COMMANDS: u64 = 60;
+    let One { mut node, said, disk } = one(0, FaultyDisk::new(1));
+    let epoch = node.claim(0).unwrap();
+    node.lead_by_order(epoch, false, 0).unwrap();
+    let begun = Instant::now();
+    let (core, runner) = Runner::start_node(node, HandClock::default(), RunnerOptions::default()).unwrap();
+    while core.status().state != State::Running {
+        sleep(Duration::from_millis(1));
+    }
+    for number in 0..COMMANDS {
+        core.submit(Told::Number(number), |_| {}).unwrap();
+        sleep(Duration::from_micros(50));
+    }
+    let last = || said.lock().unwrap().runs.last().map_or(0, |run| run.last.stamp.seq);
+    // The first record begins the epoch.
+    while last() < COMMANDS + 1 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no batch goes without an acknowledgement");
+        sleep(Duration::from_millis(1));
+    }
+    let (batches, half_millis) = (said.lock().unwrap().runs.len(), begun.elapsed().as_micros() / 500);
+    assert!(
+        u128::try_from(batches).unwrap() <= half_millis + 2,
+        "{batches} batches in {half_millis} half ms"
+    );
+    core.stop();
+    runner.join().unwrap();
+    drop(disk);
 }

@@ -32,6 +32,8 @@ const EVENTS_MANY: usize = 32;
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
 /// Bytes that may gather until then.
 const WAITING_BYTES: usize = 8 << 20;
+/// How long a busy keeper lets commands gather: to wake for each batch of the core's costs more than what is in it.
+const GATHER: Duration = Duration::from_millis(1);
 /// How often it looks whether there is something to write when nothing comes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait for others who are at a store that shall be closed.
@@ -273,12 +275,15 @@ impl Turn {
         };
         let writer = std::thread::Builder::new().name("read-model-rows".into()).spawn(write);
         let writer = writer.expect("a process that serves gets a thread");
+        let mut applied_at = Instant::now();
         loop {
             match inbox.recv_timeout(LOOK_INTERVAL) {
-                Ok(Note { applied, head }) => {
-                    self.waiting.extend(applied);
-                    if head.is_some() || self.waiting.len() >= REPLAY_BATCH {
-                        self.apply(head);
+                Ok(note) => {
+                    let busy = applied_at.elapsed() < 2 * GATHER;
+                    self.hear(note, inbox);
+                    applied_at = Instant::now();
+                    if busy && inbox.is_empty() {
+                        std::thread::sleep(GATHER);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -309,6 +314,20 @@ impl Turn {
         }
         // The model has it, and this: whoever starts next in this process needs its files.
         wait_for_others(&self.model.store(), 2);
+    }
+
+    /// Applies what a note says, and those after it that are here already, if a batch of the core's ends in them.
+    fn hear(&mut self, note: Note, inbox: &Receiver<Note>) {
+        let (mut next, mut last, mut whole) = (Some(note), None, false);
+        while let Some(Note { applied, head }) = next {
+            self.waiting.extend(applied);
+            (last, whole) = (head, whole || head.is_some());
+            let room = self.waiting.len() < REPLAY_BATCH;
+            next = if room { inbox.try_recv().ok() } else { None };
+        }
+        if whole || self.waiting.len() >= REPLAY_BATCH {
+            self.apply(last);
+        }
     }
 
     /// How far the store goes although nothing had to be recorded: a start from a snapshot asks for it.

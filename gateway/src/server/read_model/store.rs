@@ -26,8 +26,9 @@ use std::time::Duration;
 const META: &[u8] = b"!meta.2";
 /// Keys of the rows that are being written, if they are more than a piece.
 const WRITING: &[u8] = b"!writing";
-/// Bytes, before they are packed, that are written at once.
-const PIECE_BYTES: usize = 256 << 10;
+/// Bytes, before they are packed, that are written at once: some tenths of a millisecond, after which a thread that an order
+/// waits for gets its processor.
+const PIECE_BYTES: usize = 16 << 10;
 /// Bytes of answers in a row that takes more.
 const SHORT_BYTES: usize = 2 << 10;
 /// How long it takes at least to write what has gathered if nobody waits, unless it is little.
