@@ -50,11 +50,16 @@ pub trait Storage: Send {
     ///
     /// What the system said; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
     fn read_at(&self, name: &str, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        let whole = self.read(name)?;
-        let from = whole.get(crate::frame::index_of(offset)..).unwrap_or_default();
-        let found = from.get(..bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        bytes.copy_from_slice(found);
-        Ok(())
+        self.hold(name)?.read_at(offset, bytes)
+    }
+
+    /// A file to read from that stays as it is when its name is gone.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    fn hold(&self, name: &str) -> io::Result<Box<dyn HeldFile>> {
+        Ok(Box::new(self.read(name)?))
     }
 
     /// Opens a file for writing; creates it, empty, if told to, and then it must not exist.
@@ -124,6 +129,24 @@ pub trait StorageFile: Send {
     /// What the system said. What was written before may or may not be durable, and a second call
     /// may succeed without making it so.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file that is read from, whatever becomes of its name.
+pub trait HeldFile: Send {
+    /// Fills `bytes` from an offset.
+    ///
+    /// # Errors
+    ///
+    /// What the system said; [`io::ErrorKind::UnexpectedEof`] if the file ends before.
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+}
+
+impl HeldFile for Vec<u8> {
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let from = self.get(crate::frame::index_of(offset)..).unwrap_or_default();
+        bytes.copy_from_slice(from.get(..bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
 }
 
 /// A file that is being filled with zeros.

@@ -5,7 +5,7 @@
 //! by a thread of its own, a megabyte per sync with pauses between, so that it disturbs the syncs of the
 //! journal little.
 
-use super::{Preparation, Storage, StorageFile, write_zeros};
+use super::{HeldFile, Preparation, Storage, StorageFile, write_zeros};
 use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
@@ -52,6 +52,12 @@ impl Disk {
     }
 }
 
+impl HeldFile for File {
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+}
+
 impl Storage for Disk {
     fn place(&self) -> String {
         self.dir.display().to_string()
@@ -76,8 +82,8 @@ impl Storage for Disk {
         File::open(self.dir.join(name))?.read_to_end(bytes).map(drop)
     }
 
-    fn read_at(&self, name: &str, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        File::open(self.dir.join(name))?.read_exact_at(bytes, offset)
+    fn hold(&self, name: &str) -> io::Result<Box<dyn HeldFile>> {
+        Ok(Box::new(File::open(self.dir.join(name))?))
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn StorageFile>> {

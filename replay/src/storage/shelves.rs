@@ -3,7 +3,7 @@
 //! Whoever reads finds a segment wherever it lies; what is in both places is the journal's. Everything
 //! that is written is the journal's alone: segments get into the archive by [`crate::retention`].
 
-use super::{Preparation, Storage, StorageFile};
+use super::{HeldFile, Preparation, Storage, StorageFile};
 use crate::segment;
 use std::any::Any;
 use std::io;
@@ -58,8 +58,8 @@ impl Storage for Shelves {
         self.either(name, |it| it.read_into(name, bytes))
     }
 
-    fn read_at(&self, name: &str, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.either(name, |it| it.read_at(name, offset, bytes))
+    fn hold(&self, name: &str) -> io::Result<Box<dyn HeldFile>> {
+        self.either(name, |it| it.hold(name))
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn StorageFile>> {

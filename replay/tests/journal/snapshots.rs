@@ -15,10 +15,12 @@ use merit_replay::recovery::{self, Discard};
 use merit_replay::retention::retire;
 use merit_replay::segment::{HEADER_BYTES, seq_of_name};
 use merit_replay::snapshot::{self, Kept, Resumed};
-use merit_replay::storage::Storage;
+use merit_replay::storage::disk::Disk;
 use merit_replay::storage::faulty::{Faults, FaultyDisk, Random};
 use merit_replay::storage::shelves::Shelves;
+use merit_replay::storage::{Storage, write_all_at};
 use merit_replay::writer::Options;
+use std::io::ErrorKind;
 
 fn ignore(_: recovery::Progress) {}
 
@@ -375,4 +377,23 @@ fn a_directory_with_nothing_but_a_snapshot_is_refused() {
     let error = resume::<Tally>(&disk, options(1_024)).err().unwrap();
     let JournalError::Damaged(damage) = &error else { panic!("{error}") };
     assert_eq!((damage.flaw, damage.acknowledged_seq), (Flaw::SegmentMissing, 20), "{error}");
+}
+
+/// A standby may take minutes to fetch what the primary forgets meanwhile.
+#[test]
+fn a_file_that_is_held_stays_readable_when_it_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::existing(directory.path());
+    write_all_at(&mut *disk.open("some", true).unwrap(), 0, b"seven bytes and more").unwrap();
+    let shelves = Shelves::new(disk.reader(), boxed(&FaultyDisk::new(1)));
+    let held = [disk.hold("some").unwrap(), shelves.hold("some").unwrap()];
+    disk.remove("some").unwrap();
+    for file in held {
+        let mut piece = [0; 5];
+        file.read_at(6, &mut piece).unwrap();
+        assert_eq!(&piece, b"bytes");
+        let beyond = file.read_at(18, &mut piece).unwrap_err();
+        assert_eq!(beyond.kind(), ErrorKind::UnexpectedEof);
+    }
+    assert_eq!(disk.hold("some").err().unwrap().kind(), ErrorKind::NotFound);
 }

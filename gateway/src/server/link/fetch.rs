@@ -15,7 +15,7 @@ use merit_proto::v1;
 use merit_replay::fetch::Fetch;
 use merit_replay::frame::Stamp;
 use merit_replay::snapshot::{self, Header};
-use merit_replay::storage::Storage;
+use merit_replay::storage::{HeldFile, Storage};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,11 +45,10 @@ pub async fn read_snapshot(
         return Err(status::refused(merit_replay::runner::Refused::NotPrimary));
     }
     let seq = request.seq;
-    let look = move || (snapshot::offer::<Mirror>(&*reader, seq), reader);
-    let looked = tokio::task::spawn_blocking(look).await;
-    let (offered, reader) = looked.map_err(|error| status::internal(&error.to_string()))?;
-    let offered = offered.map_err(|error| status::internal(&error.to_string()))?;
-    let (header, length) =
+    let looked = tokio::task::spawn_blocking(move || offered(&*reader, seq)).await;
+    let offered = looked.map_err(|error| status::internal(&error.to_string()))?;
+    let offered = offered.map_err(|error| status::internal(&error))?;
+    let (header, length, file) =
         offered.ok_or_else(|| Status::failed_precondition("this node has no such snapshot that is whole"))?;
     if request.offset > length {
         return Err(status::invalid_argument("offset", "must lie within the snapshot"));
@@ -57,8 +56,18 @@ pub async fn read_snapshot(
     let (out, outgoing) = Out::new(PATIENCE, 0);
     let (link, model) = (Arc::clone(link), Arc::clone(model));
     let giving = Giving { link, epoch: position.epoch, model, header, length, out };
-    tokio::spawn(giving.run(reader, request.offset));
+    tokio::spawn(giving.run(file, request.offset));
     Ok(Response::new(outgoing))
+}
+
+/// A snapshot that is whole, its length, and its file: newer ones may take its place while it is given.
+type Offered = (Header, u64, Box<dyn HeldFile>);
+
+fn offered(reader: &dyn Storage, seq: Option<u64>) -> Result<Option<Offered>, String> {
+    let found = snapshot::offer::<Mirror>(reader, seq).map_err(|error| error.to_string())?;
+    let Some((header, length)) = found else { return Ok(None) };
+    let file = reader.hold(&snapshot::name(header.head.stamp.seq)).map_err(|error| error.to_string())?;
+    Ok(Some((header, length, file)))
 }
 
 struct Giving {
@@ -71,9 +80,9 @@ struct Giving {
 }
 
 impl Giving {
-    async fn run(mut self, reader: Box<dyn Storage>, from: u64) {
+    async fn run(mut self, file: Box<dyn HeldFile>, from: u64) {
         let begun = Instant::now();
-        match self.give(reader, from).await {
+        match self.give(file, from).await {
             Ok(rows) => {
                 let (seq, bytes) = (self.header.head.stamp.seq, self.length);
                 tracing::info!(seq, bytes, rows, seconds = begun.elapsed().as_secs(), "a snapshot was given");
@@ -86,18 +95,17 @@ impl Giving {
         }
     }
 
-    async fn give(&mut self, mut reader: Box<dyn Storage>, from: u64) -> Result<u64, String> {
-        let name = snapshot::name(self.header.head.stamp.seq);
+    async fn give(&mut self, mut file: Box<dyn HeldFile>, from: u64) -> Result<u64, String> {
         let mut at = from;
         while at < self.length {
             let bytes = usize::try_from(self.length - at).map_or(MESSAGE_BYTES, |it| it.min(MESSAGE_BYTES));
-            let (file, offset) = (name.clone(), at);
+            let offset = at;
             let read = tokio::task::spawn_blocking(move || {
                 let mut piece = vec![0; bytes];
-                (reader.read_at(&file, offset, &mut piece).map(|()| piece), reader)
+                (file.read_at(offset, &mut piece).map(|()| piece), file)
             });
             let (piece, again) = read.await.map_err(|error| error.to_string())?;
-            reader = again;
+            file = again;
             let data = piece.map_err(|error| error.to_string())?;
             at += u64::try_from(data.len()).unwrap_or(0);
             self.send(v1::ReadSnapshotResponse { offset, data, ..Default::default() }).await?;
