@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::io;
 
+mod direct;
 pub mod disk;
 pub mod faulty;
 pub mod shelves;
@@ -121,6 +122,16 @@ pub trait StorageFile: Send {
     ///
     /// What the system said.
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Writes bytes behind which the file has nothing but zeros, and makes them durable, in one step; nothing, and then
+    /// nothing is written, if this file takes two. What was written before in other ways must be durable already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::sync`].
+    fn append(&mut self, _offset: u64, _bytes: &[u8]) -> Option<io::Result<()>> {
+        None
+    }
 
     /// Makes everything written durable (fdatasync).
     ///

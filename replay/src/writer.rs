@@ -396,10 +396,14 @@ impl Writer {
         };
         frame::put_batch_end(&mut self.batch, self.end, self.salt, &end);
         self.poisoned = true;
-        write_all_at(&mut *self.file, self.end, &self.batch)
-            .map_err(JournalError::io("write", &self.name))?;
-        if !crate::node::plant::skips_sync() {
-            self.file.sync().map_err(JournalError::io("sync", &self.name))?;
+        if let Some(appended) = self.file.append(self.end, &self.batch) {
+            appended.map_err(JournalError::io("write and sync", &self.name))?;
+        } else {
+            write_all_at(&mut *self.file, self.end, &self.batch)
+                .map_err(JournalError::io("write", &self.name))?;
+            if !crate::node::plant::skips_sync() {
+                self.file.sync().map_err(JournalError::io("sync", &self.name))?;
+            }
         }
         self.poisoned = false;
         self.end += offset_of(self.batch.len());

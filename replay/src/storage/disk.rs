@@ -5,7 +5,9 @@
 //! by a thread of its own, a megabyte per sync with pauses between, so that it disturbs the syncs of the
 //! journal little.
 
-use super::{HeldFile, Preparation, Storage, StorageFile, write_zeros};
+use super::direct::Direct;
+use super::{HeldFile, Preparation, Storage, StorageFile, write_all_at};
+use crate::frame::offset_of;
 use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _};
@@ -17,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 const LOCK_NAME: &str = "lock";
-const ZEROS_PER_SYNC_BYTES: u64 = 1 << 20;
+const ZEROS_PER_SYNC_BYTES: usize = 1 << 20;
 /// How much longer than a piece of zeros took its writer pauses, unless the journal waits for it. A segment of 64 MiB
 /// then takes a second or two; with 200,000 orders a second it lasts as long.
 const PAUSE_FACTOR: u32 = 3;
@@ -87,8 +89,12 @@ impl Storage for Disk {
     }
 
     fn open(&self, name: &str, create: bool) -> io::Result<Box<dyn StorageFile>> {
-        let file = OpenOptions::new().read(true).write(true).create_new(create).open(self.dir.join(name))?;
-        Ok(Box::new(DiskFile(file)))
+        let file = if create {
+            self.create_file(name)?
+        } else {
+            OpenOptions::new().read(true).write(true).open(self.dir.join(name))?
+        };
+        Ok(Box::new(DiskFile::new(file)))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -137,18 +143,29 @@ impl Storage for Disk {
 }
 
 impl Disk {
+    fn create_file(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create_new(true).open(self.dir.join(name))
+    }
+
     fn fill(&self, name: &str, bytes: u64, wishes: &Wishes) -> io::Result<()> {
-        let filled = self.open(name, true).and_then(|mut file| {
+        let filled = self.create_file(name).and_then(|file| {
+            // At full length at once: an append does not let it grow.
+            file.set_len(bytes)?;
+            let (mut file, zeros) = (DiskFile::new(file), vec![0; ZEROS_PER_SYNC_BYTES]);
             let mut at = 0;
             while at < bytes {
                 if wishes.given_up.load(Ordering::Relaxed) {
                     return Err(io::ErrorKind::Interrupted.into());
                 }
                 let begun = Instant::now();
-                let to = bytes.min(at + ZEROS_PER_SYNC_BYTES);
-                write_zeros(&mut *file, at, to)?;
-                file.sync()?;
-                at = to;
+                let piece = usize::try_from(bytes - at).map_or(zeros.len(), |it| it.min(zeros.len()));
+                if let Some(appended) = file.append(at, &zeros[..piece]) {
+                    appended?;
+                } else {
+                    write_all_at(&mut file, at, &zeros[..piece])?;
+                    file.sync()?;
+                }
+                at += offset_of(piece);
                 // Orders wait for the same disk: it is theirs most of the time.
                 if at < bytes && !wishes.awaited.load(Ordering::Relaxed) {
                     std::thread::park_timeout((begun.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX));
@@ -164,15 +181,32 @@ impl Disk {
     }
 }
 
-struct DiskFile(File);
+struct DiskFile {
+    file: File,
+    /// Looked for at the first append; nothing inside if there is none.
+    direct: Option<Option<Direct>>,
+}
+
+impl DiskFile {
+    fn new(file: File) -> Self {
+        Self { file, direct: None }
+    }
+}
 
 impl StorageFile for DiskFile {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<usize> {
-        FileExt::write_at(&self.0, bytes, offset)
+        self.direct.iter_mut().flatten().for_each(Direct::forget);
+        FileExt::write_at(&self.file, bytes, offset)
+    }
+
+    fn append(&mut self, offset: u64, bytes: &[u8]) -> Option<io::Result<()>> {
+        let Self { file, direct } = self;
+        let direct = direct.get_or_insert_with(|| Direct::open(file)).as_mut()?;
+        direct.append(offset, bytes, |from, before| file.read_exact_at(before, from))
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 }
 

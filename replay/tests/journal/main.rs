@@ -4,6 +4,7 @@
 mod common;
 mod crash;
 mod cuts;
+mod disk;
 mod fetched;
 mod golden;
 mod market;

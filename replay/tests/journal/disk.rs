@@ -1,0 +1,45 @@
+//! The real directory: appends past the page cache, and files that are filled with zeros.
+
+use merit_replay::storage::disk::Disk;
+use merit_replay::storage::faulty::Random;
+use merit_replay::storage::{Storage, write_all_at};
+
+/// Of any length, in files that are whole blocks long and in others, with other writes and new handles between.
+#[test]
+fn appends_past_the_page_cache_leave_what_writes_and_syncs_would() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::existing(directory.path());
+    let mut random = Random::new(9);
+    let (mut appends, mut past) = (0, 0);
+    for bytes in [1 << 18, 1 << 18, (1 << 18) + 512, 3 << 20, 10_000, 4_096, 1_024] {
+        let name = format!("file-{bytes}-{appends}");
+        disk.prepare(&name, u64::try_from(bytes).unwrap()).wait().unwrap();
+        let mut expected = vec![0; bytes];
+        assert_eq!(disk.read(&name).unwrap(), expected);
+        let mut file = disk.open(&name, false).unwrap();
+        let mut at = 0;
+        while at < bytes {
+            let longest = [16, 600, 9_000, 40_000][random.below(4)];
+            let piece: Vec<u8> =
+                (0..1 + random.below(longest)).map(|_| random.draw().to_le_bytes()[0]).collect();
+            let piece = &piece[..piece.len().min(bytes - at)];
+            let offset = u64::try_from(at).unwrap();
+            if random.below(8) == 0 {
+                file = disk.open(&name, false).unwrap();
+            }
+            let appended = if random.below(8) == 0 { None } else { file.append(offset, piece) };
+            appends += 1;
+            if let Some(appended) = appended {
+                appended.unwrap();
+                past += 1;
+            } else {
+                write_all_at(&mut *file, offset, piece).unwrap();
+                file.sync().unwrap();
+            }
+            expected[at..at + piece.len()].copy_from_slice(piece);
+            at += piece.len();
+            assert!(disk.read(&name).unwrap() == expected, "{name} after {at} bytes");
+        }
+    }
+    println!("{past} of {appends} appends went past the page cache");
+}
