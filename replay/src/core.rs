@@ -120,6 +120,17 @@ fn pop_up_to<M: Machine>(pending: &mut VecDeque<Pending<M>>, seq: u64) -> Option
     if pending.front()?.stamp.seq <= seq { pending.pop_front() } else { None }
 }
 
+/// Commands that a machine hears of before it applies the first of them. What they look up has to stay in a near
+/// cache until then.
+const EXPECTED_MAX: usize = 64;
+
+/// Tells a machine of the next command and those that wait behind it up to a record; returns of how many.
+fn expect<M: Machine>(machine: &M, (next, rest): (&Pending<M>, &VecDeque<Pending<M>>), seq: u64) -> usize {
+    let more = rest.iter().take(EXPECTED_MAX - 1).take_while(|it| it.stamp.seq <= seq).count();
+    machine.expect(std::iter::once(next).chain(rest).take(1 + more).map(|it| &it.body));
+    1 + more
+}
+
 /// Largest batch in bytes; longer ones gain nothing and delay their first command.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
 
@@ -451,7 +462,11 @@ impl<M: Machine> Core<M> {
             // The records themselves are safe: they are answered, and then the core stops.
             self.failure.get_or_insert(error);
         }
+        let mut expected = 0;
         while let Some(next) = pop_up_to(&mut self.pending, seq) {
+            expected =
+                if expected > 0 { expected } else { expect(&self.machine, (&next, &self.pending), seq) };
+            expected -= 1;
             let Pending { stamp, body, asked, quantum } = next;
             if quantum && self.applied.seq > before {
                 // Readers need not wait for it either.
@@ -632,30 +647,39 @@ struct Replay<'a, M: Machine> {
     apply: Apply<'a, M>,
     progress: &'a mut dyn FnMut(Progress),
     lineage: Lineage,
-    /// Whether records are held back until they are known to be acknowledged.
+    /// Whether records are held back until they are known to be acknowledged; else only a few at a time.
     holds: bool,
     held: VecDeque<Pending<M>>,
     applied: Stamp,
+}
+
+impl<M: Machine> Replay<'_, M> {
+    fn apply_up_to(&mut self, seq: u64) {
+        let mut expected = 0;
+        while let Some(next) = pop_up_to(&mut self.held, seq) {
+            expected =
+                if expected > 0 { expected } else { expect(self.apply.machine, (&next, &self.held), seq) };
+            expected -= 1;
+            self.applied = next.stamp;
+            self.apply.body(next.stamp, next.body);
+        }
+    }
 }
 
 impl<M: Machine> Visitor for Replay<'_, M> {
     fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
         let stamp = record.stamp;
         self.lineage.note(stamp);
-        if self.holds {
-            let body = self.apply.decode(record)?;
-            self.held.push_back(Pending { stamp, body, asked: false, quantum: false });
-            return Ok(());
+        let body = self.apply.decode(record);
+        if !self.holds && (body.is_err() || self.held.len() >= EXPECTED_MAX) {
+            self.apply_up_to(u64::MAX);
         }
-        self.applied = stamp;
-        self.apply.record(record)
+        self.held.push_back(Pending { stamp, body: body?, asked: false, quantum: false });
+        Ok(())
     }
 
     fn acknowledged(&mut self, seq: u64) -> Result<(), JournalError> {
-        while let Some(next) = pop_up_to(&mut self.held, seq) {
-            self.applied = next.stamp;
-            self.apply.body(next.stamp, next.body);
-        }
+        self.apply_up_to(if self.holds { seq } else { u64::MAX });
         Ok(())
     }
 

@@ -132,6 +132,14 @@ impl Engine {
         }
     }
 
+    /// Reads what commands that come soon will look up, so that it is at hand then: memory answers these questions
+    /// together, and later each would wait for its own. Changes nothing. Some dozens at a time: what was read has to
+    /// stay in a near cache.
+    pub fn expect<'a>(&self, bodies: impl Iterator<Item = &'a Body>) {
+        let request = |it: &'a Body| if let Body::Request(request) = it { Some(&**request) } else { None };
+        self.state.touch(&mut bodies.filter_map(request));
+    }
+
     /// All that would be refused about a request at `time_us`, in order of precedence: the first is
     /// what [`Self::apply`] would answer if nothing changed until then. Reads only, and knows only
     /// auctions that are loaded.

@@ -18,6 +18,7 @@ use crate::ids::{MemberId, OrderId, PortfolioId, TEXT_ID_MAX, TextId};
 use crate::limits;
 use crate::money::Money;
 use crate::risk::Grid;
+use crate::rows::Rows;
 use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, keep_plain, keep_struct};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -139,7 +140,7 @@ impl Members {
 /// The book of one auction.
 #[derive(Debug)]
 pub(super) struct SealedBook {
-    orders: Vec<Order>,
+    orders: Rows<Order>,
     /// Sum of the digests of all orders.
     sum: u128,
     /// By slot.
@@ -190,7 +191,7 @@ impl Keep for SealedBook {
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
-        let orders: Vec<Order> = Keep::take(from)?;
+        let orders: Rows<Order> = Keep::take(from)?;
         let mut members = Members::default();
         for (slot, order) in (0..).zip(&orders) {
             let member = order.id.member().filter(|it| it.0 < limits::MEMBERS_MAX);
@@ -298,7 +299,7 @@ impl SealedBook {
     pub(super) fn new(info: &AuctionInfo) -> Self {
         let money = Money::new(&info.rules).expect("rules were checked when they were set");
         Self {
-            orders: Vec::new(),
+            orders: Rows::default(),
             sum: 0,
             lumpy: BTreeMap::new(),
             members: Members::default(),
@@ -365,7 +366,7 @@ impl SealedBook {
         slots.get(at).copied().filter(|slot| self.orders[slot_index(*slot)].live)
     }
 
-    pub(super) fn orders(&self) -> &[Order] {
+    pub(super) const fn orders(&self) -> &Rows<Order> {
         &self.orders
     }
 
@@ -499,7 +500,7 @@ impl SealedBook {
     /// Changes an order behind the back of the sum.
     #[cfg(test)]
     pub(super) fn spoil(&mut self) {
-        self.orders.first_mut().expect("an order").area ^= 1;
+        self.orders[0].area ^= 1;
     }
 
     /// What the sum of all digests should be.

@@ -18,6 +18,7 @@ use crate::event::{Answer, Made};
 use crate::ids::{MemberId, OrderId};
 use crate::limits::REQUEST_ID_DAYS;
 use crate::reject::{Refusal, Reject};
+use crate::rows::Rows;
 use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_struct, state_struct};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
@@ -115,7 +116,7 @@ keep_struct! { Remembered { key, content, seq, time_us, made, scope, version } }
 #[derive(Debug, Default)]
 struct DayLog {
     day: i64,
-    entries: Vec<Remembered>,
+    entries: Rows<Remembered>,
     /// Results that made or changed no order.
     others: Vec<Result<Made, Refusal>>,
     /// Sum of the digests of all entries and their results.
@@ -195,6 +196,12 @@ impl DayLog {
         part.crowded.get(&(key, scope)).map(|number| &self.entries[at(*number) - 1])
     }
 
+    /// Reads the first line that a look-up reads.
+    fn touch(&self, key: u128) -> u32 {
+        let Some(part) = self.parts.get(part_of(key)).filter(|it| !it.buckets.is_empty()) else { return 0 };
+        places(part.buckets.len(), mark_of(key)).next().map_or(0, |place| part.buckets[place].0[0].number)
+    }
+
     fn result(&self, entry: &Remembered) -> Result<Made, Refusal> {
         match entry.version {
             0 => self.others[usize::try_from(entry.made).expect("it was an index when it came in")],
@@ -242,7 +249,7 @@ impl DayLog {
 }
 
 impl Part {
-    fn insert(&mut self, number: u32, entries: &[Remembered]) {
+    fn insert(&mut self, number: u32, entries: &Rows<Remembered>) {
         self.used += 1;
         if self.used > self.buckets.len() * FULL_AT {
             self.grow(self.used, entries);
@@ -268,7 +275,7 @@ impl Part {
     }
 
     /// Makes room for so many entries and some more, and finds everything a place again.
-    fn grow(&mut self, entries_max: usize, entries: &[Remembered]) {
+    fn grow(&mut self, entries_max: usize, entries: &Rows<Remembered>) {
         let buckets = entries_max.div_ceil(FULL_AT).next_power_of_two();
         let old = core::mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
         let crowded = core::mem::take(&mut self.crowded);
@@ -296,7 +303,7 @@ impl Keep for DayLog {
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
-        let (day, entries) = (Keep::take(from)?, Vec::<Remembered>::take(from)?);
+        let (day, entries) = (Keep::take(from)?, Rows::<Remembered>::take(from)?);
         let others: Vec<Result<Made, Refusal>> = Keep::take(from)?;
         let known =
             |it: &Remembered| it.version > 0 || usize::try_from(it.made).is_ok_and(|at| at < others.len());
@@ -321,7 +328,7 @@ impl DayLog {
         }
         self.parts = vec![Part::default(); PARTS];
         for (part, count) in self.parts.iter_mut().zip(&counts).filter(|(_, count)| **count > 0) {
-            part.grow(*count, &[]);
+            part.grow(*count, &Rows::default());
         }
         for (number, entry) in (1..).zip(&self.entries) {
             let part = &mut self.parts[part_of(entry.key)];
@@ -376,6 +383,12 @@ fn oldest_kept(time_us: i64) -> i64 {
 }
 
 impl RequestLog {
+    /// Reads what the look-ups of ids with such digests read first in every day; the sum means nothing.
+    pub(super) fn touch(&self, keys: &[u128]) -> u32 {
+        let each = self.days.iter().flat_map(|day| keys.iter().map(|key| day.touch(*key)));
+        each.fold(0, u32::wrapping_add)
+    }
+
     /// Looks a request up; changes nothing.
     pub(super) fn look_up(&self, identity: &Identity, time_us: i64) -> Known {
         let kept = self.days.iter().filter(|it| it.day >= oldest_kept(time_us));
