@@ -46,18 +46,17 @@ impl<T> Rows<T> {
     /// Adds a row at the end.
     #[inline]
     pub(crate) fn push(&mut self, row: T) {
-        match self.pieces.last_mut() {
-            Some(last) if last.len() < PIECE => last.push(row),
-            Some(_) | None => self.begin_piece(row),
+        if self.len.is_multiple_of(PIECE) {
+            self.begin_piece();
         }
         self.len += 1;
+        // Nothing but this takes the row, so it is put together where it stays.
+        self.pieces.last_mut().expect("begun above").push(row);
     }
 
     #[cold]
-    fn begin_piece(&mut self, row: T) {
-        let mut piece = Vec::with_capacity(if self.pieces.is_empty() { 4 } else { PIECE });
-        piece.push(row);
-        self.pieces.push(piece);
+    fn begin_piece(&mut self) {
+        self.pieces.push(Vec::with_capacity(if self.pieces.is_empty() { 4 } else { PIECE }));
     }
 
     /// All rows, by number.

@@ -174,6 +174,7 @@ impl<M: Machine> Core<M> {
             lineage,
             holds: epoch == Epoch::Follow,
             held: VecDeque::new(),
+            group: Vec::new(),
             applied: base.map_or(Stamp { time_us: i64::MIN, ..Stamp::default() }, |it| it.stamp),
         };
         let (writer, found) = Writer::open_after(storage, options, base, &mut replay)?;
@@ -647,21 +648,20 @@ struct Replay<'a, M: Machine> {
     apply: Apply<'a, M>,
     progress: &'a mut dyn FnMut(Progress),
     lineage: Lineage,
-    /// Whether records are held back until they are known to be acknowledged; else only a few at a time.
+    /// Whether records are held back until they are known to be acknowledged.
     holds: bool,
     held: VecDeque<Pending<M>>,
+    /// Those that are applied next, together.
+    group: Vec<(Stamp, M::Body)>,
     applied: Stamp,
 }
 
 impl<M: Machine> Replay<'_, M> {
-    fn apply_up_to(&mut self, seq: u64) {
-        let mut expected = 0;
-        while let Some(next) = pop_up_to(&mut self.held, seq) {
-            expected =
-                if expected > 0 { expected } else { expect(self.apply.machine, (&next, &self.held), seq) };
-            expected -= 1;
-            self.applied = next.stamp;
-            self.apply.body(next.stamp, next.body);
+    fn apply_group(&mut self) {
+        self.apply.machine.expect(self.group.iter().map(|it| &it.1));
+        for (stamp, body) in self.group.drain(..) {
+            self.applied = stamp;
+            self.apply.body(stamp, body);
         }
     }
 }
@@ -671,15 +671,25 @@ impl<M: Machine> Visitor for Replay<'_, M> {
         let stamp = record.stamp;
         self.lineage.note(stamp);
         let body = self.apply.decode(record);
-        if !self.holds && (body.is_err() || self.held.len() >= EXPECTED_MAX) {
-            self.apply_up_to(u64::MAX);
+        if body.is_err() || self.group.len() >= EXPECTED_MAX {
+            self.apply_group();
         }
-        self.held.push_back(Pending { stamp, body: body?, asked: false, quantum: false });
+        if self.holds {
+            self.held.push_back(Pending { stamp, body: body?, asked: false, quantum: false });
+        } else {
+            self.group.push((stamp, body?));
+        }
         Ok(())
     }
 
     fn acknowledged(&mut self, seq: u64) -> Result<(), JournalError> {
-        self.apply_up_to(if self.holds { seq } else { u64::MAX });
+        while let Some(next) = pop_up_to(&mut self.held, seq) {
+            if self.group.len() >= EXPECTED_MAX {
+                self.apply_group();
+            }
+            self.group.push((next.stamp, next.body));
+        }
+        self.apply_group();
         Ok(())
     }
 
@@ -726,7 +736,7 @@ fn replay_some<M: Machine>(
 ) -> Result<Found, JournalError> {
     let apply = Apply::new(machine, sink);
     let (lineage, held, applied) = (Lineage::default(), VecDeque::new(), Stamp::default());
-    let mut replay = Replay { apply, progress, lineage, holds, held, applied };
+    let mut replay = Replay { apply, progress, lineage, holds, held, group: Vec::new(), applied };
     let found = crate::recovery::scan(storage, None, &mut replay)?;
     replay.acknowledged(found.acknowledged_seq)?;
     Ok(found)

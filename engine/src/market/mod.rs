@@ -128,7 +128,7 @@ impl Engine {
                 self.state.quantum(auction, units, &mut out);
                 Answer::None
             }
-            Body::Request(request) => self.state.request(*request, &mut out),
+            Body::Request(request) => self.state.request(request, &mut out),
         }
     }
 
@@ -137,7 +137,7 @@ impl Engine {
     /// stay in a near cache.
     pub fn expect<'a>(&self, bodies: impl Iterator<Item = &'a Body>) {
         let request = |it: &'a Body| if let Body::Request(request) = it { Some(&**request) } else { None };
-        self.state.touch(&mut bodies.filter_map(request));
+        self.state.touch(bodies.filter_map(request));
     }
 
     /// All that would be refused about a request at `time_us`, in order of precedence: the first is

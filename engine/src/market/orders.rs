@@ -239,6 +239,9 @@ fn slot_index(slot: u32) -> usize {
 }
 
 /// Digest of an order, of whose content and name the digests are known; 0 once it is gone.
+// In place, or an order that is entered is put together in memory and read from there, which waits until all that was
+// written before has arrived.
+#[inline(always)]
 fn row_digest(order: &Order, content: u128, name: u128) -> u128 {
     let Order { id, portfolio, version, at: _, periods: _, area, kind, live } = *order;
     let kind: u64 = match kind {
@@ -579,8 +582,8 @@ impl SealedBook {
         let order = Order { id, portfolio, version: 1, at, periods, area, kind, live: true };
         // What is asked and what stands differ where a parent was named.
         let content = if kind == Kind::Curve { digests.0 } else { quick(&*body) };
-        self.sum = self.sum.wrapping_add(row_digest(&order, content, digests.1));
         self.orders.push(order);
+        self.sum = self.sum.wrapping_add(row_digest(&order, content, digests.1));
         (slot, body)
     }
 
@@ -668,7 +671,7 @@ impl SealedBook {
         match body.as_ref() {
             OrderBody::Curve { shape, periods } => {
                 let first = self.book.curve_handles();
-                let mut id = [0; TIE_ID_MAX];
+                let mut id = TieId([0; TIE_ID_BYTES]);
                 let id = curve_tie_id(name, &mut id);
                 for (period, points) in periods {
                     self.book.insert_points(id, area, *period, *shape, points);
@@ -773,14 +776,23 @@ fn tie_id(member_code: &TextId, client_order_id: &TextId) -> String {
 /// Longest tie id, bytes.
 const TIE_ID_MAX: usize = 2 * TEXT_ID_MAX + 1;
 
-/// As [`tie_id`], in memory that is there.
-fn curve_tie_id<'a>(name: (&TextId, &TextId), id: &'a mut [u8; TIE_ID_MAX]) -> &'a str {
+/// Room for a tie id in whole blocks of bytes, so that it is checked to be text by the block.
+const TIE_ID_BYTES: usize = TIE_ID_MAX.next_multiple_of(TIE_ID_BLOCK);
+const TIE_ID_BLOCK: usize = 32;
+
+#[repr(align(16))]
+struct TieId([u8; TIE_ID_BYTES]);
+
+/// As [`tie_id`], in memory that is there and holds zeros.
+fn curve_tie_id<'a>(name: (&TextId, &TextId), TieId(id): &'a mut TieId) -> &'a str {
     let (code, own) = (name.0.as_bytes(), name.1.as_bytes());
     let end = code.len() + 1 + own.len();
     id[..code.len()].copy_from_slice(code);
     id[code.len()] = b'/';
     id[code.len() + 1..end].copy_from_slice(own);
-    core::str::from_utf8(&id[..end]).expect("ids are plain")
+    let text =
+        core::str::from_utf8(&id[..end.next_multiple_of(TIE_ID_BLOCK)]).expect("ids and zeros are plain");
+    &text[..end]
 }
 
 pub(super) const fn kind_of(body: &OrderBody) -> Kind {

@@ -21,9 +21,6 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-/// Requests whose look-ups are made ready together.
-const TOUCHED_MAX: usize = 64;
-
 /// Everything but the counters of streams.
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -173,15 +170,8 @@ impl OrderIndex {
 
 impl State {
     /// Reads what some requests will look up.
-    pub(super) fn touch(&self, requests: &mut dyn Iterator<Item = &Request>) {
-        // First where to look, then nothing but looking: the less stands between two reads, the more are under way.
-        let mut ids = [0; TOUCHED_MAX];
-        let mut known = 0;
-        for (id, request) in ids.iter_mut().zip(requests) {
-            *id = quick(&request.request_id);
-            known += 1;
-        }
-        core::hint::black_box(self.requests.touch(&ids[..known]));
+    pub(super) fn touch<'a>(&self, requests: impl Iterator<Item = &'a Request>) {
+        self.requests.touch(requests.map(|it| &it.request_id));
     }
 
     /// Does everything that is due, in order.
