@@ -97,6 +97,18 @@ impl TextId {
     }
 }
 
+impl TextId {
+    /// The length of a short id, and its bytes in groups of eight, zero filled: as a digest wants them.
+    #[inline]
+    pub(crate) fn short_words(&self) -> Option<(u8, [u64; 3])> {
+        let Text::Short { len, bytes } = &self.0 else { return None };
+        let mut last = [0; 8];
+        last[..SHORT - 16].copy_from_slice(&bytes[16..]);
+        let word = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
+        Some((*len, [word(0), word(8), u64::from_le_bytes(last)]))
+    }
+}
+
 impl PartialEq for TextId {
     fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()

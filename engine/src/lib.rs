@@ -35,6 +35,7 @@ pub mod outcome;
 pub mod presets;
 pub mod reject;
 pub mod risk;
+mod rows;
 pub mod rules;
 pub mod settlement;
 pub mod snapshot;

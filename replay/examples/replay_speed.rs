@@ -23,6 +23,10 @@ use std::error::Error;
 use std::hint::black_box;
 use std::time::Instant;
 
+/// As the binary `merit` allocates.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DAY: Day = Day(20_780);
 const MEMBERS: u32 = 100;
 const BATCH: u64 = 1_000;

@@ -23,6 +23,10 @@ use merit_replay::writer::{Options, Writer};
 use std::error::Error;
 use std::time::Instant;
 
+/// As the binary `merit` allocates.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const DAY: Day = Day(20_780);
 const BATCH: u64 = 1_000;
 /// Orders that follow the snapshot.

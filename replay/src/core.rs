@@ -120,6 +120,17 @@ fn pop_up_to<M: Machine>(pending: &mut VecDeque<Pending<M>>, seq: u64) -> Option
     if pending.front()?.stamp.seq <= seq { pending.pop_front() } else { None }
 }
 
+/// Commands that a machine hears of before it applies the first of them. What they look up has to stay in a near
+/// cache until then.
+const EXPECTED_MAX: usize = 64;
+
+/// Tells a machine of the next command and those that wait behind it up to a record; returns of how many.
+fn expect<M: Machine>(machine: &M, (next, rest): (&Pending<M>, &VecDeque<Pending<M>>), seq: u64) -> usize {
+    let more = rest.iter().take(EXPECTED_MAX - 1).take_while(|it| it.stamp.seq <= seq).count();
+    machine.expect(std::iter::once(next).chain(rest).take(1 + more).map(|it| &it.body));
+    1 + more
+}
+
 /// Largest batch in bytes; longer ones gain nothing and delay their first command.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
 
@@ -163,6 +174,7 @@ impl<M: Machine> Core<M> {
             lineage,
             holds: epoch == Epoch::Follow,
             held: VecDeque::new(),
+            group: Vec::new(),
             applied: base.map_or(Stamp { time_us: i64::MIN, ..Stamp::default() }, |it| it.stamp),
         };
         let (writer, found) = Writer::open_after(storage, options, base, &mut replay)?;
@@ -451,7 +463,11 @@ impl<M: Machine> Core<M> {
             // The records themselves are safe: they are answered, and then the core stops.
             self.failure.get_or_insert(error);
         }
+        let mut expected = 0;
         while let Some(next) = pop_up_to(&mut self.pending, seq) {
+            expected =
+                if expected > 0 { expected } else { expect(&self.machine, (&next, &self.pending), seq) };
+            expected -= 1;
             let Pending { stamp, body, asked, quantum } = next;
             if quantum && self.applied.seq > before {
                 // Readers need not wait for it either.
@@ -635,27 +651,45 @@ struct Replay<'a, M: Machine> {
     /// Whether records are held back until they are known to be acknowledged.
     holds: bool,
     held: VecDeque<Pending<M>>,
+    /// Those that are applied next, together.
+    group: Vec<(Stamp, M::Body)>,
     applied: Stamp,
+}
+
+impl<M: Machine> Replay<'_, M> {
+    fn apply_group(&mut self) {
+        self.apply.machine.expect(self.group.iter().map(|it| &it.1));
+        for (stamp, body) in self.group.drain(..) {
+            self.applied = stamp;
+            self.apply.body(stamp, body);
+        }
+    }
 }
 
 impl<M: Machine> Visitor for Replay<'_, M> {
     fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
         let stamp = record.stamp;
         self.lineage.note(stamp);
-        if self.holds {
-            let body = self.apply.decode(record)?;
-            self.held.push_back(Pending { stamp, body, asked: false, quantum: false });
-            return Ok(());
+        let body = self.apply.decode(record);
+        if body.is_err() || self.group.len() >= EXPECTED_MAX {
+            self.apply_group();
         }
-        self.applied = stamp;
-        self.apply.record(record)
+        if self.holds {
+            self.held.push_back(Pending { stamp, body: body?, asked: false, quantum: false });
+        } else {
+            self.group.push((stamp, body?));
+        }
+        Ok(())
     }
 
     fn acknowledged(&mut self, seq: u64) -> Result<(), JournalError> {
         while let Some(next) = pop_up_to(&mut self.held, seq) {
-            self.applied = next.stamp;
-            self.apply.body(next.stamp, next.body);
+            if self.group.len() >= EXPECTED_MAX {
+                self.apply_group();
+            }
+            self.group.push((next.stamp, next.body));
         }
+        self.apply_group();
         Ok(())
     }
 
@@ -702,7 +736,7 @@ fn replay_some<M: Machine>(
 ) -> Result<Found, JournalError> {
     let apply = Apply::new(machine, sink);
     let (lineage, held, applied) = (Lineage::default(), VecDeque::new(), Stamp::default());
-    let mut replay = Replay { apply, progress, lineage, holds, held, applied };
+    let mut replay = Replay { apply, progress, lineage, holds, held, group: Vec::new(), applied };
     let found = crate::recovery::scan(storage, None, &mut replay)?;
     replay.acknowledged(found.acknowledged_seq)?;
     Ok(found)

@@ -25,6 +25,11 @@ pub trait Machine: Send + 'static {
     /// In words, what is wrong with the bytes.
     fn decode(kind: u16, payload: &[u8]) -> Result<Self::Body, String>;
 
+    /// Hears of some commands shortly before it applies the first of them, and may read what they will look up:
+    /// memory answers many questions at once much sooner than one after the other. Changes nothing, and relies on
+    /// nothing: what was expected may never come, and what comes may not have been expected.
+    fn expect<'a>(&self, _bodies: impl Iterator<Item = &'a Self::Body>) {}
+
     /// Applies the next command and appends its events.
     fn apply(&mut self, stamp: Stamp, body: Self::Body, events: &mut Vec<Self::Event>) -> Self::Answer;
 

@@ -538,6 +538,10 @@ impl Machine for Engine {
         decode(kind, payload)
     }
 
+    fn expect<'a>(&self, bodies: impl Iterator<Item = &'a Body>) {
+        Self::expect(self, bodies);
+    }
+
     fn apply(&mut self, stamp: Stamp, body: Body, events: &mut Vec<Event>) -> Answer {
         let Stamp { seq, epoch, time_us } = stamp;
         self.take(Command { seq, epoch, time_us, body }, events)

@@ -8,6 +8,7 @@
 use super::ladder::Ladders;
 use super::levels::{Arrival, Level, Levels};
 use crate::auction::{CurveHandle, Point, Shape, Side};
+use crate::rows::Rows;
 use crate::snapshot::keep_struct;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -80,7 +81,7 @@ pub struct CellOrder<'book> {
 /// The curve orders of one area and period.
 #[derive(Clone, Debug, Default)]
 pub struct Cell {
-    entries: Vec<Entry>,
+    entries: Rows<Entry>,
     /// One for each entry.
     spans: Vec<Span>,
     points: Vec<Point>,

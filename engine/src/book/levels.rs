@@ -321,7 +321,9 @@ impl Levels {
         let mut arrivals = core::mem::take(&mut self.arrivals);
         let mut left = arrivals.as_slice();
         let (mut lots, mut value) = (Lots::default(), Value::default());
-        let mut at = 0;
+        // Chunks before the one that takes the first of them stay as they are.
+        let first = left.first().map_or(0, |it| self.started(it.price));
+        let mut at = first.saturating_sub(1);
         while at < self.firsts.len() || !left.is_empty() {
             // The chunk takes what lies below the next one; the first what lies below itself, too.
             let here = match self.firsts.get(at + 1) {
@@ -339,12 +341,39 @@ impl Levels {
                 lots += it.lots();
                 value += it.value();
             }
-            at += if mine.is_empty() { 1 } else { self.replace(at, mine, scratch) };
+            let done = mine.is_empty() || self.raise(at, mine);
+            at += if done { 1 } else { self.replace(at, mine, scratch) };
         }
         self.total += lots;
         self.value_total += value;
         arrivals.clear();
         self.arrivals = arrivals;
+    }
+
+    /// Adds arrivals at levels that a chunk has, if all are such and nothing was taken out: no level comes or goes.
+    /// Leaves what [`Self::replace`] would.
+    fn raise(&mut self, at: usize, arrivals: &[Arrival]) -> bool {
+        let Some(Spot { slot, len }) = self.spots.get(at).copied() else { return false };
+        let (chunk, len) = (&mut self.chunks[index(slot)], index(len));
+        let mut ranks = [0; ARRIVALS_MAX];
+        if arrivals.len() > ranks.len() {
+            return false;
+        }
+        for (rank, it) in ranks.iter_mut().zip(arrivals) {
+            *rank = chunk.rank(it.price);
+            let stands = rank.checked_sub(1).is_some_and(|at| at < len && chunk.prices[at] == it.price);
+            if !stands || it.buy < 0 || it.sell < 0 {
+                return false;
+            }
+        }
+        for (rank, it) in ranks.into_iter().zip(arrivals) {
+            let Lots { all, sold } = it.lots();
+            // All lots of a book fit a word by the bounds of `limits.rs`: nothing wraps, and without a check for each
+            // several are added at once.
+            chunk.all[rank - 1..len].iter_mut().for_each(|sum| *sum = sum.wrapping_add(all));
+            chunk.sold[rank - 1..len].iter_mut().for_each(|sum| *sum = sum.wrapping_add(sold));
+        }
+        true
     }
 
     /// Merges sorted arrivals into a chunk, or into the first one. Returns how many chunks stand in its
@@ -444,11 +473,47 @@ fn join(levels: impl Iterator<Item = Level>, arrivals: &[Arrival], joined: &mut 
 
 #[cfg(test)]
 mod tests {
-    use super::{Arrival, Levels, UpTo};
+    use super::{Arrival, Levels, UpTo, index};
+    use crate::snapshot;
     use alloc::collections::BTreeMap;
     use alloc::vec::Vec;
 
     type Plain = BTreeMap<i64, (i64, i64)>;
+
+    /// Of a chunk in the middle and of the first one, with one arrival and with several.
+    #[test]
+    fn raised_levels_are_the_bytes_that_a_merge_leaves() {
+        let mut levels = Levels::default();
+        let mut scratch = Vec::new();
+        for step in 0..500 {
+            levels.add(Arrival { price: step * 7 % 331, buy: step % 3, sell: 1 + step % 5 }, &mut scratch);
+        }
+        let bytes = |levels: &Levels| {
+            let mut bytes = Vec::new();
+            snapshot::put(levels, &mut |piece| bytes.extend_from_slice(piece));
+            bytes
+        };
+        assert!(levels.firsts.len() > 5);
+        for at in [0, 3, levels.firsts.len() - 1] {
+            let spot = levels.spots[at];
+            let prices = levels.chunks[index(spot.slot)].prices;
+            let arrival = |place: usize| Arrival { price: prices[place], buy: 5, sell: 11 };
+            let last = index(spot.len) - 1;
+            for arrivals in
+                [&[arrival(0), arrival(0), arrival(4), arrival(last)][..], &[arrival(last)], &[arrival(2)]]
+            {
+                let (mut raised, mut merged) = (levels.clone(), levels.clone());
+                assert!(raised.raise(at, arrivals));
+                assert_eq!(merged.replace(at, arrivals, &mut scratch), 1);
+                assert!(bytes(&raised) == bytes(&merged) && bytes(&raised) != bytes(&levels));
+            }
+            for other in
+                [Arrival { price: prices[1], buy: -1, sell: 0 }, Arrival { price: -9, buy: 1, sell: 0 }]
+            {
+                assert!(!levels.clone().raise(at, &[other]), "a level may come or go");
+            }
+        }
+    }
 
     #[test]
     fn levels_agree_with_a_plain_map_through_inserts_and_removals() {

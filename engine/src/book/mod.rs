@@ -18,6 +18,7 @@ pub use places::Places;
 use crate::auction::{
     BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, CurveOrder, Frame, Point, Shape,
 };
+use crate::rows::Rows;
 use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_struct};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -58,7 +59,7 @@ pub struct AuctionBook {
     /// Steps of orders that were taken out and still stand in `ladders`, by period.
     steps_dead: Vec<usize>,
     /// By handle.
-    curves: Vec<Place>,
+    curves: Rows<Place>,
     blocks: Vec<Option<(String, BlockOrder)>>,
     complex: Vec<Option<(String, ComplexOrder)>>,
     /// Overwritten by every insert.
@@ -104,7 +105,7 @@ impl AuctionBook {
             cells: alloc::vec![Cell::default(); cells],
             ladders: alloc::vec![Ladders::default(); periods],
             steps_dead: alloc::vec![0; periods],
-            curves: Vec::new(),
+            curves: Rows::default(),
             blocks: Vec::new(),
             complex: Vec::new(),
             scratch: Vec::new(),

@@ -92,8 +92,15 @@ impl<H: Feed> Feed for Rejected<H> {
     }
 }
 impl Feed for TextId {
+    #[inline]
     fn feed<W: Words>(&self, hasher: &mut W) {
-        hasher.bytes(self.as_bytes());
+        match self.short_words() {
+            Some((length, words)) => {
+                hasher.word(length.into());
+                words.iter().take(usize::from(length.div_ceil(8))).for_each(|it| hasher.word(*it));
+            }
+            None => hasher.bytes(self.as_bytes()),
+        }
     }
 }
 impl Feed for Reject {

@@ -14,6 +14,7 @@ use crate::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::limits;
 use crate::reject::{Place, Refusal, Reject};
 use crate::rules::{MarketRules, Suspension};
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -21,7 +22,7 @@ use alloc::vec::Vec;
 
 impl State {
     /// Answers a request, doing what it asks if nothing speaks against it.
-    pub(super) fn request(&mut self, request: Request, out: &mut Out<'_>) -> Answer {
+    pub(super) fn request(&mut self, request: Box<Request>, out: &mut Out<'_>) -> Answer {
         let at = (out.seq, out.time_us);
         let Some(scope) = self.registry.scope(request.actor) else {
             let refusal = Refusal::new(Reject::UnknownUser, Place::Whole);
@@ -296,8 +297,12 @@ impl State {
     }
 
     /// Does what a checked request asks.
-    fn commit(&mut self, request: Request, identity: &Identity, out: &mut Out<'_>) -> Made {
-        let Request { actor, request_id, action } = request;
+    #[expect(
+        clippy::boxed_local,
+        reason = "what an order wants leaves the box where it goes, without a copy of all"
+    )]
+    fn commit(&mut self, request: Box<Request>, identity: &Identity, out: &mut Out<'_>) -> Made {
+        let Request { actor, request_id, action } = *request;
         match action {
             Action::SetRules(rules) => self.set_rules(&rules, out),
             Action::RegisterMember { code, name } => self.registry.register_member(&code, &name, out),
@@ -395,7 +400,7 @@ impl State {
         let (slot, body) =
             book.insert(id, (member, code), &client_order_id, order, (identity.body(), identity.key()));
         self.orders.add(member, auction, slot);
-        let accepted = EventBody::OrderAccepted {
+        let accepted = || EventBody::OrderAccepted {
             order: id,
             version,
             client_order_id,
@@ -405,7 +410,7 @@ impl State {
             area,
             body,
         };
-        out.say(Stream::Member(member), accepted);
+        out.say_in_place(Stream::Member(member), accepted);
         self.hold_more(member, auction, more);
         Made::Order { order: id, version }
     }

@@ -128,8 +128,16 @@ impl Engine {
                 self.state.quantum(auction, units, &mut out);
                 Answer::None
             }
-            Body::Request(request) => self.state.request(*request, &mut out),
+            Body::Request(request) => self.state.request(request, &mut out),
         }
+    }
+
+    /// Reads what commands that come soon will look up, so that it is at hand then: memory answers these questions
+    /// together, and later each would wait for its own. Changes nothing. Some dozens at a time: what was read has to
+    /// stay in a near cache.
+    pub fn expect<'a>(&self, bodies: impl Iterator<Item = &'a Body>) {
+        let request = |it: &'a Body| if let Body::Request(request) = it { Some(&**request) } else { None };
+        self.state.touch(bodies.filter_map(request));
     }
 
     /// All that would be refused about a request at `time_us`, in order of precedence: the first is

@@ -18,6 +18,7 @@ use crate::ids::{MemberId, OrderId, PortfolioId, TEXT_ID_MAX, TextId};
 use crate::limits;
 use crate::money::Money;
 use crate::risk::Grid;
+use crate::rows::Rows;
 use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, keep_plain, keep_struct};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -139,7 +140,7 @@ impl Members {
 /// The book of one auction.
 #[derive(Debug)]
 pub(super) struct SealedBook {
-    orders: Vec<Order>,
+    orders: Rows<Order>,
     /// Sum of the digests of all orders.
     sum: u128,
     /// By slot.
@@ -190,7 +191,7 @@ impl Keep for SealedBook {
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
-        let orders: Vec<Order> = Keep::take(from)?;
+        let orders: Rows<Order> = Keep::take(from)?;
         let mut members = Members::default();
         for (slot, order) in (0..).zip(&orders) {
             let member = order.id.member().filter(|it| it.0 < limits::MEMBERS_MAX);
@@ -238,6 +239,9 @@ fn slot_index(slot: u32) -> usize {
 }
 
 /// Digest of an order, of whose content and name the digests are known; 0 once it is gone.
+// In place, or an order that is entered is put together in memory and read from there, which waits until all that was
+// written before has arrived.
+#[inline(always)]
 fn row_digest(order: &Order, content: u128, name: u128) -> u128 {
     let Order { id, portfolio, version, at: _, periods: _, area, kind, live } = *order;
     let kind: u64 = match kind {
@@ -298,7 +302,7 @@ impl SealedBook {
     pub(super) fn new(info: &AuctionInfo) -> Self {
         let money = Money::new(&info.rules).expect("rules were checked when they were set");
         Self {
-            orders: Vec::new(),
+            orders: Rows::default(),
             sum: 0,
             lumpy: BTreeMap::new(),
             members: Members::default(),
@@ -365,7 +369,7 @@ impl SealedBook {
         slots.get(at).copied().filter(|slot| self.orders[slot_index(*slot)].live)
     }
 
-    pub(super) fn orders(&self) -> &[Order] {
+    pub(super) const fn orders(&self) -> &Rows<Order> {
         &self.orders
     }
 
@@ -499,7 +503,7 @@ impl SealedBook {
     /// Changes an order behind the back of the sum.
     #[cfg(test)]
     pub(super) fn spoil(&mut self) {
-        self.orders.first_mut().expect("an order").area ^= 1;
+        self.orders[0].area ^= 1;
     }
 
     /// What the sum of all digests should be.
@@ -578,8 +582,8 @@ impl SealedBook {
         let order = Order { id, portfolio, version: 1, at, periods, area, kind, live: true };
         // What is asked and what stands differ where a parent was named.
         let content = if kind == Kind::Curve { digests.0 } else { quick(&*body) };
-        self.sum = self.sum.wrapping_add(row_digest(&order, content, digests.1));
         self.orders.push(order);
+        self.sum = self.sum.wrapping_add(row_digest(&order, content, digests.1));
         (slot, body)
     }
 
@@ -667,7 +671,7 @@ impl SealedBook {
         match body.as_ref() {
             OrderBody::Curve { shape, periods } => {
                 let first = self.book.curve_handles();
-                let mut id = [0; TIE_ID_MAX];
+                let mut id = TieId([0; TIE_ID_BYTES]);
                 let id = curve_tie_id(name, &mut id);
                 for (period, points) in periods {
                     self.book.insert_points(id, area, *period, *shape, points);
@@ -772,14 +776,23 @@ fn tie_id(member_code: &TextId, client_order_id: &TextId) -> String {
 /// Longest tie id, bytes.
 const TIE_ID_MAX: usize = 2 * TEXT_ID_MAX + 1;
 
-/// As [`tie_id`], in memory that is there.
-fn curve_tie_id<'a>(name: (&TextId, &TextId), id: &'a mut [u8; TIE_ID_MAX]) -> &'a str {
+/// Room for a tie id in whole blocks of bytes, so that it is checked to be text by the block.
+const TIE_ID_BYTES: usize = TIE_ID_MAX.next_multiple_of(TIE_ID_BLOCK);
+const TIE_ID_BLOCK: usize = 32;
+
+#[repr(align(16))]
+struct TieId([u8; TIE_ID_BYTES]);
+
+/// As [`tie_id`], in memory that is there and holds zeros.
+fn curve_tie_id<'a>(name: (&TextId, &TextId), TieId(id): &'a mut TieId) -> &'a str {
     let (code, own) = (name.0.as_bytes(), name.1.as_bytes());
     let end = code.len() + 1 + own.len();
     id[..code.len()].copy_from_slice(code);
     id[code.len()] = b'/';
     id[code.len() + 1..end].copy_from_slice(own);
-    core::str::from_utf8(&id[..end]).expect("ids are plain")
+    let text =
+        core::str::from_utf8(&id[..end.next_multiple_of(TIE_ID_BLOCK)]).expect("ids and zeros are plain");
+    &text[..end]
 }
 
 pub(super) const fn kind_of(body: &OrderBody) -> Kind {

@@ -15,9 +15,10 @@ use crate::calendar::MINUTE_US;
 use crate::command::{Action, NewOrder, Request, Role};
 use crate::digest::{Feed, Quick, Words, quick};
 use crate::event::{Answer, Made};
-use crate::ids::{MemberId, OrderId};
+use crate::ids::{MemberId, OrderId, TextId};
 use crate::limits::REQUEST_ID_DAYS;
 use crate::reject::{Refusal, Reject};
+use crate::rows::Rows;
 use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_struct, state_struct};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
@@ -115,12 +116,12 @@ keep_struct! { Remembered { key, content, seq, time_us, made, scope, version } }
 #[derive(Debug, Default)]
 struct DayLog {
     day: i64,
-    entries: Vec<Remembered>,
+    entries: Rows<Remembered>,
     /// Results that made or changed no order.
     others: Vec<Result<Made, Refusal>>,
     /// Sum of the digests of all entries and their results.
     sum: u128,
-    parts: Vec<Part>,
+    table: Table,
 }
 
 /// Parts of the table of a day: each grows by itself, so that no request waits for a large one to be laid
@@ -128,34 +129,59 @@ struct DayLog {
 const PARTS: usize = 1_024;
 /// Buckets that are tried for an id.
 const PROBES: usize = 4;
+/// Places in a bucket.
+const PLACES: usize = 8;
 /// Places in a bucket that are taken when a part grows, of eight.
 const FULL_AT: usize = 5;
+/// Buckets that a part gets together.
+const GROUP: usize = 4;
+/// Times that a part grows at most; what finds no place then is crowded.
+const GROWN_MAX: usize = 14;
 
-/// A part of the table. Its buckets are lines of a processor's cache: whether an id is new, as nearly all are,
-/// takes one answer of memory, and to remember it then no other.
-#[derive(Clone, Debug, Default)]
-struct Part {
-    /// A power of two of them.
-    buckets: Vec<Bucket>,
-    used: usize,
-    crowded: BTreeMap<(u128, u32), u32>,
+/// Look-ups that are made ready together.
+const TOUCHED_MAX: usize = 64;
+
+/// Where the entries of a day are by digest.
+#[derive(Debug, Default)]
+struct Table {
+    parts: Vec<Part>,
+    /// Of all parts, in the order in which they grew: a part that grows gets more of them and keeps its own, so
+    /// that no memory is given back or touched for nothing.
+    groups: Rows<[Bucket; GROUP]>,
+    /// What found no place, by part.
+    crowded: BTreeMap<usize, Crowded>,
 }
 
-/// Filled from the front; an entry is in a later bucket only if all before it on its way are full.
+/// Entries by what they are known by.
+type Crowded = BTreeMap<(u128, u32), u32>;
+
+/// A part of the table: a line of a processor's cache.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(64))]
-struct Bucket([Slot; 8]);
-
-/// A place in the table.
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    /// What of a digest says where it belongs. Nobody follows a place to an entry that is another's.
-    mark: u32,
-    /// The number of its entry from 1, or 0.
-    number: u32,
+struct Part {
+    /// Where the groups begin that it got when it grew: first one, then always as many as it has.
+    begins: [u32; GROWN_MAX],
+    grown: u32,
+    used: u32,
 }
 
-const _: () = assert!(size_of::<Bucket>() == 64);
+/// A line of a processor's cache: whether an id is new, as nearly all are, takes one answer of memory, and to
+/// remember it then no other. Filled from the front; an entry is in a later bucket only if all before it on its
+/// way are full.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Bucket {
+    /// What of a digest says where it belongs. Nobody follows a place to an entry that is another's.
+    marks: [u32; PLACES],
+    /// The number of its entry from 1, or 0. Apart from the marks: all of a kind are compared at once.
+    numbers: [u32; PLACES],
+}
+
+const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Part>() == 64);
+
+fn number_of(at: usize) -> u32 {
+    u32::try_from(at).expect("bounded by requests of a day")
+}
 
 fn at(number: u32) -> usize {
     usize::try_from(number).expect("32 bits fit")
@@ -170,29 +196,187 @@ fn mark_of(key: u128) -> u32 {
     u32::try_from((key >> 10) & u128::from(u32::MAX)).expect("masked")
 }
 
-fn places(buckets: usize, mark: u32) -> impl Iterator<Item = usize> {
-    let (mask, first) = (buckets - 1, at(mark));
-    (0..PROBES).map(move |step| (first + step) & mask)
+impl Bucket {
+    /// The numbers of the entries with a mark.
+    fn marked(&self, mark: u32) -> impl Iterator<Item = u32> {
+        let of_mark = move |(it, number): (&u32, &u32)| (*it == mark && *number > 0).then_some(*number);
+        self.marks.iter().zip(&self.numbers).filter_map(of_mark)
+    }
+
+    /// Whether a place may have the mark. Without a branch for each.
+    fn may_have(&self, mark: u32) -> bool {
+        self.marks.iter().fold(false, |may, it| may | (*it == mark))
+    }
+
+    fn is_full(&self) -> bool {
+        self.numbers[PLACES - 1] > 0
+    }
+
+    /// How many places are taken.
+    fn len(&self) -> usize {
+        at(self.numbers.iter().map(|it| u32::from(*it > 0)).sum())
+    }
 }
 
-impl DayLog {
-    fn get(&self, scope: u32, key: u128) -> Option<&Remembered> {
-        let part = self.parts.get(part_of(key)).filter(|it| !it.buckets.is_empty())?;
+impl Part {
+    /// How many groups are its own: none, or a power of two.
+    const fn groups(&self) -> u32 {
+        (1 << self.grown) >> 1
+    }
+
+    /// Entries that it has room for.
+    fn room(&self) -> usize {
+        at(self.groups()) * GROUP * FULL_AT
+    }
+
+    /// The number of one of its groups.
+    fn group(&self, nth: u32) -> usize {
+        let growth = u32::BITS - nth.leading_zeros();
+        at(self.begins[at(growth)] + nth - ((1 << growth) >> 1))
+    }
+
+    /// The group and the place there of the buckets to be tried for a mark.
+    fn places(&self, mark: u32) -> impl Iterator<Item = (usize, usize)> {
+        let (mask, first) = (at(self.groups()) * GROUP - 1, at(mark));
+        let place = move |step| (first + step) & mask;
+        (0..PROBES).map(place).map(|it| (self.group(number_of(it / GROUP)), it % GROUP))
+    }
+}
+
+impl Table {
+    /// The part of a digest, if it has buckets.
+    fn part(&self, key: u128) -> Option<&Part> {
+        self.parts.get(part_of(key)).filter(|it| it.grown > 0)
+    }
+
+    fn find<'a>(&self, scope: u32, key: u128, entries: &'a Rows<Remembered>) -> Option<&'a Remembered> {
+        let part = self.part(key)?;
         let mark = mark_of(key);
-        for place in places(part.buckets.len(), mark) {
-            for slot in part.buckets[place].0 {
-                if slot.number == 0 {
-                    return None;
-                }
-                if slot.mark == mark {
-                    let entry = &self.entries[at(slot.number) - 1];
+        for (group, place) in part.places(mark) {
+            let bucket = &self.groups[group][place];
+            if bucket.may_have(mark) {
+                for number in bucket.marked(mark) {
+                    let entry = &entries[at(number) - 1];
                     if entry.key == key && entry.scope == scope {
                         return Some(entry);
                     }
                 }
             }
+            if !bucket.is_full() {
+                return None;
+            }
         }
-        part.crowded.get(&(key, scope)).map(|number| &self.entries[at(*number) - 1])
+        let crowded = self.crowded.get(&part_of(key))?;
+        crowded.get(&(key, scope)).map(|number| &entries[at(*number) - 1])
+    }
+
+    /// Reads the lines that look-ups read first; the sum means nothing.
+    fn touch(&self, keys: &[u128]) -> u32 {
+        // First where they are, then nothing but reading: the less stands between two reads, the more are under way.
+        let mut places = [(0, 0); TOUCHED_MAX];
+        let mut known = 0;
+        let found = keys.iter().filter_map(|it| self.part(*it)?.places(mark_of(*it)).next());
+        for (place, found) in places.iter_mut().zip(found) {
+            *place = found;
+            known += 1;
+        }
+        let line = |(group, place): &(usize, usize)| self.groups[*group][*place].numbers[0];
+        places[..known].iter().map(line).fold(0, u32::wrapping_add)
+    }
+
+    /// Adds the last entry.
+    fn insert(&mut self, entries: &Rows<Remembered>) {
+        let number = number_of(entries.len());
+        let Remembered { key, scope, .. } = entries[entries.len() - 1];
+        if self.parts.is_empty() {
+            self.parts.resize(PARTS, Part::default());
+        }
+        let part = &mut self.parts[part_of(key)];
+        part.used += 1;
+        if at(part.used) > part.room() && at(part.grown) < GROWN_MAX {
+            let used = at(part.used);
+            self.grow(part_of(key), used, entries);
+        }
+        self.put((key, scope), number);
+    }
+
+    fn put(&mut self, (key, scope): (u128, u32), number: u32) {
+        if !self.take_place(part_of(key), mark_of(key), number) {
+            self.crowd((key, scope), number);
+        }
+    }
+
+    #[cold]
+    fn crowd(&mut self, (key, scope): (u128, u32), number: u32) {
+        self.crowded.entry(part_of(key)).or_default().insert((key, scope), number);
+    }
+
+    fn take_place(&mut self, part: usize, mark: u32, number: u32) -> bool {
+        for (group, place) in self.parts[part].places(mark) {
+            let bucket = &mut self.groups[group][place];
+            let free = bucket.len();
+            if free < PLACES {
+                (bucket.marks[free], bucket.numbers[free]) = (mark, number);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Makes room in a part for so many entries and some more, and finds everything a place again.
+    #[cold]
+    fn grow(&mut self, part: usize, entries_max: usize, entries: &Rows<Remembered>) {
+        let of_part = &mut self.parts[part];
+        let mut slots: Vec<(u32, u32)> = Vec::with_capacity(at(of_part.groups()) * GROUP * PLACES);
+        for group in (0..of_part.groups()).map(|it| of_part.group(it)) {
+            for bucket in core::mem::take(&mut self.groups[group]) {
+                slots.extend(bucket.marks.into_iter().zip(bucket.numbers).filter(|it| it.1 > 0));
+            }
+        }
+        while of_part.room() < entries_max && at(of_part.grown) < GROWN_MAX {
+            of_part.begins[at(of_part.grown)] = number_of(self.groups.len());
+            for _ in 0..of_part.groups().max(1) {
+                self.groups.push([Bucket::default(); GROUP]);
+            }
+            of_part.grown += 1;
+        }
+        for (mark, number) in slots {
+            // A mark is enough, but for the few that find no place.
+            if !self.take_place(part, mark, number) {
+                let Remembered { key, scope, .. } = entries[at(number) - 1];
+                self.crowd((key, scope), number);
+            }
+        }
+        for (whose, number) in self.crowded.remove(&part).unwrap_or_default() {
+            self.put(whose, number);
+        }
+    }
+
+    /// Finds every entry its place, part by part: a part fits a near cache, all together do not.
+    fn laid_out(entries: &Rows<Remembered>) -> Self {
+        let mut table = Self::default();
+        if entries.is_empty() {
+            return table;
+        }
+        let mut counts = vec![0_usize; PARTS];
+        for entry in entries {
+            counts[part_of(entry.key)] += 1;
+        }
+        table.parts = vec![Part::default(); PARTS];
+        for (part, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            table.parts[part].used = number_of(*count);
+            table.grow(part, *count, entries);
+        }
+        for (number, entry) in (1..).zip(entries) {
+            table.put((entry.key, entry.scope), number);
+        }
+        table
+    }
+}
+
+impl DayLog {
+    fn get(&self, scope: u32, key: u128) -> Option<&Remembered> {
+        self.table.find(scope, key, &self.entries)
     }
 
     fn result(&self, entry: &Remembered) -> Result<Made, Refusal> {
@@ -202,6 +386,7 @@ impl DayLog {
         }
     }
 
+    #[inline(always)]
     fn digest_of(&self, entry: &Remembered) -> u128 {
         let Remembered { key, content, seq, time_us, made, scope, version } = *entry;
         let mut hasher = Quick::new();
@@ -227,13 +412,9 @@ impl DayLog {
             }
         };
         let entry = Remembered { key, content, seq, time_us, made, scope, version };
-        self.sum = self.sum.wrapping_add(self.digest_of(&entry));
         self.entries.push(entry);
-        let number = u32::try_from(self.entries.len()).expect("bounded by requests of a day");
-        if self.parts.is_empty() {
-            self.parts.resize(PARTS, Part::default());
-        }
-        self.parts[part_of(key)].insert(number, &self.entries);
+        self.sum = self.sum.wrapping_add(self.digest_of(&entry));
+        self.table.insert(&self.entries);
     }
 
     fn recount(&self) -> u128 {
@@ -241,54 +422,10 @@ impl DayLog {
     }
 }
 
-impl Part {
-    fn insert(&mut self, number: u32, entries: &[Remembered]) {
-        self.used += 1;
-        if self.used > self.buckets.len() * FULL_AT {
-            self.grow(self.used, entries);
-        }
-        let entry = &entries[at(number) - 1];
-        self.put(Slot { mark: mark_of(entry.key), number }, entry);
-    }
-
-    fn put(&mut self, slot: Slot, entry: &Remembered) {
-        if !self.take_place(slot) {
-            self.crowded.insert((entry.key, entry.scope), slot.number);
-        }
-    }
-
-    fn take_place(&mut self, slot: Slot) -> bool {
-        for place in places(self.buckets.len(), slot.mark) {
-            if let Some(free) = self.buckets[place].0.iter_mut().find(|it| it.number == 0) {
-                *free = slot;
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Makes room for so many entries and some more, and finds everything a place again.
-    fn grow(&mut self, entries_max: usize, entries: &[Remembered]) {
-        let buckets = entries_max.div_ceil(FULL_AT).next_power_of_two();
-        let old = core::mem::replace(&mut self.buckets, vec![Bucket::default(); buckets]);
-        let crowded = core::mem::take(&mut self.crowded);
-        for slot in old.iter().flat_map(|it| it.0).filter(|it| it.number > 0) {
-            // A mark is enough, but for the few that find no place.
-            if !self.take_place(slot) {
-                let entry = &entries[at(slot.number) - 1];
-                self.crowded.insert((entry.key, entry.scope), slot.number);
-            }
-        }
-        for (whose, number) in crowded {
-            self.put(Slot { mark: mark_of(whose.0), number }, &entries[at(number) - 1]);
-        }
-    }
-}
-
 // The table is found again.
 impl Keep for DayLog {
     fn put(&self, out: &mut Writer<'_>) {
-        let Self { day, entries, others, sum, parts: _ } = self;
+        let Self { day, entries, others, sum, table: _ } = self;
         day.put(out);
         entries.put(out);
         others.put(out);
@@ -296,44 +433,21 @@ impl Keep for DayLog {
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
-        let (day, entries) = (Keep::take(from)?, Vec::<Remembered>::take(from)?);
+        let (day, entries) = (Keep::take(from)?, Rows::<Remembered>::take(from)?);
         let others: Vec<Result<Made, Refusal>> = Keep::take(from)?;
         let known =
             |it: &Remembered| it.version > 0 || usize::try_from(it.made).is_ok_and(|at| at < others.len());
         if !entries.iter().all(known) {
             return Err(Damaged("a result is none of the day's"));
         }
-        let mut log = Self { day, entries, others, sum: Keep::take(from)?, parts: Vec::new() };
-        log.lay_out();
-        Ok(log)
-    }
-}
-
-impl DayLog {
-    /// Finds every entry its place, part by part: a part fits a near cache, all together do not.
-    fn lay_out(&mut self) {
-        if self.entries.is_empty() {
-            return;
-        }
-        let mut counts = vec![0_usize; PARTS];
-        for entry in &self.entries {
-            counts[part_of(entry.key)] += 1;
-        }
-        self.parts = vec![Part::default(); PARTS];
-        for (part, count) in self.parts.iter_mut().zip(&counts).filter(|(_, count)| **count > 0) {
-            part.grow(*count, &[]);
-        }
-        for (number, entry) in (1..).zip(&self.entries) {
-            let part = &mut self.parts[part_of(entry.key)];
-            part.used += 1;
-            part.put(Slot { mark: mark_of(entry.key), number }, entry);
-        }
+        let table = Table::laid_out(&entries);
+        Ok(Self { day, entries, others, sum: Keep::take(from)?, table })
     }
 }
 
 impl Feed for DayLog {
     fn feed<W: Words>(&self, hasher: &mut W) {
-        let Self { day, entries, others: _, sum, parts: _ } = self;
+        let Self { day, entries, others: _, sum, table: _ } = self;
         (*day, entries.len()).feed(hasher);
         let sum = if hasher.recounts() { self.recount() } else { *sum };
         sum.feed(hasher);
@@ -376,10 +490,23 @@ fn oldest_kept(time_us: i64) -> i64 {
 }
 
 impl RequestLog {
+    /// Reads what the look-ups of some ids read first in every day.
+    pub(super) fn touch<'a>(&self, ids: impl Iterator<Item = &'a TextId>) {
+        let mut keys = [0; TOUCHED_MAX];
+        let mut known = 0;
+        for (key, id) in keys.iter_mut().zip(ids) {
+            *key = quick(id);
+            known += 1;
+        }
+        for day in &self.days {
+            core::hint::black_box(day.table.touch(&keys[..known]));
+        }
+    }
+
     /// Looks a request up; changes nothing.
     pub(super) fn look_up(&self, identity: &Identity, time_us: i64) -> Known {
-        let kept = self.days.iter().filter(|it| it.day >= oldest_kept(time_us));
-        for day in kept {
+        let oldest = oldest_kept(time_us);
+        for day in self.days.iter().filter(|it| it.day >= oldest) {
             if let Some(first) = day.get(identity.scope, identity.key) {
                 if first.content != identity.content {
                     return Known::Reused;

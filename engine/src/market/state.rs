@@ -10,7 +10,7 @@ use super::session::{Advance, Auction, Standing};
 use super::settlement::{Booked, Days, Ledger, Settled};
 use super::streams::Out;
 use super::timetable::{Step, Timer, Timetable};
-use crate::command::OrderBody;
+use crate::command::{OrderBody, Request};
 use crate::digest::{Feed, Words, quick};
 use crate::event::{AuctionInfo, EventBody, PeriodFill, Phase, PublishedResult, Reason, Stream};
 use crate::ids::{AuctionId, Market, MemberId, OrderId};
@@ -169,6 +169,11 @@ impl OrderIndex {
 }
 
 impl State {
+    /// Reads what some requests will look up.
+    pub(super) fn touch<'a>(&self, requests: impl Iterator<Item = &'a Request>) {
+        self.requests.touch(requests.map(|it| &it.request_id));
+    }
+
     /// Does everything that is due, in order.
     pub(super) fn pass_time(&mut self, out: &mut Out<'_>) {
         let day = utc_day(out.time_us);

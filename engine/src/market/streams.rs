@@ -80,8 +80,15 @@ impl<'a> Out<'a> {
 
     /// Says something.
     pub(super) fn say(&mut self, stream: Stream, body: EventBody) {
+        self.say_in_place(stream, || body);
+    }
+
+    /// As [`Self::say`], of what is said so often that it is put together where it stays.
+    #[inline(always)]
+    pub(super) fn say_in_place(&mut self, stream: Stream, body: impl FnOnce() -> EventBody) {
         let stream_seq = self.streams.next(stream);
         let Self { seq, epoch, time_us, .. } = *self;
-        self.events.push(Event { seq, epoch, time_us, stream, stream_seq, body });
+        let event = || Event { seq, epoch, time_us, stream, stream_seq, body: body() };
+        self.events.extend(core::iter::once_with(event));
     }
 }

@@ -14,7 +14,7 @@ use crate::event::AuctionInfo;
 use crate::ids::{AuctionId, Market};
 use crate::limits;
 use crate::rules::MarketRules;
-use crate::snapshot::{keep_enum, state_struct};
+use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, state_struct};
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -71,10 +71,34 @@ pub(super) struct Timetable {
     /// By market, for markets with rules.
     reach: Vec<Reach>,
     timers: BTreeSet<Timer>,
+    /// Nothing is due before: asked with every command, so it is at hand. Not kept; it follows from the timers.
+    quiet_until_us: i64,
+}
+
+impl Feed for Timetable {
+    fn feed<W: Words>(&self, hasher: &mut W) {
+        let Self { rules, reach, timers, quiet_until_us: _ } = self;
+        rules.feed(hasher);
+        reach.feed(hasher);
+        timers.feed(hasher);
+    }
+}
+
+impl Keep for Timetable {
+    fn put(&self, out: &mut Writer<'_>) {
+        let Self { rules, reach, timers, quiet_until_us: _ } = self;
+        rules.put(out);
+        reach.put(out);
+        timers.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
+        let (rules, reach, timers) = (Keep::take(from)?, Keep::take(from)?, Keep::take(from)?);
+        Ok(Self { rules, reach, timers, quiet_until_us: i64::MIN })
+    }
 }
 
 state_struct! {
-    Timetable { rules, reach, timers }
     Reach { market, next, loaded }
     Timer { due_us, market, day, session, step }
 }
@@ -115,16 +139,25 @@ impl Timetable {
 
     /// Takes the first thing that is due at `time_us` or before.
     pub(super) fn take_due(&mut self, time_us: i64) -> Option<Timer> {
-        let first = self.timers.first().filter(|it| it.due_us <= time_us)?;
-        let timer = *first;
+        if time_us < self.quiet_until_us {
+            return None;
+        }
+        let first = self.timers.first().copied();
+        self.quiet_until_us = first.map_or(i64::MAX, |it| it.due_us);
+        let timer = first.filter(|it| it.due_us <= time_us)?;
         self.timers.remove(&timer);
         Some(timer)
+    }
+
+    fn set_timer(&mut self, timer: Timer) {
+        self.quiet_until_us = self.quiet_until_us.min(timer.due_us);
+        self.timers.insert(timer);
     }
 
     /// Sets the timers of a new auction.
     pub(super) fn set_timers(&mut self, info: &AuctionInfo) {
         for timer in timers_of(info) {
-            self.timers.insert(timer);
+            self.set_timer(timer);
         }
     }
 
@@ -139,7 +172,7 @@ impl Timetable {
     pub(super) fn move_timers(&mut self, old: &AuctionInfo, new: &AuctionInfo, time_us: i64) {
         self.drop_timers(old);
         for timer in timers_of(new).filter(|it| it.due_us > time_us) {
-            self.timers.insert(timer);
+            self.set_timer(timer);
         }
     }
 
@@ -183,7 +216,7 @@ impl Timetable {
         let Some(day) = self.reach(market).map(|it| it.next).filter(|it| *it < Day::MAX) else { return };
         let Some(rules) = self.rules_on(market, day) else { return };
         let due_us = load_us(rules, day);
-        self.timers.insert(Timer { due_us, market, day, session: 0, step: Step::Load });
+        self.set_timer(Timer { due_us, market, day, session: 0, step: Step::Load });
     }
 
     /// Loads a day whose loading is due while time moves to `time_us`: its auctions with a gate that

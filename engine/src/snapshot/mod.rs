@@ -136,23 +136,32 @@ impl<'a> Reader<'a> {
         Ok(self.slice(N)?.try_into().expect("so many were asked for"))
     }
 
-    /// So many items of a fixed length each, read where they lie.
-    fn rows<T: Keep>(&mut self, length: usize) -> Result<Vec<T>, Damaged> {
+    /// The length of a list of such items, which the state is long enough for.
+    pub(crate) fn list<T: Keep>(&mut self) -> Result<usize, Damaged> {
+        let length = self.length()?;
         let left = self.coming + u64::try_from(self.bytes.len() - self.at).expect("lengths fit");
-        let bytes = length.checked_mul(T::FIXED).and_then(|it| u64::try_from(it).ok());
+        let bytes = length.checked_mul(T::FIXED.max(1)).and_then(|it| u64::try_from(it).ok());
         if bytes.is_none_or(|it| it > left) {
             return Err(Damaged("a list is longer than the state"));
         }
-        // Room for what comes next, or the first of it would have everything moved. It is not touched before.
-        let mut all = Vec::with_capacity(length + length / 8);
-        while all.len() < length {
+        Ok(length)
+    }
+
+    /// Appends so many items; those of a fixed length are read where they lie.
+    pub(crate) fn rows<T: Keep>(&mut self, count: usize, all: &mut Vec<T>) -> Result<(), Damaged> {
+        let end = all.len() + count;
+        while all.len() < end {
+            if T::FIXED == 0 {
+                all.push(T::take(self)?);
+                continue;
+            }
             let whole = (self.bytes.len() - self.at) / T::FIXED;
-            let rows = self.slice(whole.clamp(1, length - all.len()) * T::FIXED)?;
+            let rows = self.slice(whole.clamp(1, end - all.len()) * T::FIXED)?;
             for row in rows.chunks_exact(T::FIXED) {
                 all.push(T::of_fixed(row)?);
             }
         }
-        Ok(all)
+        Ok(())
     }
 
     /// The length of a list: no item takes less than a byte, so damage cannot ask for all memory.
@@ -371,8 +380,13 @@ impl<T: Keep + Copy + Default, const N: usize> Keep for [T; N] {
     }
 }
 
-fn put_all<'a, T: Keep + 'a>(items: impl ExactSizeIterator<Item = &'a T>, out: &mut Writer<'_>) {
-    put_length(items.len(), out);
+/// Appends a list of so many items.
+pub(crate) fn put_all<'a, T: Keep + 'a>(
+    length: usize,
+    items: impl Iterator<Item = &'a T>,
+    out: &mut Writer<'_>,
+) {
+    put_length(length, out);
     for it in items {
         it.put(out);
         out.end_item();
@@ -381,25 +395,22 @@ fn put_all<'a, T: Keep + 'a>(items: impl ExactSizeIterator<Item = &'a T>, out: &
 
 impl<T: Keep> Keep for Vec<T> {
     fn put(&self, out: &mut Writer<'_>) {
-        put_all(self.iter(), out);
+        put_all(self.len(), self.iter(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
-        let length = from.length()?;
-        if T::FIXED > 0 {
-            return from.rows(length);
-        }
-        let mut all = Self::with_capacity(length);
-        for _ in 0..length {
-            all.push(T::take(from)?);
-        }
+        let length = from.list::<T>()?;
+        // Room for what comes next, or the first of it would have everything moved. It is not touched before.
+        let spare = if T::FIXED > 0 { length / 8 } else { 0 };
+        let mut all = Self::with_capacity(length + spare);
+        from.rows(length, &mut all)?;
         Ok(all)
     }
 }
 
 impl<T: Keep> Keep for VecDeque<T> {
     fn put(&self, out: &mut Writer<'_>) {
-        put_all(self.iter(), out);
+        put_all(self.len(), self.iter(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
@@ -410,7 +421,7 @@ impl<T: Keep> Keep for VecDeque<T> {
 // Sorted items are laid out at once, level by level.
 impl<T: Keep + Ord> Keep for BTreeSet<T> {
     fn put(&self, out: &mut Writer<'_>) {
-        put_all(self.iter(), out);
+        put_all(self.len(), self.iter(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {

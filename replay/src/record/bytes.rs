@@ -51,12 +51,14 @@ impl<'a> Take<'a> {
         Self { rest: bytes, version: super::PAYLOAD_VERSION }
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Short)?;
         self.rest = rest;
         Ok(taken)
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(Malformed::Short)?;
         self.rest = rest;
@@ -64,6 +66,7 @@ impl<'a> Take<'a> {
     }
 
     /// A length of things that take at least so many bytes each.
+    #[inline]
     fn length(&mut self, bytes_min: usize) -> Result<usize, Malformed> {
         let length = usize::try_from(u32::take(self)?).map_err(|_| Malformed::Short)?;
         let bytes = length.checked_mul(bytes_min).ok_or(Malformed::Short)?;
@@ -88,6 +91,7 @@ macro_rules! integers {
                 out.extend_from_slice(&self.to_le_bytes());
             }
 
+            #[inline]
             fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
                 from.array().map(Self::from_le_bytes)
             }
@@ -150,6 +154,7 @@ impl<T: Codec> Codec for Vec<T> {
         }
     }
 
+    #[inline]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         let length = from.length(T::BYTES_MIN)?;
         let mut items = Self::with_capacity(length);
@@ -195,6 +200,7 @@ impl<A: Codec, B: Codec> Codec for (A, B) {
         self.1.put(out);
     }
 
+    #[inline]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         Ok((A::take(from)?, B::take(from)?))
     }
@@ -209,6 +215,7 @@ impl<A: Codec, B: Codec, C: Codec> Codec for (A, B, C) {
         self.2.put(out);
     }
 
+    #[inline]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         Ok((A::take(from)?, B::take(from)?, C::take(from)?))
     }
@@ -230,6 +237,7 @@ macro_rules! fields {
                 $(Codec::put($field, out);)*
             }
 
+            #[inline]
             fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
                 $(let $field = fields!(@take from $type $(, $until $old)?);)*
                 Ok(Self { $($field),* })
@@ -248,6 +256,7 @@ macro_rules! wrapped {
                 self.0.put(out);
             }
 
+            #[inline]
             fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
                 <$type as Codec>::take(from).map(Self)
             }
@@ -265,6 +274,7 @@ macro_rules! choices {
                 out.push(match self { $(Self::$variant => $tag),* });
             }
 
+            #[inline]
             fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
                 match u8::take(from)? {
                     $($tag => Ok(Self::$variant),)*

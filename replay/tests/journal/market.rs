@@ -9,9 +9,12 @@ use merit_engine::ids::{AuctionId, Market, MemberId, PortfolioId, TextId, UserId
 use merit_engine::market::Engine;
 use merit_engine::presets;
 use merit_replay::core::{Core, Epoch, Offer, replay};
-use merit_replay::frame::Stamp;
+use merit_replay::error::JournalError;
+use merit_replay::frame::{Record, Stamp};
 use merit_replay::inspect;
-use merit_replay::machine::Sink;
+use merit_replay::machine::{Machine, Sink};
+use merit_replay::record;
+use merit_replay::recovery::{self, Visitor};
 use merit_replay::storage::faulty::{FaultyDisk, Random};
 use merit_replay::writer::Options;
 use std::sync::{Arc, Mutex};
@@ -93,7 +96,11 @@ pub(crate) fn order(random: &mut Random, number: u64, now_us: i64) -> Body {
 }
 
 fn open(disk: &FaultyDisk, heard: &Heard) -> Core<Engine> {
-    let options = Options { segment_bytes: 1 << 15, ..Options::new(EXCHANGE) };
+    open_with(disk, heard, 1 << 15)
+}
+
+fn open_with(disk: &FaultyDisk, heard: &Heard, segment_bytes: u64) -> Core<Engine> {
+    let options = Options { segment_bytes, ..Options::new(EXCHANGE) };
     let heard = Box::new(heard.clone());
     Core::open(boxed(disk), options, Epoch::Same, Engine::new(), heard, &mut |_| {}).unwrap().0
 }
@@ -104,6 +111,62 @@ pub(crate) fn batch(core: &mut Core<Engine>, now_us: i64, bodies: Vec<Body>) {
         assert_eq!(core.offer(body), Offer::Taken);
     }
     core.finish(now_us).unwrap();
+}
+
+/// An engine that takes one record after the other, and before each expects some of a list.
+struct Alone {
+    engine: Engine,
+    expected: Vec<Body>,
+    events: Vec<Event>,
+}
+
+impl Visitor for Alone {
+    fn record(&mut self, found: &Record<'_>) -> Result<(), JournalError> {
+        let body = record::decode(found.kind, found.payload).unwrap();
+        let skipped = usize::try_from(found.stamp.seq * 7).unwrap() % (self.expected.len() + 1);
+        self.engine.expect(self.expected.iter().skip(skipped));
+        Machine::apply(&mut self.engine, found.stamp, body, &mut self.events);
+        Ok(())
+    }
+}
+
+/// Batches of all sizes around those of the groups in which commands are expected, some sent again: replayed and lived
+/// they are what a machine makes of them that expects nothing, or always something else.
+#[test]
+fn what_is_expected_changes_nothing_wherever_groups_are_cut() {
+    let (disk, heard) = (FaultyDisk::new(9), Heard::default());
+    let mut random = Random::new(77);
+    let mut core = open_with(&disk, &heard, 1 << 18);
+    let mut now_us = presets::indian(DAY)[0].zone.day_start_us(DAY) - 13 * 60 * MINUTE_US;
+    batch(&mut core, now_us, founding());
+    let (mut numbers, mut sent) = (0, founding());
+    for size in [1, 2, 63, 64, 65, 0, 128, 129, 200, 1] {
+        now_us += 7 * MINUTE_US;
+        let bodies = (0..size).map(|_| {
+            numbers += 1;
+            let again = random.below(9) == 0;
+            let number = if again { random.below(numbers) } else { numbers };
+            let number = u64::try_from(number).unwrap();
+            order(&mut random, number, now_us)
+        });
+        let bodies: Vec<Body> = bodies.collect();
+        sent.extend(bodies.iter().cloned());
+        batch(&mut core, now_us, bodies);
+    }
+    let digest = core.machine().digest();
+    core.close().unwrap();
+
+    let (mut replayed, mut again) = (Engine::new(), Heard::default());
+    replay(&disk, &mut replayed, &mut again, &mut |_| {}).unwrap();
+    assert_eq!((replayed.digest(), replayed.digest_in_full()), (digest, digest));
+    assert!(*heard.first.lock().unwrap() == *again.again.lock().unwrap(), "the same events");
+
+    for expected in [Vec::new(), sent] {
+        let mut alone = Alone { engine: Engine::new(), expected, events: Vec::new() };
+        recovery::scan(&disk, None, &mut alone).unwrap();
+        assert_eq!(alone.engine.digest_in_full(), digest);
+        assert!(*heard.first.lock().unwrap() == alone.events, "the same events");
+    }
 }
 
 #[test]
