@@ -168,6 +168,7 @@ impl Keeper {
             verified: has.seq == 0,
             among_others,
             waiting: Vec::new(),
+            batch: Batch::default(),
             unflushed: false,
             flushed_at: Instant::now(),
         };
@@ -215,7 +216,8 @@ impl Direct {
     fn commit(&mut self) {
         self.commands = 0;
         let Inner { state, store } = &mut self.inner;
-        store.commit(std::mem::take(&mut self.batch), state.reach());
+        store.commit(&self.batch, state.reach());
+        self.batch.clear();
         let committed = store.write_if_full();
         self.result = std::mem::replace(&mut self.result, Ok(())).and(committed);
     }
@@ -256,6 +258,8 @@ struct Turn {
     /// Whether the journal may end with records that are not acknowledged.
     among_others: bool,
     waiting: Vec<Applied>,
+    /// Empty between two uses.
+    batch: Batch,
     unflushed: bool,
     flushed_at: Instant,
 }
@@ -319,7 +323,7 @@ impl Turn {
             if reach.seq <= has.seq {
                 return has;
             }
-            store.commit(Batch::default(), reach);
+            store.commit(&Batch::default(), reach);
             reach
         });
     }
@@ -384,7 +388,7 @@ impl Turn {
             }
             let reach = Reach { seq, trail: state.trail_after(applied) };
             // Readers find nothing of it before the state says where it is.
-            store.commit(batch, reach);
+            store.commit(&batch, reach);
             Ok(Some(reach))
         })?;
         let Some(reach) = prepared else {
@@ -424,7 +428,8 @@ impl Turn {
 
     fn apply_to(&mut self, inner: &mut Inner, waiting: Vec<Applied>) -> Result<(), Doubt> {
         let Inner { state, store } = inner;
-        let mut batch = Batch::default();
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
         for applied in waiting {
             let seq = applied.stamp.seq;
             // After a rebuild from the journal, what the core said meanwhile is known already.
@@ -445,7 +450,7 @@ impl Turn {
                     Some(sums) => sums.expected.add(key, value),
                     // What else there is follows from events, and may have been put anew since.
                     None if !keys::is_event(key) => {}
-                    None if store.get(key)?.as_deref() == Some(value.as_slice()) => {}
+                    None if store.get(key)?.as_deref() == Some(value) => {}
                     None => return Err(Doubt("its records are not those of the journal".into())),
                 }
             }
@@ -454,10 +459,11 @@ impl Turn {
             // Commands that say nothing, as most quanta of clearing, are noted with the next flush.
             if !batch.is_empty() {
                 self.has = state.reach();
-                store.commit(batch, self.has);
+                store.commit(&batch, self.has);
             }
             self.unflushed = true;
         }
+        self.batch = batch;
         Ok(())
     }
 

@@ -11,7 +11,7 @@
 mod packed;
 
 use super::keys::{self, EventKey};
-use packed::{Row, Tail};
+use packed::{Packer, Row, Tail};
 use sled::IVec;
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
@@ -23,13 +23,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// How far the rows go. Rows of another layout have another such key, so no release takes them for its own.
-const META: &[u8] = b"!meta.2";
+const META: &[u8] = b"!meta.3";
 /// Keys of the rows that are being written, if they are more than a piece.
 const WRITING: &[u8] = b"!writing";
 /// Bytes, before they are packed, that are written at once.
 const PIECE_BYTES: usize = 256 << 10;
 /// Bytes of answers in a row that takes more.
-const SHORT_BYTES: usize = 2 << 10;
+const SHORT_BYTES: usize = 8 << 10;
 /// How long it takes at least to write what has gathered if nobody waits, unless it is little.
 const SPREAD: Duration = Duration::from_secs(5);
 /// The longest pause between two pieces.
@@ -37,6 +37,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// About the memory that records may take before they are written: the more of them, the fuller their rows.
 const TAIL_BYTES_MAX: usize = 32 << 20;
+/// Memory that an empty batch may hold for the next.
+const BATCH_BYTES_KEPT: usize = 1 << 20;
 /// Records that a batch adds before readers get their turn.
 const LOCKED_RECORDS: usize = 1_024;
 
@@ -95,34 +97,55 @@ impl Reach {
     }
 }
 
-/// Records to be written together.
+/// Records to be written together, one after the other in one piece of memory, which serves batch after batch.
 #[derive(Debug, Default)]
 pub struct Batch {
-    records: Vec<(Vec<u8>, Vec<u8>)>,
+    bytes: Vec<u8>,
+    /// Where each one's value begins, and where it ends.
+    ends: Vec<(usize, usize)>,
 }
 
 impl Batch {
     /// Adds one record. Records are written once and never changed.
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.records.push((key, value));
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.put_with(&[key.as_ref()], |out| out.extend_from_slice(value.as_ref()));
+    }
+
+    /// Adds one whose key has parts, and whose value `append` appends to what it is given.
+    pub(super) fn put_with(&mut self, key: &[&[u8]], append: impl FnOnce(&mut Vec<u8>)) {
+        key.iter().for_each(|part| self.bytes.extend_from_slice(part));
+        let value = self.bytes.len();
+        append(&mut self.bytes);
+        self.ends.push((value, self.bytes.len()));
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.ends.is_empty()
     }
 
     /// The records so far.
-    #[must_use]
-    pub fn records(&self) -> &[(Vec<u8>, Vec<u8>)] {
-        &self.records
+    pub fn records(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
+        self.ends.iter().enumerate().map(|(index, (value, end))| {
+            let key = index.checked_sub(1).and_then(|it| self.ends.get(it)).map_or(0, |(_, end)| *end);
+            (&self.bytes[key..*value], &self.bytes[*value..*end])
+        })
     }
 
     /// The value of a key in this batch.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.records.iter().rev().find(|(it, _)| it == key).map(|(_, value)| value.as_slice())
+        self.records().rev().find(|(it, _)| *it == key).map(|(_, value)| value)
+    }
+
+    /// Takes all of them out, and keeps the memory if it is not much.
+    pub(super) fn clear(&mut self) {
+        if self.bytes.capacity() > BATCH_BYTES_KEPT {
+            *self = Self::default();
+        }
+        self.bytes.clear();
+        self.ends.clear();
     }
 }
 
@@ -164,6 +187,8 @@ struct Tails {
     open: Tail,
     /// What is being written.
     closed: Option<Arc<Tail>>,
+    /// Empty, with the memory of the last one written.
+    spare: Option<Tail>,
     reach: Reach,
     /// What the rows say.
     written: Reach,
@@ -282,11 +307,11 @@ impl Store {
 
     /// Takes a batch, and notes how far all of it goes. Records go to the disk with [`Self::write_if_full`],
     /// [`Self::write_slowly`] or [`Self::flush`]; a start finds either all of a command or nothing.
-    pub fn commit(&self, batch: Batch, reach: Reach) {
+    pub fn commit(&self, batch: &Batch, reach: Reach) {
         if matches!(self.backend, Backend::Lost) {
             return;
         }
-        let mut records = batch.records.into_iter();
+        let mut records = batch.records();
         let committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             // Readers need not wait for the whole of a long batch.
@@ -352,7 +377,7 @@ impl Store {
             if tails.reach == tails.written && tails.open.bytes() == 0 {
                 return Ok(());
             }
-            let next = tails.open.next();
+            let next = tails.spare.take().unwrap_or_default();
             let tail = Arc::new(std::mem::replace(&mut tails.open, next));
             tails.closed = Some(Arc::clone(&tail));
             (tail, tails.reach)
@@ -360,8 +385,12 @@ impl Store {
         match &self.backend {
             Backend::Sled(db) => self.guarded(|| self.write_rows(db, &tail.rows(), reach))?,
             Backend::Memory(map) => {
-                let mut map = map.write().expect("no writer of this map panics");
-                map.extend(tail.rows().into_iter().map(|row| (row.key.clone(), IVec::from(row.value()))));
+                let (mut map, mut packer) =
+                    (map.write().expect("no writer of this map panics"), Packer::default());
+                let rows = tail.rows();
+                map.extend(
+                    rows.iter().map(|row| (row.key.clone(), IVec::from(row.value(&mut packer, None)))),
+                );
             }
             Backend::Lost => {}
         }
@@ -370,8 +399,11 @@ impl Store {
             tails.written = reach;
             tails.closed.take()
         };
-        // Freeing so many records takes milliseconds, in which nobody may have to wait.
-        drop((closed, tail));
+        drop(closed);
+        // Nobody need wait while it is emptied. Readers own no part of it.
+        if let Some(spare) = Arc::into_inner(tail).map(Tail::emptied) {
+            self.tails.write().expect("no writer of the tails panics").spare = Some(spare);
+        }
         Ok(())
     }
 
@@ -379,6 +411,7 @@ impl Store {
         let bytes: usize = rows.iter().map(Row::bytes).sum();
         let pieces = u32::try_from(bytes / PIECE_BYTES).unwrap_or(u32::MAX);
         let (mut batch, mut superseded) = (sled::Batch::default(), Vec::new());
+        let mut packer = Packer::default();
         if pieces > 0 {
             let pause = (SPREAD / pieces).min(PAUSE_MAX);
             db.insert(WRITING, packed::keys_row(rows.iter().map(|row| row.key.as_slice())))
@@ -386,7 +419,7 @@ impl Store {
             let mut piece = 0;
             for row in rows {
                 piece += row.bytes();
-                batch.insert(row.key.as_slice(), value_beside(db, row, &mut superseded)?);
+                batch.insert(row.key.as_slice(), value_beside(db, row, &mut packer, &mut superseded)?);
                 if piece >= PIECE_BYTES {
                     piece = 0;
                     db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
@@ -399,7 +432,7 @@ impl Store {
             batch.remove(WRITING);
         } else {
             for row in rows {
-                batch.insert(row.key.as_slice(), value_beside(db, row, &mut superseded)?);
+                batch.insert(row.key.as_slice(), value_beside(db, row, &mut packer, &mut superseded)?);
             }
         }
         superseded.into_iter().for_each(|key| batch.remove(key));
@@ -496,15 +529,7 @@ impl Store {
         // Rows of a bucket are of ever later commands.
         let mut found = None;
         self.rows_backwards(&keys::answers_rows(keys::bucket(keys::requests_hash(requests))), |row| {
-            let mut last: Option<(Vec<u8>, Vec<u8>)> = None;
-            for answer in packed::answers(&packed::unpack(row)?) {
-                let (key, value) = answer?;
-                if key.starts_with(requests) && last.as_ref().is_none_or(|(other, _)| other.as_slice() < key)
-                {
-                    last = Some((key.to_vec(), value.to_vec()));
-                }
-            }
-            found = last.map(|(_, value)| value);
+            found = packed::last_answer(row, requests)?;
             Ok(found.is_none())
         })?;
         Ok(found)
@@ -653,18 +678,24 @@ pub fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> 
     packed::records(key, value, each)
 }
 
-/// The value of a row; answers take those of their bucket's last row in, while that is short: whoever looks for one
-/// that is not there reads all rows of its bucket. The row that is no longer needed goes with the end of the attempt.
-fn value_beside(db: &sled::Db, row: &Row<'_>, superseded: &mut Vec<IVec>) -> Result<Vec<u8>, Doubt> {
-    let Some(bucket) = keys::answers_bucket(&row.key) else { return Ok(row.value()) };
+/// The value of a row; few answers take those of their bucket's last row in, while that is short: whoever looks for
+/// one that is not there looks at all rows of its bucket. The row that is no longer needed goes with the end of the attempt.
+fn value_beside(
+    db: &sled::Db,
+    row: &Row<'_>,
+    packer: &mut Packer,
+    superseded: &mut Vec<IVec>,
+) -> Result<Vec<u8>, Doubt> {
+    let bucket = keys::answers_bucket(&row.key).filter(|_| row.bytes() < SHORT_BYTES);
+    let Some(bucket) = bucket else { return Ok(row.value(packer, None)) };
     let last = db.scan_prefix(bucket).next_back().transpose().map_err(failed)?;
-    let Some((key, value)) = last else { return Ok(row.value()) };
-    let before = packed::unpack(&value)?;
-    if before.len() >= SHORT_BYTES {
-        return Ok(row.value());
+    let Some((key, value)) = last else { return Ok(row.value(packer, None)) };
+    if packed::answers_len(&value)? >= SHORT_BYTES {
+        return Ok(row.value(packer, None));
     }
     superseded.push(key);
-    Ok(row.value_after(&before))
+    let (marks, before) = packed::unpack_answers(&value)?;
+    Ok(row.value(packer, Some((marks, &before))))
 }
 
 fn lost() -> Doubt {
