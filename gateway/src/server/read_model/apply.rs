@@ -80,19 +80,21 @@ impl Applying<'_> {
         let Some(member) = member.filter(|_| !replayed && !request.fields.0.is_empty()) else { return };
         let (number, seq) = (member.0.to_be_bytes(), applied.stamp.seq.to_be_bytes());
         let key = keys::request_parts(&number, request.id.as_bytes(), &seq);
-        if let Some(event) = said_by_event(applied, request, member) {
-            self.batch.put_with(&key, |out| encode::refer(event, out));
-            return;
-        }
         let (command, kind) = request.fields;
         let paths = Paths { index: None, command, kind };
-        let answer = order_out::order_answer(
-            request.id.as_str(),
-            &applied.reply.answer,
-            request.order.map(|it| it.0),
-            applied.reply.member_seq,
-            &paths,
-        );
+        let (id, named) = (request.id.as_str(), request.order.map(|it| it.0));
+        let answer =
+            || order_out::order_answer(id, &applied.reply.answer, named, applied.reply.member_seq, &paths);
+        if let Some(seq) = said_by_event(applied, request, member) {
+            debug_assert_eq!(
+                self.batch.get(&keys::event(Stream::Member(member), seq)).and_then(answer_in),
+                Some(answer()),
+                "an event says all that the answer does"
+            );
+            self.batch.put_with(&key, |out| encode::refer(seq, out));
+            return;
+        }
+        let answer = answer();
         self.batch.put_with(&key, |out| answer.encode(out).expect("a vector takes every message"));
     }
 
@@ -106,6 +108,8 @@ impl Applying<'_> {
     }
 
     fn event(&mut self, event: &Event, applied: &Applied) -> Result<Wire, Doubt> {
+        // It may change what something is called.
+        self.state.repeated.forget();
         let member_of = |stream| match stream {
             Stream::Member(member) => member,
             Stream::Market | Stream::Dispatch | Stream::Settlement | Stream::Operator => MemberId(u32::MAX),
@@ -331,36 +335,33 @@ impl Applying<'_> {
         else {
             return Err(Doubt("not the acceptance of an order".into()));
         };
-        self.state.know_name(*auction);
-        let state = &*self.state;
-        let Some(info) = state.auctions.get(auction).map(|it| &it.info) else {
-            return Err(Doubt("an order of an unknown auction".into()));
-        };
+        let State { repeated, registry, auctions, orders, .. } = &mut *self.state;
+        repeated.at((*auction, *portfolio, *area), || {
+            let Some(info) = auctions.get(auction).map(|it| &it.info) else {
+                return Err(Doubt("an order of an unknown auction".into()));
+            };
+            let code = info.rules.areas.get(usize::from(*area)).map(|it| it.code.to_string());
+            let portfolio = settlement::Names::portfolio(registry, *portfolio);
+            Ok((Scale::of(&info.rules), [auction.to_string(), portfolio, code.unwrap_or_default()]))
+        })?;
+        repeated.by(*user, || registry.user_name(*user));
         let parent = match body.as_ref() {
             OrderBody::Block { parent: Some(Parent::Order(parent)), .. } => {
-                state.orders.get(*parent).map(|it| it.client_order_id)
+                orders.get(*parent).map(|it| it.client_order_id)
             }
             OrderBody::Block { .. } | OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,
         };
         let request = applied.reply.request.as_ref().map_or(client_order_id, |it| &it.id);
-        let user = state.registry.users.get(user).map(|it| it.identity.name.as_bytes());
-        let portfolio = state.registry.portfolios.get(portfolio).map(|it| it.code.as_bytes());
-        let area = info.rules.areas.get(usize::from(*area)).map(|it| it.code.as_bytes());
         let shown = encode::AcceptedOrder {
             order: *order,
             version: *version,
             client_order_id: client_order_id.as_bytes(),
             request: request.as_bytes(),
-            user: user.unwrap_or_default(),
-            auction: state.name(),
-            portfolio: portfolio.unwrap_or_default(),
-            area: area.unwrap_or_default(),
             body,
-            scale: Scale::of(&info.rules),
             parent,
         };
         let key = keys::event(event.stream, event.stream_seq);
-        self.batch.put_with(&[&key], |out| encode::accepted(&shown, event, out));
+        self.batch.put_with(&[&key], |out| repeated.accepted(&shown, event, out));
         Ok(())
     }
 
@@ -440,6 +441,11 @@ impl Applying<'_> {
             }
         })
     }
+}
+
+/// The answer to an order in the bytes of its event.
+fn answer_in(event: &[u8]) -> Option<v1::OrderAnswer> {
+    encode::answer_of(v1::StreamEventsResponse::decode(event).ok()?)
 }
 
 /// The event in the member's stream that says all that the answer to a command does: of most commands there is one.

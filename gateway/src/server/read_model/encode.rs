@@ -9,7 +9,7 @@ use crate::server::convert::{Scale, order_out};
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::command::OrderBody;
 use merit_engine::event::Event;
-use merit_engine::ids::OrderId;
+use merit_engine::ids::{AuctionId, OrderId, PortfolioId, UserId};
 use merit_proto::v1;
 use v1::stream_events_response::Event as MemberEvent;
 
@@ -24,20 +24,96 @@ pub(super) struct AcceptedOrder<'a> {
     pub(super) client_order_id: &'a [u8],
     /// Id of the command that made this version.
     pub(super) request: &'a [u8],
-    /// Name of the user who did.
-    pub(super) user: &'a [u8],
-    /// Auction.
-    pub(super) auction: &'a str,
-    /// Portfolio.
-    pub(super) portfolio: &'a [u8],
-    /// Area.
-    pub(super) area: &'a [u8],
     /// Content.
     pub(super) body: &'a OrderBody,
-    /// Units of the auction's rules.
-    pub(super) scale: Scale,
     /// Id of the block that must be taken before this one.
     pub(super) parent: Option<&'a str>,
+}
+
+/// Where and for whom an order is entered.
+type Place = (AuctionId, PortfolioId, u16);
+
+/// What the last accepted order had, as bytes: orders come in batches, and the next one's is mostly the same.
+#[derive(Debug, Default)]
+pub(super) struct Repeated {
+    place: Option<(Place, Scale)>,
+    /// The fields that name auction, portfolio and area.
+    names: Vec<u8>,
+    user: Option<UserId>,
+    /// The field that names the user.
+    user_name: Vec<u8>,
+    time_us: Option<i64>,
+    /// The field with the time. It has the same number in a version as in a position.
+    time: Vec<u8>,
+}
+
+impl Repeated {
+    /// Names may have changed.
+    pub(super) fn forget(&mut self) {
+        (self.place, self.user) = (None, None);
+    }
+
+    /// Has a place at hand: its units and names of auction, portfolio and area, which are only asked for if they are
+    /// not.
+    pub(super) fn at<E>(
+        &mut self,
+        place: Place,
+        names: impl FnOnce() -> Result<(Scale, [String; 3]), E>,
+    ) -> Result<(), E> {
+        if !matches!(self.place, Some((known, _)) if known == place) {
+            self.place = None;
+            let (scale, names) = names()?;
+            self.names.clear();
+            for (field, name) in (3..).zip(names) {
+                text(field, name.as_bytes(), &mut self.names);
+            }
+            self.place = Some((place, scale));
+        }
+        Ok(())
+    }
+
+    /// Has a user's name at hand.
+    pub(super) fn by(&mut self, user: UserId, name: impl FnOnce() -> String) {
+        if self.user != Some(user) {
+            self.user_name.clear();
+            text(3, name().as_bytes(), &mut self.user_name);
+            self.user = Some(user);
+        }
+    }
+
+    /// Appends `StreamEventsResponse` with an accepted order of the place and user at hand, as `event` says it.
+    ///
+    /// # Panics
+    ///
+    /// If no place is at hand.
+    pub(super) fn accepted(&mut self, it: &AcceptedOrder<'_>, event: &Event, out: &mut Vec<u8>) {
+        let (_, scale) = self.place.expect("whoever shows an order has its place at hand");
+        if self.time_us != Some(event.time_us) {
+            self.time.clear();
+            timestamp(4, event.time_us, &mut self.time);
+            self.time_us = Some(event.time_us);
+        }
+        message(1, Long::No, out, |out| {
+            number(1, u64::from(event.epoch), out);
+            // A number that may be missing, and then zero would not mean the same, is never left out.
+            put_number(2, event.stream_seq, out);
+            number(3, event.stream_seq, out);
+            out.extend_from_slice(&self.time);
+        });
+        message(4, Long::Yes, out, |out| {
+            number(1, it.order.0, out);
+            text(2, it.client_order_id, out);
+            out.extend_from_slice(&self.names);
+            number(6, i64::from(i32::from(v1::OrderState::Live)).cast_unsigned(), out);
+            message(7, Long::No, out, |out| {
+                number(1, u64::from(it.version), out);
+                text(2, it.request, out);
+                out.extend_from_slice(&self.user_name);
+                out.extend_from_slice(&self.time);
+                body(it, scale, out);
+            });
+        });
+    }
 }
 
 /// A field's number and wire type as one byte: fields up to the 15th.
@@ -58,31 +134,31 @@ enum Long {
     Yes,
 }
 
-fn varint(mut value: u64) -> ([u8; 10], usize) {
-    let (mut bytes, mut count) = ([0; 10], 0);
-    for byte in &mut bytes {
-        count += 1;
+/// A byte and a number after it.
+fn varint_after(first: u8, mut value: u64) -> ([u8; 11], usize) {
+    let (mut bytes, mut count) = ([0; 11], 1);
+    bytes[0] = first;
+    loop {
         let [low, ..] = value.to_le_bytes();
         value >>= 7;
         if value == 0 {
-            *byte = low;
-            break;
+            bytes[count] = low;
+            return (bytes, count + 1);
         }
-        *byte = low | 0x80;
+        bytes[count] = low | 0x80;
+        count += 1;
     }
-    (bytes, count)
 }
 
-fn put_varint(value: u64, out: &mut Vec<u8>) {
-    let (bytes, count) = varint(value);
+fn put_number(field: u8, value: u64, out: &mut Vec<u8>) {
+    let (bytes, count) = varint_after(varint_field(field), value);
     out.extend_from_slice(&bytes[..count]);
 }
 
 /// A number that is left out if it is zero.
 fn number(field: u8, value: u64, out: &mut Vec<u8>) {
     if value != 0 {
-        out.push(varint_field(field));
-        put_varint(value, out);
+        put_number(field, value, out);
     }
 }
 
@@ -93,22 +169,23 @@ fn signed(field: u8, value: i64, out: &mut Vec<u8>) {
 
 fn text(field: u8, text: &[u8], out: &mut Vec<u8>) {
     if !text.is_empty() {
-        out.push(length_field(field));
-        put_varint(u64::try_from(text.len()).expect("lengths fit"), out);
+        let length = u64::try_from(text.len()).expect("lengths fit");
+        let (bytes, count) = varint_after(length_field(field), length);
+        out.extend_from_slice(&bytes[..count]);
         out.extend_from_slice(text);
     }
 }
 
 fn message(field: u8, long: Long, out: &mut Vec<u8>, fill: impl FnOnce(&mut Vec<u8>)) {
-    out.push(length_field(field));
     let at = out.len();
     match long {
-        Long::No => out.push(0),
-        Long::Yes => out.extend_from_slice(&[0, 0]),
+        Long::No => out.extend_from_slice(&[length_field(field), 0]),
+        Long::Yes => out.extend_from_slice(&[length_field(field), 0, 0]),
     }
     let start = out.len();
     fill(out);
-    let (bytes, count) = varint(u64::try_from(out.len() - start).expect("lengths fit"));
+    let length = u64::try_from(out.len() - start).expect("lengths fit");
+    let (bytes, count) = varint_after(length_field(field), length);
     let bytes = &bytes[..count];
     if count == start - at {
         out[at..start].copy_from_slice(bytes);
@@ -142,11 +219,7 @@ fn curve(field: u8, periods: &[(u16, Vec<Point>)], scale: Scale, out: &mut Vec<u
     }
 }
 
-fn version(it: &AcceptedOrder<'_>, time_us: i64, out: &mut Vec<u8>) {
-    number(1, u64::from(it.version), out);
-    text(2, it.request, out);
-    text(3, it.user, out);
-    timestamp(4, time_us, out);
+fn body(it: &AcceptedOrder<'_>, scale: Scale, out: &mut Vec<u8>) {
     match it.body {
         OrderBody::Curve { shape: Shape::Step(side), periods } => message(5, Long::No, out, |out| {
             let side = match side {
@@ -154,43 +227,22 @@ fn version(it: &AcceptedOrder<'_>, time_us: i64, out: &mut Vec<u8>) {
                 Side::Sell => v1::Side::Sell,
             };
             number(1, i64::from(i32::from(side)).cast_unsigned(), out);
-            curve(2, periods, it.scale, out);
+            curve(2, periods, scale, out);
         }),
         OrderBody::Curve { shape: Shape::Linear, periods } => message(6, Long::No, out, |out| {
-            curve(1, periods, it.scale, out);
+            curve(1, periods, scale, out);
         }),
         // There are fewer of these, and they say more.
         OrderBody::Block { .. } | OrderBody::Complex { .. } => {
-            order_out::version_body(it.body, it.scale, it.parent.map(str::to_owned)).encode(out);
+            order_out::version_body(it.body, scale, it.parent.map(str::to_owned)).encode(out);
         }
     }
 }
 
-/// Appends `StreamEventsResponse` with an accepted order, as `event` says it.
-pub(super) fn accepted(it: &AcceptedOrder<'_>, event: &Event, out: &mut Vec<u8>) {
-    message(1, Long::No, out, |out| {
-        number(1, u64::from(event.epoch), out);
-        // A number that may be missing, and then zero would not mean the same, is never left out.
-        out.push(varint_field(2));
-        put_varint(event.stream_seq, out);
-        number(3, event.stream_seq, out);
-        timestamp(4, event.time_us, out);
-    });
-    message(4, Long::Yes, out, |out| {
-        number(1, it.order.0, out);
-        text(2, it.client_order_id, out);
-        text(3, it.auction.as_bytes(), out);
-        text(4, it.portfolio, out);
-        text(5, it.area, out);
-        number(6, i64::from(i32::from(v1::OrderState::Live)).cast_unsigned(), out);
-        message(7, Long::No, out, |out| version(it, event.time_us, out));
-    });
-}
-
 /// Appends a reference to an event of the member's stream in place of an answer.
 pub(super) fn refer(seq: u64, out: &mut Vec<u8>) {
-    out.push(0);
-    put_varint(seq, out);
+    let (bytes, count) = varint_after(0, seq);
+    out.extend_from_slice(&bytes[..count]);
 }
 
 /// The number that a reference names; nothing if the bytes are an answer.
@@ -224,8 +276,9 @@ mod tests {
     use merit_engine::calendar::Day;
     use merit_engine::command::Parent;
     use merit_engine::event::{EventBody, Phase, Stream};
-    use merit_engine::ids::{AuctionId, Market, MemberId};
+    use merit_engine::ids::{Market, MemberId};
     use prost::Message as _;
+    use std::collections::BTreeMap;
 
     /// Numbers from a seed.
     struct Dice(u64);
@@ -281,12 +334,18 @@ mod tests {
         }
     }
 
+    #[derive(Default)]
+    struct Names {
+        places: BTreeMap<Place, (Scale, [String; 3])>,
+        users: BTreeMap<UserId, String>,
+    }
+
     fn event_at(dice: &mut Dice) -> Event {
         let auction = AuctionId { day: Day(1), market: Market::Rtm, session: 2 };
         Event {
             seq: dice.number(),
             epoch: u32::from(dice.small()),
-            time_us: dice.signed(),
+            time_us: if dice.roll(2) == 0 { 77 } else { dice.signed() },
             stream: Stream::Member(MemberId(1)),
             stream_seq: dice.number(),
             body: EventBody::PhaseChanged { auction, phase: Phase::Open, next_due_us: None },
@@ -296,10 +355,28 @@ mod tests {
     #[test]
     fn an_accepted_order_is_encoded_as_prost_does_it_and_its_answer_is_read_from_it() {
         let mut dice = Dice(3);
+        let mut repeated = Repeated::default();
+        // What users and places are called until names change.
+        let mut names = Names::default();
         for _ in 0..20_000 {
-            let [id, request, user, auction, portfolio, area] = std::array::from_fn(|_| dice.text());
+            if dice.roll(50) == 0 {
+                repeated.forget();
+                names = Names::default();
+            }
+            let [id, request] = std::array::from_fn(|_| dice.text());
+            let auction =
+                AuctionId { day: Day(1), market: Market::Rtm, session: u16::from(dice.roll(2) == 0) };
+            let place = (auction, PortfolioId(u32::from(dice.roll(2) == 0)), u16::from(dice.roll(2) == 0));
+            let user = UserId(u32::from(dice.roll(2) == 0));
+            let (scale, shown_place) = names.places.entry(place).or_insert_with(|| {
+                let lot = 1 + i64::from(dice.small());
+                (Scale { tick: 10_000, lot, minor: 10_000 }, std::array::from_fn(|_| dice.text()))
+            });
+            let (scale, [auction, portfolio, area]) = (*scale, shown_place.clone());
+            let name = names.users.entry(user).or_insert_with(|| dice.text()).clone();
+            repeated.at(place, || Ok::<_, ()>((scale, shown_place.clone()))).unwrap();
+            repeated.by(user, || name.clone());
             let (body, event, version) = (dice.body(), event_at(&mut dice), u32::from(dice.small()));
-            let scale = Scale { tick: 10_000, lot: 100_000, minor: 10_000 };
             let parent = (dice.roll(2) == 0).then(|| dice.text());
             let order = OrderId(dice.number());
             let shown = AcceptedOrder {
@@ -307,20 +384,15 @@ mod tests {
                 version,
                 client_order_id: id.as_bytes(),
                 request: request.as_bytes(),
-                user: user.as_bytes(),
-                auction: &auction,
-                portfolio: portfolio.as_bytes(),
-                area: area.as_bytes(),
                 body: &body,
-                scale,
                 parent: parent.as_deref(),
             };
             let mut bytes = vec![1];
-            accepted(&shown, &event, &mut bytes);
+            repeated.accepted(&shown, &event, &mut bytes);
             let current = v1::OrderVersion {
                 version,
                 client_order_id: request.clone(),
-                user: user.clone(),
+                user: name,
                 time: Some(shown_time(event.time_us)),
                 body: Some(order_out::version_body(&body, scale, parent.clone())),
             };

@@ -110,7 +110,7 @@ impl Keep for State {
             metered,
             alarms,
             trail,
-            named: _,
+            repeated: _,
             seq,
             epoch,
             time_us,
@@ -276,6 +276,6 @@ mod tests {
         let mut hasher = Hasher::new();
         snapshot::put(&mirror.state, &mut |piece| hasher.bytes(piece));
         let found = (STATE_LAYOUT, snapshot::VERSION, format!("{:032x}", hasher.finish()));
-        assert_eq!(found, (3, 3, "0a4b1b59353ecc0660adf093a5b07f88".to_owned()));
+        assert_eq!(found, (3, 3, "c66097fdfffd46bdcb840b53834bec4f".to_owned()));
     }
 }

@@ -2,6 +2,7 @@
 //! streams the bulky ones stand.
 
 use super::Applied;
+use super::encode::Repeated;
 use super::orders::{OrderEntry, Orders};
 use super::registry::Registry;
 use super::store::Reach;
@@ -64,8 +65,8 @@ pub struct State {
     /// Hash over places, requests and numbers of events of all commands: tells one history from another. A quick one:
     /// it is for accidents, and nobody gains by two histories that look alike.
     pub trail: u128,
-    /// The auction of the last order, in words: the next one's is mostly the same.
-    pub(super) named: Option<(AuctionId, String)>,
+    /// What the last order shown had.
+    pub(super) repeated: Repeated,
     /// Last command applied.
     pub seq: u64,
     /// Its epoch.
@@ -89,18 +90,6 @@ impl State {
         Reach { seq: self.seq, trail: self.trail }
     }
 
-    /// Has the name of an order's auction at hand.
-    pub(super) fn know_name(&mut self, auction: AuctionId) {
-        if !matches!(self.named, Some((known, _)) if known == auction) {
-            self.named = Some((auction, auction.to_string()));
-        }
-    }
-
-    /// The auction's name, if it is at hand.
-    pub(super) fn name(&self) -> &str {
-        self.named.as_ref().map_or("", |(_, name)| name)
-    }
-
     /// The trail after one more command.
     pub(super) fn trail_after(&self, applied: &Applied) -> u128 {
         let mut hasher = Quick::new();
@@ -113,7 +102,8 @@ impl State {
             request.id.feed(&mut hasher);
         }
         for event in &applied.events {
-            hasher.bytes(&event::stream_tag(event.stream));
+            let [kind, a, b, c, d] = event::stream_tag(event.stream);
+            hasher.word(u64::from_be_bytes([0, 0, 0, kind, a, b, c, d]));
             event.stream_seq.feed(&mut hasher);
         }
         hasher.finish()

@@ -8,7 +8,10 @@
 //! unless somebody waits. Which rows are on their way is written first, and a start takes those of an attempt away
 //! that did not come to its end.
 
+mod batch;
 mod packed;
+
+pub use batch::Batch;
 
 use super::keys::{self, EventKey};
 use packed::{Packer, Row, Tail};
@@ -37,8 +40,6 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// About the memory that records may take before they are written: the more of them, the fuller their rows.
 const TAIL_BYTES_MAX: usize = 32 << 20;
-/// Memory that an empty batch may hold for the next.
-const BATCH_BYTES_KEPT: usize = 1 << 20;
 /// Records that a batch adds before readers get their turn.
 const LOCKED_RECORDS: usize = 1_024;
 
@@ -94,58 +95,6 @@ impl Reach {
         let (seq, trail) = bytes.split_first_chunk::<8>()?;
         let trail = u128::from_le_bytes(trail.try_into().ok()?);
         Some(Self { seq: u64::from_le_bytes(*seq), trail })
-    }
-}
-
-/// Records to be written together, one after the other in one piece of memory, which serves batch after batch.
-#[derive(Debug, Default)]
-pub struct Batch {
-    bytes: Vec<u8>,
-    /// Where each one's value begins, and where it ends.
-    ends: Vec<(usize, usize)>,
-}
-
-impl Batch {
-    /// Adds one record. Records are written once and never changed.
-    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.put_with(&[key.as_ref()], |out| out.extend_from_slice(value.as_ref()));
-    }
-
-    /// Adds one whose key has parts, and whose value `append` appends to what it is given.
-    pub(super) fn put_with(&mut self, key: &[&[u8]], append: impl FnOnce(&mut Vec<u8>)) {
-        key.iter().for_each(|part| self.bytes.extend_from_slice(part));
-        let value = self.bytes.len();
-        append(&mut self.bytes);
-        self.ends.push((value, self.bytes.len()));
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// The records so far.
-    pub fn records(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
-        self.ends.iter().enumerate().map(|(index, (value, end))| {
-            let key = index.checked_sub(1).and_then(|it| self.ends.get(it)).map_or(0, |(_, end)| *end);
-            (&self.bytes[key..*value], &self.bytes[*value..*end])
-        })
-    }
-
-    /// The value of a key in this batch.
-    #[must_use]
-    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.records().rev().find(|(it, _)| *it == key).map(|(_, value)| value)
-    }
-
-    /// Takes all of them out, and keeps the memory if it is not much.
-    pub(super) fn clear(&mut self) {
-        if self.bytes.capacity() > BATCH_BYTES_KEPT {
-            *self = Self::default();
-        }
-        self.bytes.clear();
-        self.ends.clear();
     }
 }
 
@@ -423,7 +372,7 @@ impl Store {
                 if piece >= PIECE_BYTES {
                     piece = 0;
                     db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
-                    let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 2;
+                    let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 4;
                     if self.hurry.load(Ordering::Acquire) == 0 && !crowded {
                         std::thread::sleep(pause);
                     }
