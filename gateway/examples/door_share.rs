@@ -6,7 +6,7 @@
 //! fdatasync, and then answers (no market); **merit** is a node with its journal on disk. Three shapes: one order a
 //! call with 64 calls at the same time, one order a message on four streams, a hundred a message on four streams.
 //! Shares are taken pair by pair; the median and quartiles are printed, and the processor time of an order (client,
-//! server and system together; of merit's, what the core and the read model take), which neighbours change less. The last lines are one order at a time:
+//! server and system together; and what merit's core and read model take until they are done), which neighbours change less. The last lines are one order at a time:
 //! the bare round trip, the skeleton, merit, and fdatasync by itself.
 
 use merit_client::{Client, Config as ClientConfig, orders, v1};
@@ -419,16 +419,19 @@ fn per_second(count: usize, begun: Instant) -> f64 {
     u32::try_from(count).map_or(0.0, f64::from) / begun.elapsed().as_secs_f64()
 }
 
-/// Processor time of this process's threads so far: of all, of the core, of the read model.
-fn processor() -> Result<[f64; 3], Fault> {
-    let mut seconds = [0.0; 3];
+/// Threads whose processor time is told by itself. Only merit has them, and what they do lasts beyond its turn.
+const OWN: [&str; 3] = ["core", "read-model", "read-model-rows"];
+
+/// Processor time of this process's threads so far: of all, and of [`OWN`].
+fn processor() -> Result<[f64; 4], Fault> {
+    let mut seconds = [0.0; 4];
     for task in std::fs::read_dir("/proc/self/task")? {
         let path = task?.path();
         // A thread may have ended meanwhile.
         let Ok(text) = std::fs::read_to_string(path.join("schedstat")) else { continue };
         let name = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
         let ns: f64 = text.split(' ').next().unwrap_or_default().parse()?;
-        let own = ["core", "read-model"].iter().position(|it| *it == name.trim()).map(|it| it + 1);
+        let own = OWN.iter().position(|it| *it == name.trim()).map(|it| it + 1);
         for index in std::iter::once(0).chain(own) {
             seconds[index] += ns / 1e9;
         }
@@ -436,17 +439,32 @@ fn processor() -> Result<[f64; 3], Fault> {
     Ok(seconds)
 }
 
-/// What each server has taken for so many orders.
-fn tell_processor(taken: &[[f64; 3]; 3], orders: usize) -> Result<(), Fault> {
+/// The same when those threads have nothing to do any more, or ten seconds later.
+async fn settled() -> Result<[f64; 4], Fault> {
+    let mut before = processor()?;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = processor()?;
+        if now[1..].iter().sum::<f64>() - before[1..].iter().sum::<f64>() < 0.005 {
+            return Ok(now);
+        }
+        before = now;
+    }
+    Ok(before)
+}
+
+/// What each server has taken for so many orders, and what merit's own threads have from the first to the last.
+fn tell_processor(taken: &[[f64; 4]; 3], own: [f64; 4], orders: usize) -> Result<(), Fault> {
     let orders = f64::from(u32::try_from(orders)?);
-    let micros = |server: usize, part: usize| taken[server][part] * 1e6 / orders;
+    let micros = |seconds: f64| seconds * 1e6 / orders;
     println!(
-        "  processor, us an order: echo {:.2}, skeleton {:.2}, merit {:.2} (core {:.2}, read model {:.2})",
-        micros(0, 0),
-        micros(1, 0),
-        micros(2, 0),
-        micros(2, 1),
-        micros(2, 2)
+        "  processor, us an order: echo {:.2}, skeleton {:.2}, merit {:.2}; in all: core {:.2}, read model {:.2}, its rows {:.2}",
+        micros(taken[0][0]),
+        micros(taken[1][0]),
+        micros(taken[2][0]),
+        micros(own[1]),
+        micros(own[2]),
+        micros(own[3])
     );
     Ok(())
 }
@@ -511,7 +529,8 @@ async fn run(pairs: usize, orders: usize, only: Option<usize>) -> Result<(), Fau
     let wanted = shapes.into_iter().enumerate().filter(|(index, _)| only.is_none_or(|it| it == *index));
     for (_, (name, shape, count)) in wanted {
         let mut found: [Vec<f64>; 3] = Default::default();
-        let mut taken = [[0.0; 3]; 3];
+        let mut taken = [[0.0; 4]; 3];
+        let begun = settled().await?;
         for round in 0..pairs {
             for turn in 0..3 {
                 let which = (round + turn) % 3;
@@ -535,7 +554,8 @@ async fn run(pairs: usize, orders: usize, only: Option<usize>) -> Result<(), Fau
             spread(share(0), 2),
             spread(share(1), 2)
         );
-        tell_processor(&taken, count * pairs)?;
+        let ended = settled().await?;
+        tell_processor(&taken, std::array::from_fn(|it| ended[it] - begun[it]), count * pairs)?;
     }
     let micros = |times: Vec<Duration>| spread(times.iter().map(|it| it.as_secs_f64() * 1e6).collect(), 0);
     println!("one after the other, us: bare round trip {}", micros(echo.lone(2_000).await?));

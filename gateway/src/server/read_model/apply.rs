@@ -1,15 +1,16 @@
 //! Applies one command's answer and events to the read model.
 
-use super::keys;
-use super::state::{ALARMS_MAX, AuctionEntry, OrderEntry, State};
+use super::orders::OrderEntry;
+use super::state::{ALARMS_MAX, AuctionEntry, State};
 use super::store::{Batch, Doubt, Store};
-use super::{Applied, registry, result};
+use super::{Applied, encode, keys, registry, result};
 use crate::server::convert::event::{self, Wire};
 use crate::server::convert::rows::TimeRows;
 use crate::server::convert::{Paths, Scale, operator, order_out, risk, settlement, timestamp};
+use crate::server::exchange::Echo;
 use merit_engine::command::{Act, Actor, OrderBody, Parent};
-use merit_engine::event::{Alarm, Answer, AuctionInfo, Event, EventBody, Stream};
-use merit_engine::ids::{MemberId, OrderId, TextId, UserId};
+use merit_engine::event::{Alarm, Answer, Event, EventBody, Made, Stream};
+use merit_engine::ids::{MemberId, OrderId, UserId};
 use merit_engine::reject::Reject;
 use merit_proto::v1;
 use prost::Message as _;
@@ -41,7 +42,9 @@ impl Applying<'_> {
         self.state.stand_at(applied.stamp, trail);
         let mut times = TimeRows::default();
         for it in &applied.events {
-            if self.store.is_some() {
+            if matches!(it.body, EventBody::OrderAccepted { .. }) {
+                self.order_accepted(it, applied)?;
+            } else if self.store.is_some() {
                 let shown = match result::shown(self.state, it, &mut times, self.batch)? {
                     Some(shown) => {
                         result::note(self.state, it);
@@ -75,17 +78,24 @@ impl Applying<'_> {
         let Actor::User(user) = request.actor else { return };
         let member = self.state.registry.users.get(&user).and_then(|it| it.identity.member);
         let Some(member) = member.filter(|_| !replayed && !request.fields.0.is_empty()) else { return };
+        let (number, seq) = (member.0.to_be_bytes(), applied.stamp.seq.to_be_bytes());
+        let key = keys::request_parts(&number, request.id.as_bytes(), &seq);
         let (command, kind) = request.fields;
         let paths = Paths { index: None, command, kind };
-        let answer = order_out::order_answer(
-            request.id.as_str(),
-            &applied.reply.answer,
-            request.order.map(|it| it.0),
-            applied.reply.member_seq,
-            &paths,
-        );
-        let key = keys::request(member, request.id.as_str(), applied.stamp.seq);
-        self.batch.put(key, answer.encode_to_vec());
+        let (id, named) = (request.id.as_str(), request.order.map(|it| it.0));
+        let answer =
+            || order_out::order_answer(id, &applied.reply.answer, named, applied.reply.member_seq, &paths);
+        if let Some(seq) = said_by_event(applied, request, member) {
+            debug_assert_eq!(
+                self.batch.get(&keys::event(Stream::Member(member), seq)).and_then(answer_in),
+                Some(answer()),
+                "an event says all that the answer does"
+            );
+            self.batch.put_with(&key, |out| encode::refer(seq, out));
+            return;
+        }
+        let answer = answer();
+        self.batch.put_with(&key, |out| answer.encode(out).expect("a vector takes every message"));
     }
 
     fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
@@ -98,6 +108,8 @@ impl Applying<'_> {
     }
 
     fn event(&mut self, event: &Event, applied: &Applied) -> Result<Wire, Doubt> {
+        // It may change what something is called.
+        self.state.repeated.forget();
         let member_of = |stream| match stream {
             Stream::Member(member) => member,
             Stream::Market | Stream::Dispatch | Stream::Settlement | Stream::Operator => MemberId(u32::MAX),
@@ -121,7 +133,6 @@ impl Applying<'_> {
             | EventBody::UserRegistered { .. }
             | EventBody::Alarm(_)
             | EventBody::EpochStarted { .. } => Wire::Operator(self.operator(event)?),
-            EventBody::OrderAccepted { .. } => Wire::Member(self.order_accepted(event, applied)?),
             EventBody::RequestRefused { request_id, refusal, .. } => {
                 let (command, kind) = applied.reply.request.as_ref().map_or(("", ""), |it| it.fields);
                 let paths = Paths { index: None, command, kind };
@@ -143,8 +154,9 @@ impl Applying<'_> {
             | EventBody::SchedulePublished { .. }
             | EventBody::ObligationsPosted { .. }
             | EventBody::LedgerPosted { .. }
-            | EventBody::CollateralChanged { .. } => {
-                return Err(Doubt("an event of a result that is not shown as one".into()));
+            | EventBody::CollateralChanged { .. }
+            | EventBody::OrderAccepted { .. } => {
+                return Err(Doubt("an event that is not shown as one of its kind".into()));
             }
         })
     }
@@ -278,7 +290,38 @@ impl Applying<'_> {
         Err(Doubt("an event on a stream that is not its own".into()))
     }
 
-    fn order_accepted(&mut self, event: &Event, applied: &Applied) -> Result<MemberEvent, Doubt> {
+    fn order_accepted(&mut self, event: &Event, applied: &Applied) -> Result<(), Doubt> {
+        let EventBody::OrderAccepted { order, version, client_order_id, auction, .. } = &event.body else {
+            return Err(Doubt("not the acceptance of an order".into()));
+        };
+        let Stream::Member(member) = event.stream else {
+            return Err(Doubt("an order on another stream than its member's".into()));
+        };
+        if self.store.is_some() {
+            self.show_accepted(event, applied)?;
+        }
+        if *version > 1 {
+            self.state.orders.amend(*order, event.stream_seq);
+            return Ok(());
+        }
+        let entry = OrderEntry {
+            member,
+            auction: *auction,
+            client_order_id: client_order_id.as_str(),
+            latest: event.stream_seq,
+            first: event.stream_seq,
+            amended: &[],
+            state: v1::OrderState::Live,
+            result_seq: None,
+        };
+        let added = self.state.orders.add(*order, entry);
+        added.map_err(|_| Doubt("a member's orders are not numbered in their order".into()))?;
+        self.state.orders_in.entry((member, *auction)).or_default().push(*order);
+        Ok(())
+    }
+
+    /// Puts what the member is shown of it into the batch.
+    fn show_accepted(&mut self, event: &Event, applied: &Applied) -> Result<(), Doubt> {
         let EventBody::OrderAccepted {
             order,
             version,
@@ -292,68 +335,34 @@ impl Applying<'_> {
         else {
             return Err(Doubt("not the acceptance of an order".into()));
         };
-        let Stream::Member(member) = event.stream else {
-            return Err(Doubt("an order on another stream than its member's".into()));
-        };
-        let info = self.state.auctions.get(auction).map(|it| std::sync::Arc::clone(&it.info));
-        let Some(info) = info else { return Err(Doubt("an order of an unknown auction".into())) };
-        let request = applied.reply.request.as_ref().map_or(client_order_id, |it| &it.id);
+        let State { repeated, registry, auctions, orders, .. } = &mut *self.state;
+        repeated.at((*auction, *portfolio, *area), || {
+            let Some(info) = auctions.get(auction).map(|it| &it.info) else {
+                return Err(Doubt("an order of an unknown auction".into()));
+            };
+            let code = info.rules.areas.get(usize::from(*area)).map(|it| it.code.to_string());
+            let portfolio = settlement::Names::portfolio(registry, *portfolio);
+            Ok((Scale::of(&info.rules), [auction.to_string(), portfolio, code.unwrap_or_default()]))
+        })?;
+        repeated.by(*user, || registry.user_name(*user));
         let parent = match body.as_ref() {
             OrderBody::Block { parent: Some(Parent::Order(parent)), .. } => {
-                self.state.orders.get(parent).map(|it| it.client_order_id.to_string())
+                orders.get(*parent).map(|it| it.client_order_id)
             }
             OrderBody::Block { .. } | OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,
         };
-        let current = self.version(*version, request, *user, event.time_us, body, &info, parent);
-        let shown = v1::Order {
-            order_id: order.0,
-            client_order_id: client_order_id.to_string(),
-            auction_id: self.state.name_of(*auction),
-            portfolio: settlement::Names::portfolio(&self.state.registry, *portfolio),
-            area: area_code(&info, *area),
-            state: v1::OrderState::Live.into(),
-            current: Some(current),
-            versions: Vec::new(),
-            result: None,
+        let request = applied.reply.request.as_ref().map_or(client_order_id, |it| &it.id);
+        let shown = encode::AcceptedOrder {
+            order: *order,
+            version: *version,
+            client_order_id: client_order_id.as_bytes(),
+            request: request.as_bytes(),
+            body,
+            parent,
         };
-        if *version == 1 {
-            let entry = OrderEntry {
-                member,
-                auction: *auction,
-                client_order_id: client_order_id.as_str().into(),
-                latest: event.stream_seq,
-                first: event.stream_seq,
-                amended: Vec::new(),
-                state: v1::OrderState::Live,
-                result_seq: None,
-            };
-            self.state.orders.insert(*order, entry);
-            self.state.orders_in.entry((member, *auction)).or_default().push(*order);
-        } else if let Some(entry) = self.state.orders.get_mut(order) {
-            entry.latest = event.stream_seq;
-            entry.amended.push(event.stream_seq);
-        }
-        Ok(MemberEvent::Order(shown))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a version has that many parts")]
-    fn version(
-        &self,
-        version: u32,
-        request: &TextId,
-        user: UserId,
-        time_us: i64,
-        body: &OrderBody,
-        info: &AuctionInfo,
-        parent: Option<String>,
-    ) -> v1::OrderVersion {
-        v1::OrderVersion {
-            version,
-            client_order_id: request.to_string(),
-            user: self.state.registry.user_name(user),
-            time: Some(timestamp(time_us)),
-            body: Some(order_out::version_body(body, Scale::of(&info.rules), parent)),
-        }
+        let key = keys::event(event.stream, event.stream_seq);
+        self.batch.put_with(&[&key], |out| repeated.accepted(&shown, event, out));
+        Ok(())
     }
 
     fn order_cancelled(
@@ -362,12 +371,9 @@ impl Applying<'_> {
         order: OrderId,
         event: &Event,
     ) -> Result<MemberEvent, Doubt> {
-        let Some(entry) = self.state.orders.get_mut(&order) else {
+        let Some(before) = self.state.orders.cancel(order, event.stream_seq) else {
             return Err(Doubt("an unknown order was cancelled".into()));
         };
-        let before = entry.latest;
-        entry.latest = event.stream_seq;
-        entry.state = v1::OrderState::Cancelled;
         if self.store.is_none() {
             return Ok(MemberEvent::Order(v1::Order::default()));
         }
@@ -437,8 +443,30 @@ impl Applying<'_> {
     }
 }
 
-fn area_code(info: &AuctionInfo, area: u16) -> String {
-    info.rules.areas.get(usize::from(area)).map_or_else(String::new, |it| it.code.to_string())
+/// The answer to an order in the bytes of its event.
+fn answer_in(event: &[u8]) -> Option<v1::OrderAnswer> {
+    encode::answer_of(v1::StreamEventsResponse::decode(event).ok()?)
+}
+
+/// The event in the member's stream that says all that the answer to a command does: of most commands there is one.
+fn said_by_event(applied: &Applied, request: &Echo, member: MemberId) -> Option<u64> {
+    let Answer::Accepted { made: Made::Order { order, version }, time_us, replayed: false, .. } =
+        applied.reply.answer
+    else {
+        return None;
+    };
+    let last = applied.events.last()?;
+    let EventBody::OrderAccepted { order: said, version: said_version, client_order_id, .. } = &last.body
+    else {
+        return None;
+    };
+    let same = request.order.is_none()
+        && (*said, *said_version) == (order, version)
+        && *client_order_id == request.id
+        && last.stream == Stream::Member(member)
+        && last.time_us == time_us
+        && applied.reply.member_seq == Some(last.stream_seq);
+    same.then_some(last.stream_seq)
 }
 
 /// A member's entry without portfolios and users.

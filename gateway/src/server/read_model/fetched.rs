@@ -98,14 +98,14 @@ impl Rows {
                 }
                 if self.known.has(record) {
                     self.events += u64::from(keys::is_event(record));
-                    batch.put(record.to_vec(), value.to_vec());
+                    batch.put(record, value);
                 }
             })
             .map_err(|doubt| doubt.0)?;
             self.last = key;
         }
         // How far it goes is said when all have come.
-        self.store.commit(batch, Reach::default());
+        self.store.commit(&batch, Reach::default());
         self.store.write_if_full().map_err(|doubt| doubt.0)
     }
 
@@ -123,7 +123,7 @@ impl Rows {
             let (have, should) = (self.events, self.known.events());
             return Err(format!("{have} of {should} events came with it"));
         }
-        self.store.commit(Batch::default(), self.reach);
+        self.store.commit(&Batch::default(), self.reach);
         self.store.flush().map_err(|doubt| doubt.0)?;
         sync_names(&self.data).map_err(|error| error.to_string())
     }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn events() -> Vec<Row> {
-        let event = |stream, seq| (keys::event(stream, seq), vec![7; 3]);
+        let event = |stream, seq| (keys::event(stream, seq).to_vec(), vec![7; 3]);
         vec![event(Stream::Market, 1), event(Stream::Market, 2), event(Stream::Member(MemberId(1)), 1)]
     }
 
@@ -207,7 +207,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mut rows = events();
         let answer = |seq: u64| (keys::request(MemberId(1), "a", seq), seq.to_be_bytes().to_vec());
-        rows.extend([(keys::event(Stream::Member(MemberId(1)), 2), vec![8]), answer(9), answer(10)]);
+        rows.extend([(keys::event(Stream::Member(MemberId(1)), 2).to_vec(), vec![8]), answer(9), answer(10)]);
         bring(data.path(), &rows).unwrap();
         assert!(!store::directory(data.path()).exists());
         put_in(data.path()).unwrap();

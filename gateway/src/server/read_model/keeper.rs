@@ -57,7 +57,9 @@ impl Feed {
     }
 
     fn hand_over(&mut self, head: Option<Stamp>) {
-        let applied = std::mem::take(&mut self.applied);
+        // After a full one there is mostly another.
+        let room = if self.applied.len() >= NOTE_COMMANDS { NOTE_COMMANDS } else { 0 };
+        let applied = std::mem::replace(&mut self.applied, Vec::with_capacity(room));
         // An error means that the keeper has ended, which it does only after the core.
         let _ = self.notes.send(Note { applied, head });
     }
@@ -170,6 +172,7 @@ impl Keeper {
             verified: has.seq == 0,
             among_others,
             waiting: Vec::new(),
+            batch: Batch::default(),
             unflushed: false,
             flushed_at: Instant::now(),
         };
@@ -217,7 +220,8 @@ impl Direct {
     fn commit(&mut self) {
         self.commands = 0;
         let Inner { state, store } = &mut self.inner;
-        store.commit(std::mem::take(&mut self.batch), state.reach());
+        store.commit(&self.batch, state.reach());
+        self.batch.clear();
         let committed = store.write_if_full();
         self.result = std::mem::replace(&mut self.result, Ok(())).and(committed);
     }
@@ -258,6 +262,8 @@ struct Turn {
     /// Whether the journal may end with records that are not acknowledged.
     among_others: bool,
     waiting: Vec<Applied>,
+    /// Empty between two uses.
+    batch: Batch,
     unflushed: bool,
     flushed_at: Instant,
 }
@@ -338,7 +344,7 @@ impl Turn {
             if reach.seq <= has.seq {
                 return has;
             }
-            store.commit(Batch::default(), reach);
+            store.commit(&Batch::default(), reach);
             reach
         });
     }
@@ -349,21 +355,21 @@ impl Turn {
     }
 
     fn apply(&mut self, head: Option<Stamp>) {
-        let mut waiting = std::mem::take(&mut self.waiting).into_iter().peekable();
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut rest = waiting.as_slice();
         loop {
-            let applied = if let Some(large) = waiting.next_if(|it| self.is_large(it)) {
-                self.apply_large(&large)
-            } else {
-                let mut some = Vec::new();
-                while some.len() < LOCKED_BATCH
-                    && let Some(one) = waiting.next_if(|it| some.is_empty() || !self.is_large(it))
-                {
-                    some.push(one);
+            let applied = match rest.split_first() {
+                Some((large, after)) if self.is_large(large) => {
+                    rest = after;
+                    self.apply_large(large)
                 }
-                let last = waiting.len() == 0;
-                self.apply_locked(some, head.filter(|_| last))
+                Some(_) | None => {
+                    let some = rest.iter().take(LOCKED_BATCH).take_while(|it| !self.is_large(it)).count();
+                    let (some, after) = rest.split_at(some);
+                    rest = after;
+                    self.apply_locked(some, head.filter(|_| rest.is_empty()))
+                }
             };
-            let last = waiting.len() == 0;
             let applied = applied.and_then(|()| self.model.store().write_if_full());
             if let Err(doubt) = applied {
                 // Reads the journal, and so knows what is still waiting here.
@@ -371,10 +377,13 @@ impl Turn {
             }
             let seq = self.model.read(|state, _| state.seq);
             self.model.applied.send_replace(seq);
-            if last {
-                return;
+            if rest.is_empty() {
+                break;
             }
         }
+        // What the core made is freed here, when nobody waits for it.
+        waiting.clear();
+        self.waiting = waiting;
     }
 
     /// Whether a command says much of what can be made and stored while others read.
@@ -403,11 +412,11 @@ impl Turn {
             }
             let reach = Reach { seq, trail: state.trail_after(applied) };
             // Readers find nothing of it before the state says where it is.
-            store.commit(batch, reach);
+            store.commit(&batch, reach);
             Ok(Some(reach))
         })?;
         let Some(reach) = prepared else {
-            return self.apply_locked(vec![applied.clone()], None);
+            return self.apply_locked(std::slice::from_ref(applied), None);
         };
         let mut inner = model.inner.write().expect("only this thread writes, and it lives");
         if seq > inner.state.seq {
@@ -423,7 +432,7 @@ impl Turn {
     }
 
     /// Applies some commands while nobody reads; `head` says that the journal ends with them.
-    fn apply_locked(&mut self, some: Vec<Applied>, head: Option<Stamp>) -> Result<(), Doubt> {
+    fn apply_locked(&mut self, some: &[Applied], head: Option<Stamp>) -> Result<(), Doubt> {
         let model = Arc::clone(&self.model);
         let mut inner = model.inner.write().expect("only this thread writes, and it lives");
         self.apply_to(&mut inner, some)?;
@@ -441,9 +450,10 @@ impl Turn {
         }
     }
 
-    fn apply_to(&mut self, inner: &mut Inner, waiting: Vec<Applied>) -> Result<(), Doubt> {
+    fn apply_to(&mut self, inner: &mut Inner, waiting: &[Applied]) -> Result<(), Doubt> {
         let Inner { state, store } = inner;
-        let mut batch = Batch::default();
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
         for applied in waiting {
             let seq = applied.stamp.seq;
             // After a rebuild from the journal, what the core said meanwhile is known already.
@@ -454,17 +464,17 @@ impl Turn {
                 self.verify(seq - 1, state.trail)?;
             }
             if seq > self.has.seq {
-                Applying { state: &mut *state, store: Some(&**store), batch: &mut batch }.apply(&applied)?;
+                Applying { state: &mut *state, store: Some(&**store), batch: &mut batch }.apply(applied)?;
                 continue;
             }
             let mut compared = Batch::default();
-            Applying { state: &mut *state, store: Some(&**store), batch: &mut compared }.apply(&applied)?;
+            Applying { state: &mut *state, store: Some(&**store), batch: &mut compared }.apply(applied)?;
             for (key, value) in compared.records() {
                 match &mut self.sums {
                     Some(sums) => sums.expected.add(key, value),
                     // What else there is follows from events, and may have been put anew since.
                     None if !keys::is_event(key) => {}
-                    None if store.get(key)?.as_deref() == Some(value.as_slice()) => {}
+                    None if store.get(key)?.as_deref() == Some(value) => {}
                     None => return Err(Doubt("its records are not those of the journal".into())),
                 }
             }
@@ -473,10 +483,11 @@ impl Turn {
             // Commands that say nothing, as most quanta of clearing, are noted with the next flush.
             if !batch.is_empty() {
                 self.has = state.reach();
-                store.commit(batch, self.has);
+                store.commit(&batch, self.has);
             }
             self.unflushed = true;
         }
+        self.batch = batch;
         Ok(())
     }
 
@@ -554,11 +565,12 @@ impl Turn {
         for note in inbox {
             waiting.extend(note.applied);
             if waiting.len() >= REPLAY_BATCH {
-                self.apply_to(inner, std::mem::take(&mut waiting))?;
+                self.apply_to(inner, &waiting)?;
+                waiting.clear();
                 inner.store.write_if_full()?;
             }
         }
-        self.apply_to(inner, waiting)
+        self.apply_to(inner, &waiting)
     }
 }
 

@@ -5,8 +5,9 @@
 
 use super::Applied;
 use super::apply::Applying;
+use super::orders::{OrderEntry, Orders};
 use super::registry::{Member, Portfolio, Registry, User};
-use super::state::{AuctionEntry, OrderEntry, State};
+use super::state::{AuctionEntry, State};
 use super::store::Batch;
 use crate::server::exchange::{Exchange, Reply};
 use crate::server::identity::Identity;
@@ -42,31 +43,44 @@ impl Keep for Identity {
     }
 }
 
-impl Keep for OrderEntry {
+// As a map from their numbers to what is known of each.
+impl Keep for Orders {
     fn put(&self, out: &mut Writer<'_>) {
-        let Self { member, auction, client_order_id, latest, first, amended, state, result_seq } = self;
-        member.put(out);
-        auction.put(out);
-        client_order_id.put(out);
-        latest.put(out);
-        first.put(out);
-        amended.put(out);
-        i32::from(*state).put(out);
-        result_seq.put(out);
+        u32::try_from(self.len()).expect("limits bound every list").put(out);
+        for (order, entry) in self.iter() {
+            let OrderEntry { member, auction, client_order_id, latest, first, amended, state, result_seq } =
+                entry;
+            (order, member, auction).put(out);
+            client_order_id.to_owned().put(out);
+            (latest, first).put(out);
+            amended.to_vec().put(out);
+            (i32::from(state), result_seq).put(out);
+        }
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
-        Ok(Self {
-            member: Keep::take(from)?,
-            auction: Keep::take(from)?,
-            client_order_id: Keep::take(from)?,
-            latest: Keep::take(from)?,
-            first: Keep::take(from)?,
-            amended: Keep::take(from)?,
-            state: v1::OrderState::try_from(i32::take(from)?)
-                .map_err(|_| Damaged("no order is in such a state"))?,
-            result_seq: Keep::take(from)?,
-        })
+        let mut orders = Self::default();
+        for _ in 0..u32::take(from)? {
+            let (order, member, auction) = Keep::take(from)?;
+            let client_order_id = String::take(from)?;
+            let (latest, first) = Keep::take(from)?;
+            let amended: Vec<u64> = Keep::take(from)?;
+            let (state, result_seq): (i32, _) = Keep::take(from)?;
+            let state =
+                v1::OrderState::try_from(state).map_err(|_| Damaged("no order is in such a state"))?;
+            let entry = OrderEntry {
+                member,
+                auction,
+                client_order_id: &client_order_id,
+                latest,
+                first,
+                amended: &amended,
+                state,
+                result_seq,
+            };
+            orders.add(order, entry).map_err(|_| Damaged("orders are not in their order"))?;
+        }
+        Ok(orders)
     }
 }
 
@@ -96,7 +110,7 @@ impl Keep for State {
             metered,
             alarms,
             trail,
-            named: _,
+            repeated: _,
             seq,
             epoch,
             time_us,
@@ -163,7 +177,7 @@ impl Keep for Mirror {
 }
 
 /// Layout of [`State`]; raised whenever a type in it changes that is not the engine's.
-const STATE_LAYOUT: u16 = 2;
+const STATE_LAYOUT: u16 = 3;
 
 impl Kept for Mirror {
     const LAYOUT: u16 = STATE_LAYOUT * 256 + snapshot::VERSION;
@@ -250,18 +264,18 @@ mod tests {
         let entry = OrderEntry {
             member: MemberId(3),
             auction,
-            client_order_id: "a".into(),
+            client_order_id: "a",
             latest: 4,
             first: 5,
-            amended: vec![6, 7],
+            amended: &[6, 7],
             state: v1::OrderState::Live,
             result_seq: Some(8),
         };
-        mirror.state.orders.insert(OrderId(9), entry);
+        mirror.state.orders.add(OrderId(9), entry).unwrap();
         mirror.state.orders_in.insert((MemberId(3), auction), vec![OrderId(9)]);
         let mut hasher = Hasher::new();
         snapshot::put(&mirror.state, &mut |piece| hasher.bytes(piece));
         let found = (STATE_LAYOUT, snapshot::VERSION, format!("{:032x}", hasher.finish()));
-        assert_eq!(found, (2, 3, "dac42103d58a24670cc3ea321a2581e1".to_owned()));
+        assert_eq!(found, (3, 3, "c66097fdfffd46bdcb840b53834bec4f".to_owned()));
     }
 }

@@ -4,15 +4,15 @@
 use super::state::State;
 use crate::server::convert::event::stream_tag;
 use merit_engine::calendar::Day;
-use merit_engine::digest::Hasher;
+use merit_engine::digest::{Quick, Words as _};
 use merit_engine::event::Stream;
 use merit_engine::ids::{AuctionId, Market, MemberId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An event: stream, number.
 #[must_use]
-pub fn event(stream: Stream, seq: u64) -> Vec<u8> {
-    [events(stream).as_slice(), &seq.to_be_bytes()].concat()
+pub fn event(stream: Stream, seq: u64) -> [u8; 14] {
+    EventKey::new(stream, seq).record()
 }
 
 /// All events of a stream.
@@ -65,8 +65,11 @@ impl EventKey {
 
     /// The key of its record.
     #[must_use]
-    pub fn record(self) -> Vec<u8> {
-        [b"e".as_slice(), &self.tag, &self.seq.to_be_bytes()].concat()
+    pub fn record(self) -> [u8; 14] {
+        let mut key = *b"e.............";
+        key[1..6].copy_from_slice(&self.tag);
+        key[6..].copy_from_slice(&self.seq.to_be_bytes());
+        key
     }
 
     /// The key of the row that begins with it.
@@ -114,16 +117,20 @@ pub fn answer_hash(key: &[u8]) -> u64 {
 /// The same of what [`requests`] says of an id.
 #[must_use]
 pub fn requests_hash(requests: &[u8]) -> u64 {
-    let mut hasher = Hasher::new();
+    let mut hasher = Quick::new();
     hasher.bytes(requests);
     u64::try_from(hasher.finish() & u128::from(u64::MAX)).expect("half of it")
 }
 
+/// Buckets of answers. Few, so that what has gathered goes into few rows, which is what writing costs; so each of
+/// them has more rows in the end, but those say by themselves what they have.
+pub const BUCKETS: usize = 256;
+
 /// Which rows the answers with a hash may be in.
 #[must_use]
 pub fn bucket(hash: u64) -> u16 {
-    const BUCKETS: u64 = 4_096;
-    u16::try_from(hash % BUCKETS).expect("few buckets")
+    let [.., low] = hash.to_be_bytes();
+    u16::from(low)
 }
 
 /// A row of answers of a bucket; `seq`, of one of their commands, tells it from the bucket's others.
@@ -148,7 +155,14 @@ pub fn answers_rows(bucket: u16) -> [u8; 3] {
 /// An answer to an order command that was not a repeat: id, number of the command.
 #[must_use]
 pub fn request(member: MemberId, id: &str, seq: u64) -> Vec<u8> {
-    [requests(member, id).as_slice(), &seq.to_be_bytes()].concat()
+    request_parts(&member.0.to_be_bytes(), id.as_bytes(), &seq.to_be_bytes()).concat()
+}
+
+/// The same in parts.
+#[must_use]
+pub fn request_parts<'a>(member: &'a [u8; 4], id: &'a [u8], seq: &'a [u8; 8]) -> [&'a [u8]; 5] {
+    // No id has a zero byte, so none is the beginning of another.
+    [b"r", member, id, &[0], seq]
 }
 
 /// All such answers for an id. There are more than one only where a refusal left the id free, or the

@@ -16,10 +16,12 @@
 //! - **Sealed content for others.** Each stream's records are read under its own key only.
 
 mod apply;
+mod encode;
 pub mod fetched;
 mod keeper;
 mod kept;
 pub mod keys;
+pub mod orders;
 mod queries;
 pub mod registry;
 mod result;
@@ -93,7 +95,7 @@ impl ReadModel {
         // Nobody may have to wait for the model meanwhile.
         let store = {
             let inner = self.inner();
-            inner.store.commit(Batch::default(), inner.state.reach());
+            inner.store.commit(&Batch::default(), inner.state.reach());
             Arc::clone(&inner.store)
         };
         store.write_slowly()?;
@@ -151,7 +153,7 @@ impl order_in::Directory for Known<'_> {
     }
 
     fn auction_of(&self, member: MemberId, order: OrderId) -> Option<AuctionId> {
-        self.state.orders.get(&order).filter(|it| it.member == member).map(|it| it.auction)
+        self.state.orders.get(order).filter(|it| it.member == member).map(|it| it.auction)
     }
 }
 

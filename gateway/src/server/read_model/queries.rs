@@ -1,7 +1,9 @@
 //! Reads that need more than one record: orders, answers, lists.
 
+use super::encode;
 use super::keys::{self, EventKey};
-use super::state::{OrderEntry, State};
+use super::orders::OrderEntry;
+use super::state::State;
 use super::store::{Doubt, Store};
 use super::{ReadModel, log_doubt};
 use merit_engine::event::Stream;
@@ -32,30 +34,41 @@ pub(super) fn order_named(
     let Some(v1::order_answer::Outcome::Accepted(accepted)) = answer.outcome else { return Ok(None) };
     let order = accepted.order_id.map(OrderId);
     // The id of an amendment or cancellation does not name an order.
-    Ok(order.filter(|it| state.orders.get(it).is_some_and(|it| *it.client_order_id == *client_order_id)))
+    Ok(order.filter(|it| state.orders.get(*it).is_some_and(|it| it.client_order_id == client_order_id)))
 }
 
 fn answer(store: &Store, member: MemberId, id: &str) -> Result<Option<v1::OrderAnswer>, Doubt> {
-    store.last_answer(&keys::requests(member, id))?.map(|bytes| decode(&bytes)).transpose()
+    let Some(bytes) = store.last_answer(&keys::requests(member, id))? else { return Ok(None) };
+    let Some(seq) = encode::referred(&bytes) else { return decode(&bytes).map(Some) };
+    let answer = encode::answer_of(member_message(store, member, seq)?);
+    answer.map(Some).ok_or_else(|| Doubt("an answer is that of an event that accepts no order".into()))
 }
 
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Doubt> {
     M::decode(bytes).map_err(|error| Doubt(error.to_string()))
 }
 
-fn member_event(store: &Store, member: MemberId, seq: u64) -> Result<Option<MemberEvent>, Doubt> {
+fn member_message(store: &Store, member: MemberId, seq: u64) -> Result<v1::StreamEventsResponse, Doubt> {
     let bytes = store.get(&keys::event(Stream::Member(member), seq))?;
-    let bytes = bytes.ok_or_else(|| Doubt(format!("event {seq} of a member is missing")))?;
-    Ok(decode::<v1::StreamEventsResponse>(&bytes)?.event)
+    decode(&bytes.ok_or_else(|| Doubt(format!("event {seq} of a member is missing")))?)
 }
 
-fn shown(state: &State, store: &Store, entry: &OrderEntry, with_versions: bool) -> Result<v1::Order, Doubt> {
+fn member_event(store: &Store, member: MemberId, seq: u64) -> Result<Option<MemberEvent>, Doubt> {
+    Ok(member_message(store, member, seq)?.event)
+}
+
+fn shown(
+    state: &State,
+    store: &Store,
+    entry: &OrderEntry<'_>,
+    with_versions: bool,
+) -> Result<v1::Order, Doubt> {
     let Some(MemberEvent::Order(mut order)) = member_event(store, entry.member, entry.latest)? else {
         return Err(Doubt("an order's event is something else".into()));
     };
     order.state = state.order_state(entry).into();
     if with_versions {
-        for seq in std::iter::once(&entry.first).chain(&entry.amended) {
+        for seq in std::iter::once(&entry.first).chain(entry.amended) {
             if let Some(MemberEvent::Order(version)) = member_event(store, entry.member, *seq)? {
                 order.versions.extend(version.current);
             }
@@ -82,8 +95,8 @@ impl ReadModel {
         with_versions: bool,
     ) -> Result<Option<v1::Order>, Doubt> {
         self.read(|state, store| {
-            let own = state.orders.get(&order).filter(|it| it.member == member);
-            own.map(|entry| shown(state, store, entry, with_versions)).transpose()
+            let own = state.orders.get(order).filter(|it| it.member == member);
+            own.map(|entry| shown(state, store, &entry, with_versions)).transpose()
         })
     }
 
@@ -122,12 +135,12 @@ impl ReadModel {
             ids.sort_unstable();
             let mut page = Page { head_seq: state.head(Stream::Member(member)), ..Page::default() };
             for id in ids {
-                let Some(entry) = state.orders.get(&id) else { continue };
+                let Some(entry) = state.orders.get(id) else { continue };
                 if page.orders.len() == limit {
                     page.more_after = page.orders.last().map(|it| OrderId(it.order_id));
                     break;
                 }
-                let order = shown(state, store, entry, false)?;
+                let order = shown(state, store, &entry, false)?;
                 if wanted(&order) {
                     page.orders.push(order);
                 }

@@ -44,12 +44,12 @@ pub(super) fn shown(
             encoded(Wire::Market(MarketEvent::Result(auction::result(published, event.time_us))))
         }
         EventBody::OrderEnded { order, fills, ratio, missed, .. } => {
-            let entry = state.orders.get(order);
+            let entry = state.orders.get(*order);
             let Some((entry, auction)) = entry.and_then(|it| Some((it, state.auctions.get(&it.auction)?)))
             else {
                 return Err(Doubt("an unknown order ended".into()));
             };
-            let client_order_id = &entry.client_order_id;
+            let client_order_id = entry.client_order_id;
             let (ratio, missed) = (*ratio, *missed);
             let ended = EndedOrder { order: order.0, client_order_id, fills, ratio, missed };
             rows::order_result(position, &auction.info, ended, times)
@@ -116,10 +116,7 @@ pub(super) fn note(state: &mut State, event: &Event) -> bool {
             }
         }
         EventBody::OrderEnded { order, fills, .. } => {
-            if let Some(entry) = state.orders.get_mut(order) {
-                entry.state = order_out::end_state(fills);
-                entry.result_seq = Some(event.stream_seq);
-            }
+            state.orders.end(*order, order_out::end_state(fills), event.stream_seq);
         }
         EventBody::SchedulePublished { info, revision, .. } => {
             if let Some(entry) = state.auctions.get_mut(&info.auction) {

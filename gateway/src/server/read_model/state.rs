@@ -2,11 +2,13 @@
 //! streams the bulky ones stand.
 
 use super::Applied;
+use super::encode::Repeated;
+use super::orders::{OrderEntry, Orders};
 use super::registry::Registry;
 use super::store::Reach;
 use crate::server::convert::{Scale, event};
 use merit_engine::calendar::Day;
-use merit_engine::digest::{Feed as _, Hasher};
+use merit_engine::digest::{Feed as _, Quick, Words as _};
 use merit_engine::event::{Account, AuctionInfo, Phase, Stream};
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId};
 use merit_engine::rules::MarketRules;
@@ -37,27 +39,6 @@ pub struct AuctionEntry {
     pub schedules: Vec<(u32, u64, bool)>,
 }
 
-/// Where an order stands in its member's stream.
-#[derive(Clone, Debug)]
-pub struct OrderEntry {
-    /// Owner.
-    pub member: MemberId,
-    /// Auction.
-    pub auction: AuctionId,
-    /// Id of the command that entered it.
-    pub client_order_id: Box<str>,
-    /// Number of the event that says how it stands now.
-    pub latest: u64,
-    /// Number of its first version.
-    pub first: u64,
-    /// Numbers of its later versions, oldest first. Most orders have none, and take no memory for them.
-    pub amended: Vec<u64>,
-    /// Where it is in its life, not counting the gate.
-    pub state: v1::OrderState,
-    /// Number of its result.
-    pub result_seq: Option<u64>,
-}
-
 /// The whole state.
 #[derive(Debug, Default)]
 pub struct State {
@@ -68,7 +49,7 @@ pub struct State {
     /// Every set of rules.
     pub rules: BTreeMap<(Market, Day), Arc<MarketRules>>,
     /// Every order ever.
-    pub orders: BTreeMap<OrderId, OrderEntry>,
+    pub orders: Orders,
     /// Orders of a member in an auction, in the order of their numbers.
     pub orders_in: BTreeMap<(MemberId, AuctionId), Vec<OrderId>>,
     /// Number of the last event of each stream.
@@ -81,10 +62,11 @@ pub struct State {
     pub metered: BTreeMap<Day, [u8; 32]>,
     /// The last alarms, oldest first: (journaled time, µs; what).
     pub alarms: Vec<(i64, v1::Alarm)>,
-    /// Hash over places, requests and numbers of events of all commands: tells one history from another.
+    /// Hash over places, requests and numbers of events of all commands: tells one history from another. A quick one:
+    /// it is for accidents, and nobody gains by two histories that look alike.
     pub trail: u128,
-    /// The auction of the last order, in words: the next one's is mostly the same.
-    pub(super) named: Option<(AuctionId, String)>,
+    /// What the last order shown had.
+    pub(super) repeated: Repeated,
     /// Last command applied.
     pub seq: u64,
     /// Its epoch.
@@ -108,21 +90,9 @@ impl State {
         Reach { seq: self.seq, trail: self.trail }
     }
 
-    /// The auction of an order, in words.
-    pub(super) fn name_of(&mut self, auction: AuctionId) -> String {
-        match &self.named {
-            Some((known, name)) if *known == auction => name.clone(),
-            Some(_) | None => {
-                let name = auction.to_string();
-                self.named = Some((auction, name.clone()));
-                name
-            }
-        }
-    }
-
     /// The trail after one more command.
     pub(super) fn trail_after(&self, applied: &Applied) -> u128 {
-        let mut hasher = Hasher::new();
+        let mut hasher = Quick::new();
         self.trail.feed(&mut hasher);
         applied.stamp.seq.feed(&mut hasher);
         applied.stamp.epoch.feed(&mut hasher);
@@ -132,7 +102,8 @@ impl State {
             request.id.feed(&mut hasher);
         }
         for event in &applied.events {
-            hasher.bytes(&event::stream_tag(event.stream));
+            let [kind, a, b, c, d] = event::stream_tag(event.stream);
+            hasher.word(u64::from_be_bytes([0, 0, 0, kind, a, b, c, d]));
             event.stream_seq.feed(&mut hasher);
         }
         hasher.finish()
@@ -159,7 +130,7 @@ impl State {
 
     /// Where an order is in its life, the gate included.
     #[must_use]
-    pub fn order_state(&self, order: &OrderEntry) -> v1::OrderState {
+    pub fn order_state(&self, order: &OrderEntry<'_>) -> v1::OrderState {
         let sealed = self.auctions.get(&order.auction).is_some_and(|it| {
             !matches!(it.phase, Phase::Scheduled | Phase::Open) || it.info.gate_us <= self.time_us
         });

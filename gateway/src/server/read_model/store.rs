@@ -8,10 +8,13 @@
 //! unless somebody waits. Which rows are on their way is written first, and a start takes those of an attempt away
 //! that did not come to its end.
 
+mod batch;
 mod packed;
 
+pub use batch::Batch;
+
 use super::keys::{self, EventKey};
-use packed::{Row, Tail};
+use packed::{Packer, Row, Tail};
 use sled::IVec;
 use std::collections::BTreeMap;
 use std::hash::Hasher as _;
@@ -23,14 +26,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// How far the rows go. Rows of another layout have another such key, so no release takes them for its own.
-const META: &[u8] = b"!meta.2";
+const META: &[u8] = b"!meta.3";
 /// Keys of the rows that are being written, if they are more than a piece.
 const WRITING: &[u8] = b"!writing";
 /// Bytes, before they are packed, that are written at once: some tenths of a millisecond, after which a thread that an order
 /// waits for gets its processor.
 const PIECE_BYTES: usize = 16 << 10;
 /// Bytes of answers in a row that takes more.
-const SHORT_BYTES: usize = 2 << 10;
+const SHORT_BYTES: usize = 8 << 10;
 /// How long it takes at least to write what has gathered if nobody waits, unless it is little.
 const SPREAD: Duration = Duration::from_secs(5);
 /// The longest pause between two pieces.
@@ -96,37 +99,6 @@ impl Reach {
     }
 }
 
-/// Records to be written together.
-#[derive(Debug, Default)]
-pub struct Batch {
-    records: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-impl Batch {
-    /// Adds one record. Records are written once and never changed.
-    pub fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.records.push((key, value));
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    /// The records so far.
-    #[must_use]
-    pub fn records(&self) -> &[(Vec<u8>, Vec<u8>)] {
-        &self.records
-    }
-
-    /// The value of a key in this batch.
-    #[must_use]
-    pub fn get(&self, key: &[u8]) -> Option<&[u8]> {
-        self.records.iter().rev().find(|(it, _)| it == key).map(|(_, value)| value.as_slice())
-    }
-}
-
 /// Why a store cannot be used (any more); it is then deleted and filled again.
 #[derive(Clone, Debug)]
 pub struct Doubt(pub String);
@@ -165,6 +137,8 @@ struct Tails {
     open: Tail,
     /// What is being written.
     closed: Option<Arc<Tail>>,
+    /// Empty, with the memory of the last one written.
+    spare: Option<Tail>,
     reach: Reach,
     /// What the rows say.
     written: Reach,
@@ -283,11 +257,11 @@ impl Store {
 
     /// Takes a batch, and notes how far all of it goes. Records go to the disk with [`Self::write_if_full`],
     /// [`Self::write_slowly`] or [`Self::flush`]; a start finds either all of a command or nothing.
-    pub fn commit(&self, batch: Batch, reach: Reach) {
+    pub fn commit(&self, batch: &Batch, reach: Reach) {
         if matches!(self.backend, Backend::Lost) {
             return;
         }
-        let mut records = batch.records.into_iter();
+        let mut records = batch.records();
         let committing = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             // Readers need not wait for the whole of a long batch.
@@ -353,7 +327,7 @@ impl Store {
             if tails.reach == tails.written && tails.open.bytes() == 0 {
                 return Ok(());
             }
-            let next = tails.open.next();
+            let next = tails.spare.take().unwrap_or_default();
             let tail = Arc::new(std::mem::replace(&mut tails.open, next));
             tails.closed = Some(Arc::clone(&tail));
             (tail, tails.reach)
@@ -361,8 +335,12 @@ impl Store {
         match &self.backend {
             Backend::Sled(db) => self.guarded(|| self.write_rows(db, &tail.rows(), reach))?,
             Backend::Memory(map) => {
-                let mut map = map.write().expect("no writer of this map panics");
-                map.extend(tail.rows().into_iter().map(|row| (row.key.clone(), IVec::from(row.value()))));
+                let (mut map, mut packer) =
+                    (map.write().expect("no writer of this map panics"), Packer::default());
+                let rows = tail.rows();
+                map.extend(
+                    rows.iter().map(|row| (row.key.clone(), IVec::from(row.value(&mut packer, None)))),
+                );
             }
             Backend::Lost => {}
         }
@@ -371,8 +349,11 @@ impl Store {
             tails.written = reach;
             tails.closed.take()
         };
-        // Freeing so many records takes milliseconds, in which nobody may have to wait.
-        drop((closed, tail));
+        drop(closed);
+        // Nobody need wait while it is emptied. Readers own no part of it.
+        if let Some(spare) = Arc::into_inner(tail).map(Tail::emptied) {
+            self.tails.write().expect("no writer of the tails panics").spare = Some(spare);
+        }
         Ok(())
     }
 
@@ -380,6 +361,7 @@ impl Store {
         let bytes: usize = rows.iter().map(Row::bytes).sum();
         let pieces = u32::try_from(bytes / PIECE_BYTES).unwrap_or(u32::MAX);
         let (mut batch, mut superseded) = (sled::Batch::default(), Vec::new());
+        let mut packer = Packer::default();
         if pieces > 0 {
             let pause = (SPREAD / pieces).min(PAUSE_MAX);
             db.insert(WRITING, packed::keys_row(rows.iter().map(|row| row.key.as_slice())))
@@ -387,11 +369,11 @@ impl Store {
             let mut piece = 0;
             for row in rows {
                 piece += row.bytes();
-                batch.insert(row.key.as_slice(), value_beside(db, row, &mut superseded)?);
+                batch.insert(row.key.as_slice(), value_beside(db, row, &mut packer, &mut superseded)?);
                 if piece >= PIECE_BYTES {
                     piece = 0;
                     db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
-                    let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 2;
+                    let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 4;
                     if self.hurry.load(Ordering::Acquire) == 0 && !crowded {
                         std::thread::sleep(pause);
                     }
@@ -400,7 +382,7 @@ impl Store {
             batch.remove(WRITING);
         } else {
             for row in rows {
-                batch.insert(row.key.as_slice(), value_beside(db, row, &mut superseded)?);
+                batch.insert(row.key.as_slice(), value_beside(db, row, &mut packer, &mut superseded)?);
             }
         }
         superseded.into_iter().for_each(|key| batch.remove(key));
@@ -497,15 +479,7 @@ impl Store {
         // Rows of a bucket are of ever later commands.
         let mut found = None;
         self.rows_backwards(&keys::answers_rows(keys::bucket(keys::requests_hash(requests))), |row| {
-            let mut last: Option<(Vec<u8>, Vec<u8>)> = None;
-            for answer in packed::answers(&packed::unpack(row)?) {
-                let (key, value) = answer?;
-                if key.starts_with(requests) && last.as_ref().is_none_or(|(other, _)| other.as_slice() < key)
-                {
-                    last = Some((key.to_vec(), value.to_vec()));
-                }
-            }
-            found = last.map(|(_, value)| value);
+            found = packed::last_answer(row, requests)?;
             Ok(found.is_none())
         })?;
         Ok(found)
@@ -654,18 +628,24 @@ pub fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> 
     packed::records(key, value, each)
 }
 
-/// The value of a row; answers take those of their bucket's last row in, while that is short: whoever looks for one
-/// that is not there reads all rows of its bucket. The row that is no longer needed goes with the end of the attempt.
-fn value_beside(db: &sled::Db, row: &Row<'_>, superseded: &mut Vec<IVec>) -> Result<Vec<u8>, Doubt> {
-    let Some(bucket) = keys::answers_bucket(&row.key) else { return Ok(row.value()) };
+/// The value of a row; few answers take those of their bucket's last row in, while that is short: whoever looks for
+/// one that is not there looks at all rows of its bucket. The row that is no longer needed goes with the end of the attempt.
+fn value_beside(
+    db: &sled::Db,
+    row: &Row<'_>,
+    packer: &mut Packer,
+    superseded: &mut Vec<IVec>,
+) -> Result<Vec<u8>, Doubt> {
+    let bucket = keys::answers_bucket(&row.key).filter(|_| row.bytes() < SHORT_BYTES);
+    let Some(bucket) = bucket else { return Ok(row.value(packer, None)) };
     let last = db.scan_prefix(bucket).next_back().transpose().map_err(failed)?;
-    let Some((key, value)) = last else { return Ok(row.value()) };
-    let before = packed::unpack(&value)?;
-    if before.len() >= SHORT_BYTES {
-        return Ok(row.value());
+    let Some((key, value)) = last else { return Ok(row.value(packer, None)) };
+    if packed::answers_len(&value)? >= SHORT_BYTES {
+        return Ok(row.value(packer, None));
     }
     superseded.push(key);
-    Ok(row.value_after(&before))
+    let (marks, before) = packed::unpack_answers(&value)?;
+    Ok(row.value(packer, Some((marks, &before))))
 }
 
 fn lost() -> Doubt {

@@ -4,17 +4,21 @@
 //! two: what it says to its member, and its answer under its id. So records gather in memory ([`Tail`]) and go to
 //! the disk by the run: consecutive events of a stream in one row, answers whose ids share a bucket in another, and
 //! both compressed, for they are three quarters repetition. Everything else is a row of its own, as it is.
+//!
+//! A row of answers begins with a mark of each, four bytes of a hash of its member and id, which are not compressed:
+//! whoever looks for an answer unpacks only rows that seem to have it.
 
 use super::super::keys::{self, EventKey};
 use super::Doubt;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 /// Events in one row.
-const RUN_EVENTS_MAX: usize = 64;
+const RUN_EVENTS_MAX: usize = 128;
 /// Bytes of a run that takes no more.
-const RUN_BYTES_MAX: usize = 16 << 10;
-/// About what a record in memory costs beside its bytes.
-const RECORD_BYTES: usize = 64;
+const RUN_BYTES_MAX: usize = 32 << 10;
+/// About what a record in memory costs beside its bytes, in a run or a bucket, and alone.
+const RECORD_BYTES: usize = 16;
+const LONE_RECORD_BYTES: usize = 96;
 
 /// Appends an item to a row: its length, 4 bytes in little endian, and its bytes.
 fn push(row: &mut Vec<u8>, item: &[u8]) {
@@ -59,10 +63,6 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-fn pack(row: &[u8]) -> Vec<u8> {
-    snap::raw::Encoder::new().compress_vec(row).expect("a row is not as long as that")
-}
-
 /// The bytes of a row of many records.
 pub(super) fn unpack(row: &[u8]) -> Result<Vec<u8>, Doubt> {
     let unpacked = snap::raw::Decoder::new().decompress_vec(row);
@@ -72,6 +72,52 @@ pub(super) fn unpack(row: &[u8]) -> Result<Vec<u8>, Doubt> {
 /// The events of a row from its `skip`th on.
 pub(super) fn events(row: &[u8], skip: usize) -> impl Iterator<Item = Result<&[u8], Doubt>> {
     Items(row).skip(skip)
+}
+
+/// The bytes of a row of answers: their marks, one after the other, and the answers.
+pub(super) fn unpack_answers(row: &[u8]) -> Result<(&[[u8; 4]], Vec<u8>), Doubt> {
+    let (marks, packed) = marks(row)?;
+    Ok((marks, unpack(packed)?))
+}
+
+/// Bytes of a row's answers when they are unpacked.
+pub(super) fn answers_len(row: &[u8]) -> Result<usize, Doubt> {
+    let (_, packed) = marks(row)?;
+    snap::raw::decompress_len(packed).map_err(|error| Doubt(format!("a row of answers is damaged: {error}")))
+}
+
+fn marks(row: &[u8]) -> Result<(&[[u8; 4]], &[u8]), Doubt> {
+    let parts = row.split_first_chunk().and_then(|(count, rest)| {
+        let bytes = usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(4)?;
+        rest.split_at_checked(bytes)
+    });
+    let (marks, packed) = parts.ok_or_else(|| Doubt("a row of answers is damaged".into()))?;
+    Ok((marks.as_chunks().0, packed))
+}
+
+/// The last of a row's answers whose keys begin with what [`keys::requests`] says of an id.
+pub(super) fn last_answer(row: &[u8], requests: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
+    let mark = mark(keys::requests_hash(requests));
+    let (marks, packed) = marks(row)?;
+    if !marks.contains(&mark) {
+        return Ok(None);
+    }
+    let row = unpack(packed)?;
+    let mut last = None;
+    // Answers are in the order of their commands.
+    for (answer, it) in answers(&row).zip(marks) {
+        let (key, value) = answer?;
+        if *it == mark && key.starts_with(requests) {
+            last = Some(value);
+        }
+    }
+    Ok(last.map(<[u8]>::to_vec))
+}
+
+/// The part of a hash that rows show; the bucket is made of another part.
+fn mark(hash: u64) -> [u8; 4] {
+    let [a, b, c, d, ..] = hash.to_be_bytes();
+    [a, b, c, d]
 }
 
 /// The answers of a row: (key, value).
@@ -87,9 +133,18 @@ pub(super) fn answers(row: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]),
 /// Takes a row apart: `each` gets its records.
 pub(super) fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Doubt> {
     if keys::is_answers_row(key) {
-        for answer in answers(&unpack(value)?) {
+        let (marks, row) = unpack_answers(value)?;
+        let mut count = 0;
+        for answer in answers(&row) {
             let (key, value) = answer?;
+            if marks.get(count) != Some(&mark(keys::answer_hash(key))) {
+                return Err(Doubt("a row of answers has another's mark".into()));
+            }
+            count += 1;
             each(key, value);
+        }
+        if count != marks.len() {
+            return Err(Doubt("a row of answers has marks of none".into()));
         }
     } else if let Some(first) = keys::events_row(key) {
         for (event, seq) in events(&unpack(value)?, 0).zip(first.seq..) {
@@ -104,11 +159,17 @@ pub(super) fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8
 /// Consecutive events of one stream, as their row will hold them.
 #[derive(Debug, Default)]
 struct Run {
+    first: u64,
     row: Vec<u8>,
     starts: Vec<u32>,
 }
 
 impl Run {
+    /// The number of the event that comes next.
+    fn next(&self) -> u64 {
+        self.first.saturating_add(u64::try_from(self.starts.len()).expect("a run is short"))
+    }
+
     fn push(&mut self, event: &[u8]) {
         self.starts.push(u32::try_from(self.row.len()).expect("a run takes no more before it is this long"));
         push(&mut self.row, event);
@@ -117,70 +178,119 @@ impl Run {
     fn is_full(&self) -> bool {
         self.starts.len() >= RUN_EVENTS_MAX || self.row.len() >= RUN_BYTES_MAX
     }
+
+    /// The bytes from an event on, if it is here.
+    fn from(&self, seq: u64) -> Option<&[u8]> {
+        let start = *self.starts.get(usize::try_from(seq.checked_sub(self.first)?).ok()?)?;
+        self.row.get(usize::try_from(start).ok()?..)
+    }
+}
+
+/// Answers of one bucket in the order of their commands, as their row will hold them.
+#[derive(Debug, Default)]
+struct Bucket {
+    row: Vec<u8>,
+    marks: Vec<[u8; 4]>,
+    starts: Vec<u32>,
 }
 
 /// Records that are in no row yet.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
-    runs: BTreeMap<EventKey, Run>,
-    /// In the order of their commands, each as its row will hold it.
-    answers: Vec<u8>,
-    /// Hash of each, and where it begins.
-    answer_starts: Vec<(u64, usize)>,
-    /// Where the last answer with a hash begins.
-    answer_of: HashMap<u64, usize>,
+    /// Which of the lists has a stream's runs.
+    streams: BTreeMap<[u8; 5], usize>,
+    /// By number.
+    runs: Vec<Vec<Run>>,
+    /// The stream of the last event: the next one's is mostly the same.
+    last: Option<([u8; 5], usize)>,
+    /// All, or none yet.
+    buckets: Vec<Bucket>,
     others: BTreeMap<Vec<u8>, Vec<u8>>,
     bytes: usize,
+    /// Runs that were used before: memory that the system has made ready already.
+    spare: Vec<Run>,
 }
 
 impl Tail {
-    /// An empty one with room for as many answers: lists that grow while readers wait cost milliseconds.
-    pub(super) fn next(&self) -> Self {
-        Self {
-            answers: Vec::with_capacity(self.answers.len()),
-            answer_starts: Vec::with_capacity(self.answer_starts.len()),
-            answer_of: HashMap::with_capacity(self.answer_starts.len()),
-            ..Self::default()
-        }
-    }
-
     /// About the memory that it takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// Makes it empty for the next use, with the memory of what was in it: fresh memory costs more than what is put
+    /// there. What this use did not need is given back.
+    pub(super) fn emptied(mut self) -> Self {
+        let mut spare: Vec<Run> = self.runs.into_iter().flatten().collect();
+        for run in &mut spare {
+            run.row.clear();
+            run.starts.clear();
+        }
+        // Long runs were one long event.
+        spare.retain(|it| it.row.capacity() <= 4 * RUN_BYTES_MAX);
+        for bucket in &mut self.buckets {
+            bucket.row.shrink_to(bucket.row.len() * 4);
+            bucket.row.clear();
+            bucket.marks.clear();
+            bucket.starts.clear();
+        }
+        Self { buckets: self.buckets, spare, ..Self::default() }
+    }
+
     /// Adds a record.
-    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.bytes += key.len() + value.len() + RECORD_BYTES;
-        if let Some(event) = keys::event_key(&key) {
-            self.event(event, &value);
-        } else if keys::is_answer(&key) {
-            let (hash, start) = (keys::answer_hash(&key), self.answers.len());
-            self.answer_of.insert(hash, start);
-            self.answer_starts.push((hash, start));
-            push(&mut self.answers, &key);
-            push(&mut self.answers, &value);
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8]) {
+        if let Some(event) = keys::event_key(key) {
+            self.bytes += value.len() + RECORD_BYTES;
+            self.event(event, value);
+        } else if keys::is_answer(key) {
+            self.bytes += key.len() + value.len() + RECORD_BYTES;
+            let hash = keys::answer_hash(key);
+            if self.buckets.is_empty() {
+                self.buckets.resize_with(keys::BUCKETS, Bucket::default);
+            }
+            let bucket = &mut self.buckets[usize::from(keys::bucket(hash))];
+            bucket.marks.push(mark(hash));
+            bucket
+                .starts
+                .push(u32::try_from(bucket.row.len()).expect("a tail is written before it is as long"));
+            push(&mut bucket.row, key);
+            push(&mut bucket.row, value);
         } else {
-            self.others.insert(key, value);
+            self.bytes += key.len() + value.len() + LONE_RECORD_BYTES;
+            self.others.insert(key.to_vec(), value.to_vec());
         }
     }
 
     fn event(&mut self, key: EventKey, value: &[u8]) {
-        if let Some((first, run)) = self.runs.range_mut(..key).next_back()
-            && first.next(run.starts.len()) == key
+        let place = match self.last {
+            Some((tag, place)) if tag == key.tag => place,
+            Some(_) | None => {
+                let place = *self.streams.entry(key.tag).or_insert_with(|| {
+                    self.runs.push(Vec::new());
+                    self.runs.len() - 1
+                });
+                self.last = Some((key.tag, place));
+                place
+            }
+        };
+        let runs = &mut self.runs[place];
+        if let Some(run) = runs.last_mut()
+            && run.next() == key.seq
             && !run.is_full()
         {
-            run.push(value);
-        } else {
-            self.runs.entry(key).or_default().push(value);
+            return run.push(value);
         }
+        let mut run = Run { first: key.seq, ..self.spare.pop().unwrap_or_default() };
+        run.push(value);
+        // A stream's events come in their order; whoever tears it apart still finds them.
+        let at = runs.partition_point(|it| it.first < key.seq);
+        runs.insert(at, run);
     }
 
     /// The bytes of the run that holds an event, from that event on, if one does.
     pub(super) fn events_from(&self, key: EventKey) -> Option<&[u8]> {
-        let (first, run) = self.runs.range(..=key).next_back()?;
-        let start = *run.starts.get(first.distance(key)?)?;
-        run.row.get(usize::try_from(start).ok()?..)
+        let runs = self.runs.get(*self.streams.get(&key.tag)?)?;
+        let after = runs.partition_point(|it| it.first <= key.seq);
+        runs.get(after.checked_sub(1)?)?.from(key.seq)
     }
 
     /// A record that is neither an event nor an answer.
@@ -190,12 +300,12 @@ impl Tail {
 
     /// The last of the answers whose keys begin with what [`keys::requests`] says of an id.
     pub(super) fn last_answer(&self, requests: &[u8]) -> Option<&[u8]> {
-        let at = |start: usize| answers(self.answers.get(start..)?).next()?.ok();
         let hash = keys::requests_hash(requests);
-        let last = at(*self.answer_of.get(&hash)?)?;
-        // Another id may have the same hash, and have come later.
-        let same_hash = self.answer_starts.iter().rev().filter(|(other, _)| *other == hash);
-        let mut found = std::iter::once(last).chain(same_hash.filter_map(|(_, start)| at(*start)));
+        let (bucket, mark) = (self.buckets.get(usize::from(keys::bucket(hash)))?, mark(hash));
+        let at = |start: u32| answers(bucket.row.get(usize::try_from(start).ok()?..)?).next()?.ok();
+        // Another id may have the same mark, and have come later.
+        let marked = bucket.marks.iter().zip(&bucket.starts).rev().filter(|(it, _)| **it == mark);
+        let mut found = marked.filter_map(|(_, start)| at(*start));
         found.find(|(key, _)| key.starts_with(requests)).map(|(_, value)| value)
     }
 
@@ -206,22 +316,18 @@ impl Tail {
 
     /// All of it as rows, which are packed one by one: all at once would take a processor for long.
     pub(super) fn rows(&self) -> Vec<Row<'_>> {
-        let runs = self.runs.iter().map(|(first, run)| Row::packed(first.row(), vec![run.row.as_slice()]));
-        let mut rows: Vec<_> = runs.collect();
-        let ends = self.answer_starts.iter().skip(1).map(|(_, start)| *start).chain([self.answers.len()]);
-        let mut spans: Vec<_> = self
-            .answer_starts
-            .iter()
-            .zip(ends)
-            .map(|((hash, start), end)| (keys::bucket(*hash), *start, end))
-            .collect();
-        spans.sort_unstable();
-        for of_bucket in spans.chunk_by(|(a, ..), (b, ..)| a == b) {
-            let parts: Vec<_> = of_bucket.iter().map(|(_, start, end)| &self.answers[*start..*end]).collect();
+        let mut rows = Vec::new();
+        for (tag, place) in &self.streams {
+            rows.extend(self.runs[*place].iter().map(|run| {
+                let key = EventKey { tag: *tag, seq: run.first }.row();
+                Row { key, value: Value::Events(&run.row) }
+            }));
+        }
+        for (number, bucket) in (0..).zip(&self.buckets) {
             // A command has one answer, so no other row has the number of one of these.
-            let first = answers(parts[0]).next().and_then(Result::ok);
-            let seq = first.and_then(|(key, _)| keys::event_seq(key)).unwrap_or(0);
-            rows.push(Row::packed(keys::answers_row(of_bucket[0].0, seq), parts));
+            let Some((first, _)) = answers(&bucket.row).next().and_then(Result::ok) else { continue };
+            let key = keys::answers_row(number, keys::event_seq(first).unwrap_or(0));
+            rows.push(Row { key, value: Value::Answers { marks: &bucket.marks, row: &bucket.row } });
         }
         let plain = |(key, value): (&Vec<u8>, _)| Row { key: key.clone(), value: Value::Plain(value) };
         rows.extend(self.others.iter().map(|(key, value)| (key, value.as_slice())).map(plain));
@@ -239,37 +345,66 @@ pub(super) struct Row<'a> {
 
 #[derive(Debug)]
 enum Value<'a> {
-    Packed(Vec<&'a [u8]>),
+    Events(&'a [u8]),
+    Answers { marks: &'a [[u8; 4]], row: &'a [u8] },
     Plain(&'a [u8]),
 }
 
-impl<'a> Row<'a> {
-    fn packed(key: Vec<u8>, parts: Vec<&'a [u8]>) -> Self {
-        Self { key, value: Value::Packed(parts) }
-    }
-
+impl Row<'_> {
     /// Its bytes before they are packed.
     pub(super) fn bytes(&self) -> usize {
         let value = match &self.value {
-            Value::Packed(parts) => parts.iter().map(|it| it.len()).sum(),
-            Value::Plain(value) => value.len(),
+            Value::Events(row) | Value::Plain(row) => row.len(),
+            Value::Answers { marks, row } => 4 * marks.len() + row.len(),
         };
         self.key.len() + value
     }
 
-    /// The same with the records of an earlier row before its own.
-    pub(super) fn value_after(&self, before: &[u8]) -> Vec<u8> {
+    /// The value as it is written. A row of answers may take in those of an earlier one, before its own.
+    pub(super) fn value(&self, packer: &mut Packer, before: Option<(&[[u8; 4]], &[u8])>) -> Vec<u8> {
         match &self.value {
-            Value::Packed(parts) => pack(&[before, &parts.concat()].concat()),
+            Value::Events(row) => packer.pack(&[], row),
             Value::Plain(value) => value.to_vec(),
+            Value::Answers { marks, row } => {
+                let (marks_before, row_before) = before.unwrap_or_default();
+                let count =
+                    u32::try_from(marks_before.len() + marks.len()).expect("a row is not as long as that");
+                let count = count.to_le_bytes();
+                let head = [count.as_slice(), marks_before.as_flattened(), marks.as_flattened()];
+                if row_before.is_empty() {
+                    packer.pack(&head, row)
+                } else {
+                    packer.pack(&head, &[row_before, *row].concat())
+                }
+            }
         }
     }
+}
 
-    /// The value as it is written.
-    pub(super) fn value(&self) -> Vec<u8> {
-        match &self.value {
-            Value::Packed(parts) => pack(&parts.concat()),
-            Value::Plain(value) => value.to_vec(),
+/// Packs row after row with the same memory.
+#[derive(Debug)]
+pub(super) struct Packer {
+    encoder: snap::raw::Encoder,
+    packed: Vec<u8>,
+}
+
+impl Default for Packer {
+    fn default() -> Self {
+        Self { encoder: snap::raw::Encoder::new(), packed: Vec::new() }
+    }
+}
+
+impl Packer {
+    /// What is not packed, and after it what is.
+    fn pack(&mut self, head: &[&[u8]], row: &[u8]) -> Vec<u8> {
+        let room = snap::raw::max_compress_len(row.len());
+        if self.packed.len() < room {
+            self.packed.resize(room, 0);
         }
+        let length = self.encoder.compress(row, &mut self.packed).expect("a row is not as long as that");
+        let mut out = Vec::with_capacity(head.iter().map(|it| it.len()).sum::<usize>() + length);
+        head.iter().for_each(|it| out.extend_from_slice(it));
+        out.extend_from_slice(&self.packed[..length]);
+        out
     }
 }
