@@ -56,6 +56,10 @@ impl Machine for Exchange {
         <Engine as Machine>::decode(kind, payload)
     }
 
+    fn expect<'a>(&self, bodies: impl Iterator<Item = &'a Body>) {
+        Machine::expect(&self.engine, bodies);
+    }
+
     fn apply(&mut self, stamp: Stamp, body: Body, events: &mut Vec<Event>) -> Arc<Reply> {
         let request = match &body {
             Body::Request(request) => Some(Echo {

@@ -70,7 +70,9 @@ where
         let answer = span.in_scope(|| self.inner.call(request));
         let scoped = async move {
             let mut response = clarified(answer.await?, limit);
-            if let Ok(value) = HeaderValue::from_str(&id) {
+            if let Ok(mut value) = HeaderValue::from_str(&id) {
+                // Never seen again, so neither end need remember it for its header compression.
+                value.set_sensitive(true);
                 response.headers_mut().insert(REQUEST_ID, value);
             }
             let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |it| it.code());
