@@ -8,5 +8,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Where the system gives huge pages to everybody; to zero one takes long enough for orders to notice. An old
+    // kernel does not know the wish: then they come.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     merit_gateway::cli::main(std::env::args_os())
 }

@@ -2,15 +2,15 @@
 //!
 //! One thread owns the machine and the journal. Commands wait in a bounded inbox; whatever waits when
 //! the thread looks becomes one batch with one sync, so that a lone command is never delayed for
-//! company and a crowd shares the price. While a batch is on its way to a standby, what comes gathers
+//! company and a crowd shares the price. Only while a batch is on its way to a standby, what comes gathers
 //! for at most half a millisecond: a batch costs two disks, a network, and everybody's wake-ups.
 //! Queries run between batches and see only what is durable; they are answered in every state, also
 //! when the journal has no space or the disk has failed.
 //!
 //! # Deliberately absent
 //!
-//! - **Polling.** The thread sleeps until a command, a query, a timer of the machine, or the moment
-//!   to look for disk space again.
+//! - **Polling.** The thread sleeps until a command, a query, a timer of the machine, the end of a gathering, or the
+//!   moment to look for disk space again.
 //! - **A clock.** It is handed in.
 
 use crate::core::{Core, Done, Halt, Offer};
@@ -645,7 +645,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
 
     /// Makes one batch of whatever waits now.
     fn batch(&mut self, first: Option<Envelope<M>>) {
-        self.batch_at = Instant::now();
+        let (begun, before) = (Instant::now(), self.node.core().durable().stamp.seq);
         let now_us = self.clock.now_us();
         self.node.core_mut().begin(now_us, &self.options.node);
         let mut next = self.carried.take();
@@ -667,7 +667,11 @@ impl<M: Machine, C: Clock> Turn<M, C> {
                 }
             }
         }
-        match self.node.journal(now_us) {
+        let journaled = self.node.journal(now_us);
+        if self.node.core().durable().stamp.seq > before {
+            self.batch_at = begun;
+        }
+        match journaled {
             Ok(()) => self.waiting.extend(self.replies.drain(..)),
             Err(Halt::NoSpace) => {
                 self.shared.shift(State::Running, State::NoSpace);

@@ -3,6 +3,8 @@
 use merit_replay::storage::disk::Disk;
 use merit_replay::storage::faulty::Random;
 use merit_replay::storage::{Storage, write_all_at};
+use std::path::Path;
+use std::process::Command;
 
 /// Of any length, in files that are whole blocks long and in others, with other writes and new handles between.
 #[test]
@@ -42,4 +44,16 @@ fn appends_past_the_page_cache_leave_what_writes_and_syncs_would() {
         }
     }
     println!("{past} of {appends} appends went past the page cache");
+    assert!(past > appends / 2 || !takes_direct_writes(directory.path()), "{past} of {appends}");
+}
+
+/// Whether dd can do it on a file system that is taken, which is asked of stat.
+fn takes_direct_writes(directory: &Path) -> bool {
+    let told = |program: &mut Command| program.output().ok().filter(|it| it.status.success());
+    let of = format!("of={}", directory.join("dd").display());
+    let wrote =
+        told(Command::new("dd").args(["if=/dev/zero", &of, "bs=4096", "count=1", "oflag=direct,dsync"]));
+    let kind = told(Command::new("stat").args(["-f", "-c", "%T"]).arg(directory));
+    let kind = kind.map(|it| String::from_utf8_lossy(&it.stdout).trim().to_owned());
+    wrote.is_some() && kind.is_some_and(|it| ["ext2/ext3", "xfs"].contains(&it.as_str()))
 }

@@ -122,15 +122,15 @@ pub fn requests_hash(requests: &[u8]) -> u64 {
     u64::try_from(hasher.finish() & u128::from(u64::MAX)).expect("half of it")
 }
 
-/// Buckets of answers. Few, so that what has gathered goes into few rows, which is what writing costs; so each of
-/// them has more rows in the end, but those say by themselves what they have.
-pub const BUCKETS: usize = 256;
+/// Buckets of answers. Few, so that what has gathered goes into few rows, which is what writing costs; not fewer, for
+/// whoever looks for an id that is not there reads all rows of its bucket: of ten million answers about 300 kB.
+pub const BUCKETS: usize = 1_024;
 
 /// Which rows the answers with a hash may be in.
 #[must_use]
 pub fn bucket(hash: u64) -> u16 {
-    let [.., low] = hash.to_be_bytes();
-    u16::from(low)
+    let [.., high, low] = hash.to_be_bytes();
+    u16::from_be_bytes([high & 0b11, low])
 }
 
 /// A row of answers of a bucket; `seq`, of one of their commands, tells it from the bucket's others.

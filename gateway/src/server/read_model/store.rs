@@ -21,7 +21,7 @@ use std::hash::Hasher as _;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -114,6 +114,8 @@ pub struct Store {
     writing: Mutex<()>,
     /// How many wait for rows to be written.
     hurry: AtomicU32,
+    /// Odd while rows are taken away that others hold the records of; greater afterwards.
+    superseded: AtomicU64,
     /// Whether sled has failed.
     failed: AtomicBool,
 }
@@ -164,7 +166,7 @@ impl Store {
         let failed = AtomicBool::new(false);
         let (tails, hurry) = (RwLock::new(tails), AtomicU32::new(0));
         let (committing, writing) = (Mutex::new(()), Mutex::new(()));
-        Self { backend, tails, committing, writing, hurry, failed }
+        Self { backend, tails, committing, writing, hurry, superseded: AtomicU64::new(0), failed }
     }
 
     /// A store that forgets everything at the end of the process.
@@ -198,18 +200,19 @@ impl Store {
             .open()
             .map_err(failed)?;
         let marker = db.get(META).map_err(failed)?;
-        let reach = match marker {
-            Some(bytes) => Reach::decode(&bytes)
-                .ok_or_else(|| Doubt("the marker is damaged, or of another release".into()))?,
-            None if db.is_empty() || db.contains_key(WRITING).map_err(failed)? => Reach::default(),
-            None => return Err(Doubt("records without a marker, or of another release".into())),
-        };
         if let Some(keys) = db.get(WRITING).map_err(failed)? {
             let mut batch = sled::Batch::default();
             packed::keys_of(&keys).try_for_each(|key| key.map(|key| batch.remove(key)))?;
             batch.remove(WRITING);
             db.apply_batch(batch).map_err(failed)?;
         }
+        let reach = match marker {
+            Some(bytes) => Reach::decode(&bytes)
+                .ok_or_else(|| Doubt("the marker is damaged, or of another release".into()))?,
+            // The first attempt may have been interrupted: then nothing is left of it.
+            None if db.is_empty() => Reach::default(),
+            None => return Err(Doubt("records without a marker, or of another release".into())),
+        };
         Ok((Self::with(Backend::Sled(db), reach), reach))
     }
 
@@ -387,7 +390,10 @@ impl Store {
         }
         superseded.into_iter().for_each(|key| batch.remove(key));
         batch.insert(META, &reach.encode());
-        db.apply_batch(batch).map_err(failed)
+        self.superseded.fetch_add(1, Ordering::AcqRel);
+        let applied = db.apply_batch(batch).map_err(failed);
+        self.superseded.fetch_add(1, Ordering::AcqRel);
+        applied
     }
 
     /// Writes what is in memory, and hands it to the disk.
@@ -472,17 +478,26 @@ impl Store {
     ///
     /// If sled fails.
     pub fn last_answer(&self, requests: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
-        let tails = self.tails();
-        if let Some(value) = tails.all().find_map(|it| it.last_answer(requests)) {
-            return Ok(Some(value.to_vec()));
+        let rows = keys::answers_rows(keys::bucket(keys::requests_hash(requests)));
+        loop {
+            let superseded = self.superseded.load(Ordering::Acquire);
+            if let Some(value) = self.tails().all().find_map(|it| it.last_answer(requests)) {
+                return Ok(Some(value.to_vec()));
+            }
+            // What is no longer in memory is in a row, and nobody need wait while it is looked for. Rows of a bucket are of
+            // ever later commands.
+            let mut found = None;
+            self.rows_backwards(&rows, |row| {
+                found = packed::last_answer(row, requests)?;
+                Ok(found.is_none())
+            })?;
+            let whole = superseded.is_multiple_of(2) && superseded == self.superseded.load(Ordering::Acquire);
+            if found.is_some() || whole || self.has_failed() {
+                return Ok(found);
+            }
+            // A row may have gone into another, which came behind this look.
+            std::thread::sleep(Duration::from_micros(200));
         }
-        // Rows of a bucket are of ever later commands.
-        let mut found = None;
-        self.rows_backwards(&keys::answers_rows(keys::bucket(keys::requests_hash(requests))), |row| {
-            found = packed::last_answer(row, requests)?;
-            Ok(found.is_none())
-        })?;
-        Ok(found)
     }
 
     /// The records whose keys begin with a prefix, by key, and of several about the same the last ([`keys::subject`]);

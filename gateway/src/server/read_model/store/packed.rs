@@ -222,6 +222,11 @@ impl Tail {
     pub(super) fn emptied(mut self) -> Self {
         let mut spare: Vec<Run> = self.runs.into_iter().flatten().collect();
         for run in &mut spare {
+            // The next stream may have little to say: what no stream needs must not gather in all of them.
+            if run.row.capacity() > 4 * run.row.len() {
+                run.row.shrink_to(2 * run.row.len());
+                run.starts.shrink_to(2 * run.starts.len());
+            }
             run.row.clear();
             run.starts.clear();
         }

@@ -266,6 +266,28 @@ fn rows_of_an_attempt_that_did_not_end_are_gone_at_the_next_start() {
     assert_eq!((reach, store.content().unwrap()), (kept, content));
 }
 
+/// Its marker has another name, so what it had written before its last attempt looks like nobody's.
+#[test]
+fn a_store_of_another_release_that_was_being_written_is_not_taken_for_an_empty_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let db = sled::open(directory.path()).unwrap();
+    db.insert("!meta.2", vec![0; 24]).unwrap();
+    db.insert("a row", "of the release before").unwrap();
+    db.insert("a half", "of an attempt").unwrap();
+    db.insert(WRITING, packed::keys_row([b"a half".as_slice()].into_iter())).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    let doubt = loop {
+        match Store::open(directory.path()) {
+            Err(doubt) if doubt.0.contains("lock") => {
+                std::thread::sleep(std::time::Duration::from_millis(10))
+            }
+            opened => break opened.err().unwrap().0,
+        }
+    };
+    assert!(doubt.contains("of another release"), "{doubt}");
+}
+
 #[test]
 fn what_is_more_than_a_piece_is_written_whole() {
     let directory = tempfile::tempdir().unwrap();
