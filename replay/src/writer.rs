@@ -1,4 +1,5 @@
-//! Appends batches to the journal, each made durable by one sync.
+//! Appends batches to the journal, each made durable by one sync, or by one write that is both
+//! ([`StorageFile::append`]).
 //!
 //! Nothing of a batch exists before [`Writer::commit`] returns, and all of it does after. A writer
 //! whose disk refused anything is poisoned: the kernel may have thrown away what it could not write
@@ -375,7 +376,7 @@ impl Writer {
         self.storage.reader()
     }
 
-    /// Ends the batch, writes it and syncs. When this returns, all of the batch is durable.
+    /// Ends the batch and writes it durably. When this returns, all of the batch is durable.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 //! One thread applies what the core has applied, a few commands at a time; readers see whole commands. What a
 //! result says, 10⁵ rows, is made and stored while they read ([`result`]).
 //! Small things live in memory ([`state`]); the event log of every stream, first answers by request
-//! id, curves and statements live in the [`store`], which is sled. A start builds memory again from the
+//! id (of an accepted order, where its event is), curves and statements live in the [`store`], which is sled. A start builds memory again from the
 //! journal, or from a snapshot and the journal after it; records that the store has already are only
 //! compared, not written. What is there must be, record by record, what the journal says, or the store is
 //! deleted and filled again from the journal's beginning, archive included. (A start from a snapshot takes
