@@ -413,3 +413,33 @@ impl Packer {
         out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::keys;
+    use super::{RUN_EVENTS_MAX, Tail};
+    use merit_engine::event::Stream;
+    use merit_engine::ids::MemberId;
+
+    fn put(tail: &mut Tail, member: u32, seqs: std::ops::Range<u64>) {
+        for seq in seqs {
+            tail.put(&keys::event(Stream::Member(MemberId(member)), seq), &[7; 300]);
+        }
+    }
+
+    /// Else every run would become as long as the longest ever was, and nobody would count it.
+    #[test]
+    fn memory_that_is_used_again_is_not_more_than_the_last_use_needed() {
+        const MEMBERS: u32 = 200;
+        let full = u64::try_from(RUN_EVENTS_MAX).unwrap();
+        let mut tail = Tail::default();
+        (0..MEMBERS).for_each(|member| put(&mut tail, member, 1..1 + full));
+        let spare = |tail: &Tail| tail.spare.iter().map(|it| it.row.capacity()).sum::<usize>();
+        tail = tail.emptied();
+        let after_much = spare(&tail);
+        assert!(after_much > 200 * 30_000, "a full run's memory is used again: {after_much}");
+        (0..MEMBERS).for_each(|member| put(&mut tail, member, full + 1..full + 2));
+        tail = tail.emptied();
+        assert!(spare(&tail) < 200 * 1_000, "{} after {after_much}", spare(&tail));
+    }
+}

@@ -6,6 +6,7 @@ use merit_engine::calendar::Day;
 use merit_engine::event::Stream;
 use merit_engine::ids::{AuctionId, Market, MemberId};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Numbers from a seed.
 struct Dice(u64);
@@ -331,4 +332,41 @@ fn many_small_writes_leave_few_rows_of_answers() {
     assert_eq!(store.content().unwrap(), oracle.content());
     assert_eq!(store.last_answer(&keys::requests(MemberId(1), "a")).unwrap(), Some(vec![7; 100]));
     assert_eq!(store.last_answer(&keys::requests(MemberId(1), "b")).unwrap(), None);
+}
+
+/// A row of answers goes into another, and is taken away, while somebody looks for what was in it.
+#[test]
+fn an_answer_is_found_at_every_moment_while_its_row_goes_into_another() {
+    const ANSWERS: u64 = 300;
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = open(directory.path());
+    let put = |id: u64, seq: u64| {
+        let mut batch = Batch::default();
+        batch.put(keys::request(MemberId(1), &format!("id-{id}"), seq), b"answer");
+        store.commit(&batch, Reach { seq, trail: 0 });
+    };
+    (0..ANSWERS).for_each(|id| put(id, id + 1));
+    store.write().unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            let mut looks = 0;
+            while !ended.load(Ordering::Acquire) || looks < ANSWERS {
+                let id = looks % ANSWERS;
+                let requests = keys::requests(MemberId(1), &format!("id-{id}"));
+                assert!(store.last_answer(&requests).unwrap().is_some(), "id-{id} after {looks} looks");
+                looks += 1;
+            }
+            looks
+        });
+        // Others in the same buckets, so that their rows are merged again and again.
+        for seq in ANSWERS + 1..ANSWERS + 2_000 {
+            put(seq, seq);
+            if seq % 20 == 0 {
+                store.write().unwrap();
+            }
+        }
+        ended.store(true, Ordering::Release);
+        assert!(looks.join().unwrap() >= ANSWERS);
+    });
 }
