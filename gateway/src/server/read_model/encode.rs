@@ -270,6 +270,7 @@ pub(super) fn answer_of(event: v1::StreamEventsResponse) -> Option<v1::OrderAnsw
 
 #[cfg(test)]
 mod tests {
+    use super::super::dice::Dice;
     use super::*;
     use crate::server::convert::event::{self, Wire};
     use crate::server::convert::timestamp as shown_time;
@@ -280,15 +281,7 @@ mod tests {
     use prost::Message as _;
     use std::collections::BTreeMap;
 
-    /// Numbers from a seed.
-    struct Dice(u64);
-
     impl Dice {
-        fn roll(&mut self, sides: u64) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) % sides
-        }
-
         /// Of any length in bits.
         fn number(&mut self) -> u64 {
             let bits = u32::try_from(self.roll(65)).unwrap();

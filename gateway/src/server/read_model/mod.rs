@@ -16,6 +16,8 @@
 //! - **Sealed content for others.** Each stream's records are read under its own key only.
 
 mod apply;
+#[cfg(test)]
+mod dice;
 mod encode;
 pub mod fetched;
 mod keeper;

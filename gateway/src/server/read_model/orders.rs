@@ -127,11 +127,12 @@ impl Orders {
     ///
     /// Nothing is added if it is not.
     pub fn add(&mut self, order: OrderId, entry: OrderEntry<'_>) -> Result<(), NotLast> {
-        let auction = self.auction_place(entry.auction);
-        let pieces = self.pieces.entry(order.0 >> 32).or_default();
-        if pieces.last().is_some_and(|it| it.last() >= order.0) {
+        let last = self.pieces.get(&(order.0 >> 32)).and_then(|it| it.last());
+        if last.is_some_and(|it| it.last() >= order.0) {
             return Err(NotLast);
         }
+        let auction = self.auction_place(entry.auction);
+        let pieces = self.pieces.entry(order.0 >> 32).or_default();
         if pieces.last().is_none_or(|it| it.places.len() >= PIECE) {
             pieces.push(Piece::default());
         }
@@ -231,21 +232,12 @@ pub struct NotLast;
 
 #[cfg(test)]
 mod tests {
+    use super::super::dice::Dice;
     use super::{NotLast, OrderEntry, Orders, PIECE};
     use merit_engine::calendar::Day;
     use merit_engine::ids::{AuctionId, Market, MemberId, OrderId};
     use merit_proto::v1;
     use std::collections::BTreeMap;
-
-    /// Numbers from a seed.
-    struct Dice(u64);
-
-    impl Dice {
-        fn roll(&mut self, sides: u64) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) % sides
-        }
-    }
 
     /// An order the long way.
     struct Known {

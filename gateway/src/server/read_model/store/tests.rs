@@ -1,22 +1,13 @@
 //! A store against an oracle of records: what it was given is what it says, written or not, after any end.
 
 use super::{Batch, Content, PIECE_BYTES, Reach, Store, WRITING, packed, records};
+use crate::server::read_model::dice::Dice;
 use crate::server::read_model::keys::{self, EventKey};
 use merit_engine::calendar::Day;
 use merit_engine::event::Stream;
 use merit_engine::ids::{AuctionId, Market, MemberId};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Numbers from a seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
 
 /// sled lets go of its files a moment after it was dropped.
 fn open(directory: &std::path::Path) -> (Store, Reach) {
