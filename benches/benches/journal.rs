@@ -2,8 +2,9 @@
 //!
 //! `append` compares the writer with a bare loop (copy, write into a file that was filled with zeros,
 //! fdatasync) of the same batch and record size, in interleaved pairs in one run, because disks and
-//! neighbours drift. The writer's share includes checksums, chain, batch ends, the acknowledgement
-//! mark, and filling the following segments with zeros.
+//! neighbours drift. The writer's share includes checksums, chain, batch ends and the acknowledgement mark. It is
+//! measured twice: in a segment that was filled with zeros before, as the bare loop's file was; and with segments of the
+//! usual size that come and go, so that the zeros of the following ones are made meanwhile.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use merit_engine::auction::{Point, Shape, Side};
@@ -16,7 +17,7 @@ use merit_replay::record;
 use merit_replay::recovery::{self, Discard, Found, Visitor};
 use merit_replay::storage::disk::Disk;
 use merit_replay::storage::{Preparation, Storage, StorageFile, write_all_at, write_zeros};
-use merit_replay::writer::{Options, Writer};
+use merit_replay::writer::{Options, Room, Writer};
 use std::any::Any;
 use std::hint::black_box;
 use std::io;
@@ -72,11 +73,25 @@ struct Journal {
 impl Journal {
     fn new(batch: usize) -> Self {
         let dir = tempfile::tempdir().expect("a directory for the bench");
-        Self::on(Box::new(Disk::existing(dir.path())), batch, Some(dir))
+        Self::on(Box::new(Disk::existing(dir.path())), batch, Options::new(1), Some(dir))
     }
 
-    fn on(storage: Box<dyn Storage>, batch: usize, dir: Option<TempDir>) -> Self {
-        let (writer, _) = Writer::open(storage, Options::new(1), &mut Discard).expect("a new journal");
+    /// With one segment for all pairs, and nothing else to do for the disk.
+    fn prepared(batch: usize) -> Self {
+        let dir = tempfile::tempdir().expect("a directory for the bench");
+        let batch_bytes = u64::try_from(batch * RECORD_BYTES + 2 * record_bytes(0)).expect("small");
+        let pairs = u64::try_from((PAIRS + 1) * PAIR_BATCHES).expect("small");
+        let segment_bytes = (batch_bytes * pairs).next_multiple_of(1 << 20);
+        let options = Options { segment_bytes, ..Options::new(1) };
+        let mut journal = Self::on(Box::new(Disk::existing(dir.path())), batch, options, Some(dir));
+        while journal.writer.room() != Room::Ready {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        journal
+    }
+
+    fn on(storage: Box<dyn Storage>, batch: usize, options: Options, dir: Option<TempDir>) -> Self {
+        let (writer, _) = Writer::open(storage, options, &mut Discard).expect("a new journal");
         let payload = vec![0x5a; RECORD_BYTES - record_bytes(0)];
         assert!(record_bytes(payload.len()) == RECORD_BYTES, "the same size as the bare loop's");
         Self { writer, batch, payload, _dir: dir }
@@ -99,8 +114,10 @@ fn append(criterion: &mut Criterion) {
         // Made when one of the benches is asked for, after the pairs have been measured.
         let mut pair = None;
         let make = || {
-            let (mut bare, mut journal) = (Bare::new(batch), Journal::new(batch));
-            print_pairs(batch, &mut bare, &mut journal);
+            let mut bare = Bare::new(batch);
+            print_pairs("in a segment that is there", batch, &mut bare, &mut Journal::prepared(batch));
+            let mut journal = Journal::new(batch);
+            print_pairs("segments come and go", batch, &mut bare, &mut journal);
             (bare, journal)
         };
         let mut group = criterion.benchmark_group(format!("append {batch} x {RECORD_BYTES} B"));
@@ -119,7 +136,7 @@ fn append(criterion: &mut Criterion) {
 }
 
 /// Interleaved pairs: the share of the bare loop's records/s that the writer reaches.
-fn print_pairs(batch: usize, bare: &mut Bare, journal: &mut Journal) {
+fn print_pairs(how: &str, batch: usize, bare: &mut Bare, journal: &mut Journal) {
     let mut shares = Vec::new();
     let (mut bare_sum, mut journal_sum) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..PAIRS {
@@ -132,7 +149,7 @@ fn print_pairs(batch: usize, bare: &mut Bare, journal: &mut Journal) {
     shares.sort_by(f64::total_cmp);
     let records = f64::from(u32::try_from(batch * PAIR_BATCHES * PAIRS).expect("small"));
     println!(
-        "pairs, {batch} records of {RECORD_BYTES} B a batch: bare {:.0}/s, journal {:.0}/s, share median {:.2} \
+        "pairs, {batch} records of {RECORD_BYTES} B a batch, {how}: bare {:.0}/s, journal {:.0}/s, share median {:.2} \
          (quartiles {:.2}, {:.2}) of {PAIRS}",
         records / bare_sum.as_secs_f64(),
         records / journal_sum.as_secs_f64(),
@@ -222,7 +239,7 @@ impl Preparation for Nowhere {
 /// The writer's own work for each record: copy, checksum, chain.
 fn frame(criterion: &mut Criterion) {
     const BATCH: usize = 1_024;
-    let mut journal = Journal::on(Box::new(Nowhere), BATCH, None);
+    let mut journal = Journal::on(Box::new(Nowhere), BATCH, Options::new(1), None);
     let mut group = criterion.benchmark_group("frame");
     group.throughput(Throughput::Elements(u64::try_from(BATCH).expect("small")));
     group.bench_function(format!("{BATCH} x {RECORD_BYTES} B"), |bench| bench.iter(|| journal.batch()));

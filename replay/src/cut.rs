@@ -91,7 +91,9 @@ fn shorten(
             acknowledged_seq: acknowledged_seq.min(seq - 1),
             chain: head.chain,
         };
-        frame::put_batch_end(&mut tail, end, header.salt(), &batch);
+        let start = tail.len();
+        tail.resize(start + frame::FRAME_BYTES, 0);
+        frame::put_batch_end(&mut tail[start..], end + offset_of(start), header.salt(), &batch);
     }
     assert!(head.stamp.seq == seq, "the journal holds the record after which it is cut");
     if storage.list().map_err(io("list", &storage.place()))?.iter().any(|it| it == REPLACEMENT_NAME) {

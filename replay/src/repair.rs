@@ -332,7 +332,9 @@ impl Making<'_> {
             acknowledged_seq: self.acknowledged_seq.min(seq_last - 1),
             chain: self.head.chain,
         };
-        frame::put_batch_end(out, 0, salt, &end);
+        let start = out.len();
+        out.resize(start + frame::FRAME_BYTES, 0);
+        frame::put_batch_end(&mut out[start..], offset_of(start), salt, &end);
     }
 }
 

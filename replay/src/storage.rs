@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::io;
 
-mod direct;
+pub(crate) mod direct;
 pub mod disk;
 pub mod faulty;
 pub mod shelves;

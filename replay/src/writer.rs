@@ -8,9 +8,10 @@
 use crate::acknowledged::{Lacks, MARK_NAME, Mark, PROMISE_NAME};
 use crate::cut::{self, REPLACEMENT_NAME};
 use crate::error::JournalError;
-use crate::frame::{self, BatchEnd, FRAME_BYTES, Head, Salt, Stamp, offset_of};
+use crate::frame::{self, BatchEnd, FRAME_BYTES, Head, Salt, Stamp, offset_of, record_bytes};
 use crate::recovery::{self, Found, Visitor};
 use crate::segment::{self, FORMAT_VERSION, HEADER_BYTES, SegmentHeader};
+use crate::storage::direct::Placed;
 use crate::storage::{Preparation, Storage, StorageFile, is_full, write_all_at};
 use std::any::Any;
 use std::io;
@@ -74,7 +75,7 @@ pub struct Writer {
     promise: Option<Mark>,
     promised: u32,
     lacks: Lacks,
-    batch: Vec<u8>,
+    batch: Placed,
     batch_records: u32,
     batch_head: Head,
     spare: Spare,
@@ -154,7 +155,7 @@ impl Writer {
             salt: header.salt(),
             segment_bytes: header.segment_bytes,
             acknowledged_seq: found.as_ref().map_or(0, |it| it.acknowledged_seq),
-            batch: Vec::new(),
+            batch: Placed::default(),
             batch_records: 0,
             batch_head: durable,
             spare: Spare::Missing,
@@ -221,7 +222,7 @@ impl Writer {
     /// [`JournalError::TooLarge`] if no segment could hold it.
     pub fn reserve(&mut self, frames_bytes: u64) -> Result<(), JournalError> {
         self.check_sound()?;
-        assert!(self.batch.is_empty(), "a batch is reserved before its first record is appended");
+        assert!(self.batch_records == 0, "a batch is reserved before its first record is appended");
         let bytes_max = self.batch_bytes_max();
         if frames_bytes > bytes_max {
             return Err(JournalError::TooLarge { bytes: frames_bytes, bytes_max });
@@ -255,16 +256,21 @@ impl Writer {
         assert!(stamp.seq == before.seq + 1, "sequence numbers are gapless");
         assert!(stamp.epoch >= before.epoch, "epochs never decrease");
         assert!(stamp.time_us >= before.time_us, "journaled time never decreases");
-        let (base, head) = (self.end, self.batch_head);
-        self.batch_head = frame::put_record(&mut self.batch, base, self.salt, &head, stamp, (kind, payload));
+        if self.batch_records == 0 {
+            self.batch.begin(self.end);
+        }
+        let out = self.batch.add(record_bytes(payload.len()));
+        let chain = frame::put_unsealed(out, self.batch_head.chain, stamp, (kind, payload));
+        self.batch_head = Head { stamp, chain };
         self.batch_records += 1;
         assert!(self.fits(offset_of(self.batch.len())), "the batch was reserved");
     }
 
-    /// The records of the batch in memory, as the journal will hold them.
+    /// The records of the batch in memory, as the journal will hold them but for their checksums, which are of use where
+    /// the records lie on a disk.
     #[must_use]
     pub fn batch(&self) -> &[u8] {
-        &self.batch
+        if self.batch_records == 0 { &[] } else { self.batch.bytes() }
     }
 
     /// Head after the batch in memory.
@@ -275,7 +281,6 @@ impl Writer {
 
     /// Forgets the batch in memory.
     pub fn discard_batch(&mut self) {
-        self.batch.clear();
         self.batch_records = 0;
         self.batch_head = self.durable;
     }
@@ -352,7 +357,7 @@ impl Writer {
     /// If something acknowledged would go, or a batch is in memory.
     pub fn cut(&mut self, seq: u64) -> Result<(), JournalError> {
         self.check_sound()?;
-        assert!(self.batch.is_empty(), "a batch is ended or discarded before a cut");
+        assert!(self.batch_records == 0, "a batch is ended or discarded before a cut");
         assert!(seq <= self.durable.stamp.seq, "only what is there is cut");
         if seq == self.durable.stamp.seq {
             return Ok(());
@@ -395,12 +400,14 @@ impl Writer {
             acknowledged_seq: self.acknowledged_seq,
             chain: self.batch_head.chain,
         };
-        frame::put_batch_end(&mut self.batch, self.end, self.salt, &end);
+        frame::seal_records(self.batch.bytes_mut(), self.end, self.salt);
+        let offset = self.end + u64::from(end.bytes);
+        frame::put_batch_end(self.batch.add(FRAME_BYTES), offset, self.salt, &end);
         self.poisoned = true;
-        if let Some(appended) = self.file.append(self.end, &self.batch) {
+        if let Some(appended) = self.file.append(self.end, self.batch.bytes()) {
             appended.map_err(JournalError::io("write and sync", &self.name))?;
         } else {
-            write_all_at(&mut *self.file, self.end, &self.batch)
+            write_all_at(&mut *self.file, self.end, self.batch.bytes())
                 .map_err(JournalError::io("write", &self.name))?;
             if !crate::node::plant::skips_sync() {
                 self.file.sync().map_err(JournalError::io("sync", &self.name))?;
@@ -409,7 +416,6 @@ impl Writer {
         self.poisoned = false;
         self.end += offset_of(self.batch.len());
         self.durable = self.batch_head;
-        self.batch.clear();
         self.batch_records = 0;
         Ok(self.durable)
     }

@@ -4,7 +4,8 @@
 //! every sync. Written with `O_DIRECT` and `RWF_DSYNC` a batch of 128 bytes takes about nine tenths of the time here, one
 //! of half a megabyte two thirds, and half of the processor time (benches/RUNS.md). The device takes whole blocks
 //! only: what the journal has in the first one is written again as it was, and what follows the batch in the last one is
-//! zeros before and after, as a segment's rest is.
+//! zeros before and after, as a segment's rest is. Blocks between them are written from where they are, if they lie in
+//! memory as on the disk ([`Placed`]), and else from a copy.
 //!
 //! # Deliberately absent
 //!
@@ -15,7 +16,8 @@
 
 use crate::frame::{index_of, offset_of};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSlice};
+use std::ops::Range;
 
 /// A multiple of every block size that is in use; the device asks for memory and offsets at multiples of its own.
 const BLOCK_BYTES: usize = 4_096;
@@ -25,6 +27,46 @@ const BLOCK_BYTES: usize = 4_096;
 const EXT4: rustix::fs::FsWord = 0xef53;
 #[cfg(target_os = "linux")]
 const XFS: rustix::fs::FsWord = 0x5846_5342;
+
+/// Bytes that will be appended at an offset, so placed in memory that where a block begins on the disk one begins there,
+/// unless they have outgrown the memory of all that was here before.
+#[derive(Debug, Default)]
+pub(crate) struct Placed {
+    /// Longer than what is in use: to make it longer costs more than to write over what was there.
+    memory: Vec<u8>,
+    used: Range<usize>,
+}
+
+impl Placed {
+    /// Makes it empty, for an offset.
+    pub(crate) fn begin(&mut self, offset: u64) {
+        let start = self.memory.as_ptr().align_offset(BLOCK_BYTES) % BLOCK_BYTES
+            + index_of(offset % offset_of(BLOCK_BYTES));
+        self.used = start..start;
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.memory[self.used.clone()]
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.memory[self.used.clone()]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.used.len()
+    }
+
+    /// Adds so many bytes, which may be anything.
+    pub(crate) fn add(&mut self, bytes: usize) -> &mut [u8] {
+        let (from, to) = (self.used.end, self.used.end + bytes);
+        if to > self.memory.len() {
+            self.memory.resize((to + BLOCK_BYTES).next_power_of_two(), 0);
+        }
+        self.used.end = to;
+        &mut self.memory[from..to]
+    }
+}
 
 /// A second way to a file.
 pub(super) struct Direct {
@@ -84,14 +126,21 @@ impl Direct {
             }
         }
         self.end = None;
-        let start = self.prepare(length);
-        let memory = &mut self.memory[start..start + length];
-        let (head, rest) = memory.split_at_mut(into_block);
-        head.copy_from_slice(&self.tail);
-        let (body, rest) = rest.split_at_mut(bytes.len());
-        body.copy_from_slice(bytes);
-        rest.fill(0);
-        let written = write_durably(&self.file, from, memory);
+        // The rest of the first block, the whole blocks after it if they can be written from there, and what is left.
+        let (first, rest) = bytes.split_at(((BLOCK_BYTES - into_block) % BLOCK_BYTES).min(bytes.len()));
+        let placed = rest.as_ptr().align_offset(BLOCK_BYTES) == 0;
+        let whole = if placed { rest.len() / BLOCK_BYTES * BLOCK_BYTES } else { 0 };
+        let (whole, last) = rest.split_at(whole);
+        let start = self.prepare(length - whole.len());
+        let memory = &mut self.memory[start..start + length - whole.len()];
+        let mut at = 0;
+        for piece in [&self.tail, first, last] {
+            memory[at..at + piece.len()].copy_from_slice(piece);
+            at += piece.len();
+        }
+        memory[at..].fill(0);
+        let (before, after) = memory.split_at(if whole.is_empty() { 0 } else { into_block + first.len() });
+        let written = write_durably(&self.file, from, &mut [before, whole, after].map(IoSlice::new));
         match written {
             // The device has other wishes, now and later; nothing was written.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -101,9 +150,8 @@ impl Direct {
             Err(error) => return Some(Err(error)),
             Ok(()) => {}
         }
-        let end = into_block + bytes.len();
         self.tail.clear();
-        self.tail.extend_from_slice(&self.memory[start + end / BLOCK_BYTES * BLOCK_BYTES..start + end]);
+        self.tail.extend_from_slice(&self.memory[start + at / BLOCK_BYTES * BLOCK_BYTES..start + at]);
         self.end = Some(offset + offset_of(bytes.len()));
         Some(Ok(()))
     }
@@ -126,14 +174,15 @@ impl Direct {
 /// Writes whole blocks from whole blocks of memory. After an error it is unknown what is on the disk, unless the error is that
 /// the very first call was given what the device does not take.
 #[cfg(target_os = "linux")]
-fn write_durably(file: &File, mut offset: u64, mut blocks: &[u8]) -> io::Result<()> {
+fn write_durably(file: &File, mut offset: u64, mut blocks: &mut [IoSlice<'_>]) -> io::Result<()> {
     use rustix::io::{Errno, ReadWriteFlags, pwritev2};
     let begun = offset;
+    IoSlice::advance_slices(&mut blocks, 0);
     while !blocks.is_empty() {
-        match pwritev2(file, &[io::IoSlice::new(blocks)], offset, ReadWriteFlags::DSYNC) {
+        match pwritev2(file, blocks, offset, ReadWriteFlags::DSYNC) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
-                blocks = blocks.get(written..).ok_or(io::ErrorKind::InvalidData)?;
+                IoSlice::advance_slices(&mut blocks, written);
                 offset += offset_of(written);
             }
             Err(Errno::INTR) => {}
@@ -151,6 +200,6 @@ fn write_durably(file: &File, mut offset: u64, mut blocks: &[u8]) -> io::Result<
 }
 
 #[cfg(not(target_os = "linux"))]
-fn write_durably(_: &File, _: u64, _: &[u8]) -> io::Result<()> {
+fn write_durably(_: &File, _: u64, _: &mut [IoSlice<'_>]) -> io::Result<()> {
     Err(io::ErrorKind::InvalidInput.into())
 }

@@ -6,7 +6,10 @@ use merit_replay::storage::{Storage, write_all_at};
 use std::path::Path;
 use std::process::Command;
 
-/// Of any length, in files that are whole blocks long and in others, with other writes and new handles between.
+const BLOCK_BYTES: usize = 4_096;
+
+/// Of any length, in files that are whole blocks long and in others, with other writes and new handles between; from
+/// memory in which blocks lie as on the disk, as the journal's writer has them, and from other memory.
 #[test]
 fn appends_past_the_page_cache_leave_what_writes_and_syncs_would() {
     let directory = tempfile::tempdir().unwrap();
@@ -22,9 +25,11 @@ fn appends_past_the_page_cache_leave_what_writes_and_syncs_would() {
         let mut at = 0;
         while at < bytes {
             let longest = [16, 600, 9_000, 40_000][random.below(4)];
-            let piece: Vec<u8> =
-                (0..1 + random.below(longest)).map(|_| random.draw().to_le_bytes()[0]).collect();
-            let piece = &piece[..piece.len().min(bytes - at)];
+            let mut memory = vec![0; 2 * BLOCK_BYTES + 1 + random.below(longest)];
+            memory.fill_with(|| random.draw().to_le_bytes()[0]);
+            let placed = memory.as_ptr().align_offset(BLOCK_BYTES) + at % BLOCK_BYTES;
+            let memory = &memory[if random.below(2) == 0 { placed } else { 2 * BLOCK_BYTES }..];
+            let piece = &memory[..memory.len().min(bytes - at)];
             let offset = u64::try_from(at).unwrap();
             if random.below(8) == 0 {
                 file = disk.open(&name, false).unwrap();
