@@ -528,13 +528,12 @@ impl SealedBook {
         }
     }
 
-    /// The content as it stands in the book: a parent named by client order id becomes its id.
-    fn resolved(&self, member: MemberId, mut body: OrderBody) -> OrderBody {
-        if let OrderBody::Block { parent: Some(parent), .. } = &mut body {
+    /// Makes of a content what stands in the book: a parent named by client order id becomes its id.
+    fn resolve(&self, member: MemberId, body: &mut OrderBody) {
+        if let OrderBody::Block { parent: Some(parent), .. } = body {
             let id = self.parent_block(member, parent).expect("admission has found the parent").id;
             *parent = Parent::Order(id);
         }
-        body
     }
 
     /// The live children of some blocks, by id; `parents` is sorted.
@@ -562,13 +561,14 @@ impl SealedBook {
         id: OrderId,
         owner: (MemberId, &TextId),
         client_order_id: &TextId,
-        order: NewOrder,
+        order: &mut NewOrder,
         digests: (u128, u128),
     ) -> (u32, Arc<OrderBody>) {
         let slot = u32::try_from(self.orders.len()).expect("bounded by handles");
         let (member, member_code) = owner;
-        let NewOrder { auction: _, portfolio, area, body } = order;
-        let body = Arc::new(self.resolved(member, body));
+        let NewOrder { auction: _, portfolio, area, ref mut body } = *order;
+        self.resolve(member, body);
+        let body = Arc::new(body.take());
         let (at, periods) = self.place(slot, (member_code, client_order_id), area, &body);
         self.count((portfolio, area), &body, 1);
         let kind = kind_of(&body);
@@ -593,14 +593,15 @@ impl SealedBook {
         &mut self,
         slot: u32,
         member_code: &TextId,
-        body: OrderBody,
+        mut body: OrderBody,
     ) -> (TextId, Arc<OrderBody>) {
         let order = self.orders[slot_index(slot)];
         self.sum = self.sum.wrapping_sub(self.digest_of(&order));
         let (member, place) = (order.member(), (order.portfolio, order.area));
         let client_order_id = self.client_order_id(&order);
         let old = self.body(&order).into_owned();
-        let body = Arc::new(self.resolved(member, body));
+        self.resolve(member, &mut body);
+        let body = Arc::new(body);
         self.displace(&order);
         self.count(place, &old, -1);
         self.count(place, &body, 1);
