@@ -21,10 +21,10 @@ use crate::risk::Grid;
 use crate::rows::Rows;
 use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, keep_plain, keep_struct};
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -58,7 +58,7 @@ pub(super) struct Order {
 #[derive(Clone, Debug)]
 struct Lumpy {
     client_order_id: TextId,
-    body: Arc<OrderBody>,
+    body: OrderBody,
     place: LumpyPlace,
 }
 
@@ -420,7 +420,7 @@ impl SealedBook {
     /// The parent that a live block has.
     pub(super) fn parent(&self, order: &Order) -> Option<OrderId> {
         let lumpy = if order.kind == Kind::Block { self.lumpy.get(&order.at) } else { None };
-        match lumpy?.body.as_ref() {
+        match &lumpy?.body {
             OrderBody::Block { parent: Some(Parent::Order(parent)), .. } => Some(*parent),
             // Names are resolved when the order is entered.
             OrderBody::Block { .. } | OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,
@@ -563,12 +563,12 @@ impl SealedBook {
         client_order_id: &TextId,
         order: &mut NewOrder,
         digests: (u128, u128),
-    ) -> (u32, Arc<OrderBody>) {
+    ) -> (u32, Box<OrderBody>) {
         let slot = u32::try_from(self.orders.len()).expect("bounded by handles");
         let (member, member_code) = owner;
         let NewOrder { auction: _, portfolio, area, ref mut body } = *order;
         self.resolve(member, body);
-        let body = Arc::new(body.take());
+        let body = Box::new(body.take());
         let (at, periods) = self.place(slot, (member_code, client_order_id), area, &body);
         self.count((portfolio, area), &body, 1);
         let kind = kind_of(&body);
@@ -594,14 +594,14 @@ impl SealedBook {
         slot: u32,
         member_code: &TextId,
         mut body: OrderBody,
-    ) -> (TextId, Arc<OrderBody>) {
+    ) -> (TextId, Box<OrderBody>) {
         let order = self.orders[slot_index(slot)];
         self.sum = self.sum.wrapping_sub(self.digest_of(&order));
         let (member, place) = (order.member(), (order.portfolio, order.area));
         let client_order_id = self.client_order_id(&order);
         let old = self.body(&order).into_owned();
         self.resolve(member, &mut body);
-        let body = Arc::new(body);
+        let body = Box::new(body);
         self.displace(&order);
         self.count(place, &old, -1);
         self.count(place, &body, 1);
@@ -668,8 +668,8 @@ impl SealedBook {
     }
 
     /// Writes an order's content down; returns where, and the periods of a curve.
-    fn place(&mut self, slot: u32, name: (&TextId, &TextId), area: u16, body: &Arc<OrderBody>) -> (u32, u16) {
-        match body.as_ref() {
+    fn place(&mut self, slot: u32, name: (&TextId, &TextId), area: u16, body: &OrderBody) -> (u32, u16) {
+        match body {
             OrderBody::Curve { shape, periods } => {
                 let first = self.book.curve_handles();
                 let mut id = TieId([0; TIE_ID_BYTES]);
@@ -680,7 +680,7 @@ impl SealedBook {
                 (first, u16::try_from(periods.len()).expect("limits::PERIODS_MAX fits"))
             }
             OrderBody::Block { .. } | OrderBody::Complex { .. } => {
-                let (client_order_id, body) = (name.1.clone(), Arc::clone(body));
+                let (client_order_id, body) = (name.1.clone(), body.clone());
                 self.lumpy.insert(slot, Lumpy { client_order_id, body, place: LumpyPlace::None });
                 (slot, 0)
             }
