@@ -311,6 +311,14 @@ pub enum OrderBody {
     },
 }
 
+impl OrderBody {
+    /// The content; what is left in its place is a curve without periods.
+    #[inline]
+    pub(crate) const fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::Curve { shape: Shape::Linear, periods: Vec::new() })
+    }
+}
+
 /// Capacities of an auction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capacity {

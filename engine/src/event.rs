@@ -10,6 +10,7 @@ use crate::outcome::{Outcome, Rejection};
 use crate::reject::Refusal;
 use crate::rules::MarketRules;
 use crate::settlement::{Cause, SettlementEvent};
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -453,7 +454,8 @@ pub enum EventBody {
         /// Area index.
         area: u16,
         /// Content.
-        body: Arc<OrderBody>,
+        // Its own: nobody shares it, and what is shared waits for all other cores when it is given back.
+        body: Box<OrderBody>,
     },
     /// Member: a request was refused.
     RequestRefused {

@@ -98,6 +98,12 @@ impl TextId {
 }
 
 impl TextId {
+    /// The id; what is left in its place is none. As one value: in an `Option` it would be moved in pieces.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Self {
+        core::mem::replace(self, Self(Text::Short { len: 0, bytes: [0; SHORT] }))
+    }
+
     /// The length of a short id, and its bytes in groups of eight, zero filled: as a digest wants them.
     #[inline]
     pub(crate) fn short_words(&self) -> Option<(u8, [u64; 3])> {

@@ -606,19 +606,19 @@ impl<M: Machine> Core<M> {
 pub(crate) struct Apply<'a, M: Machine> {
     pub(crate) machine: &'a mut M,
     pub(crate) sink: &'a mut dyn Sink<M>,
-    /// Of one command, if the sink leaves them.
-    events: Vec<M::Event>,
-    /// Those that nobody needs any more. Giving back what is shared waits for everything that was written
-    /// before, so a few are given back together.
-    spent: Vec<M::Event>,
+    /// Of the last commands, one list for each, as far as the sink leaves them. Giving back what is shared waits
+    /// for everything that was written before, so a few are given back together.
+    events: [Vec<M::Event>; SPENT_MAX],
+    /// Lists that are in use.
+    spent: usize,
 }
 
-/// Events that are given back together.
+/// Commands whose events are given back together.
 const SPENT_MAX: usize = 6;
 
 impl<'a, M: Machine> Apply<'a, M> {
     pub(crate) fn new(machine: &'a mut M, sink: &'a mut dyn Sink<M>) -> Self {
-        Self { machine, sink, events: Vec::new(), spent: Vec::new() }
+        Self { machine, sink, events: std::array::from_fn(|_| Vec::new()), spent: 0 }
     }
 }
 
@@ -635,12 +635,14 @@ impl<M: Machine> Apply<'_, M> {
     }
 
     fn body(&mut self, stamp: Stamp, body: M::Body) {
-        let answer = self.machine.apply(stamp, body, &mut self.events);
-        self.sink.replayed(stamp, &answer, &mut self.events);
-        self.spent.append(&mut self.events);
-        if self.spent.len() >= SPENT_MAX {
-            self.spent.clear();
+        if self.spent == SPENT_MAX {
+            self.events.iter_mut().for_each(Vec::clear);
+            self.spent = 0;
         }
+        let events = &mut self.events[self.spent];
+        self.spent += 1;
+        let answer = self.machine.apply(stamp, body, events);
+        self.sink.replayed(stamp, &answer, events);
     }
 }
 

@@ -371,7 +371,9 @@ impl Levels {
             // All lots of a book fit a word by the bounds of `limits.rs`: nothing wraps, and without a check for each
             // several are added at once.
             chunk.all[rank - 1..len].iter_mut().for_each(|sum| *sum = sum.wrapping_add(all));
-            chunk.sold[rank - 1..len].iter_mut().for_each(|sum| *sum = sum.wrapping_add(sold));
+            if sold != 0 {
+                chunk.sold[rank - 1..len].iter_mut().for_each(|sum| *sum = sum.wrapping_add(sold));
+            }
         }
         true
     }

@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 
 impl State {
     /// Answers a request, doing what it asks if nothing speaks against it.
-    pub(super) fn request(&mut self, request: Box<Request>, out: &mut Out<'_>) -> Answer {
+    pub(super) fn request(&mut self, mut request: Box<Request>, out: &mut Out<'_>) -> Answer {
         let at = (out.seq, out.time_us);
         let Some(scope) = self.registry.scope(request.actor) else {
             let refusal = Refusal::new(Reject::UnknownUser, Place::Whole);
@@ -42,7 +42,7 @@ impl State {
         if let Err(refusal) = fit {
             self.say_refused(scope, &request, refusal, out);
         }
-        let result = fit.map(|()| self.commit(request, &identity, out));
+        let result = fit.map(|()| self.commit(&mut request, &identity, out));
         self.requests.remember(&identity, result, at);
         requests::answer(result, at.0, at.1, false)
     }
@@ -296,52 +296,50 @@ impl State {
         Some((auction, slot))
     }
 
-    /// Does what a checked request asks.
-    #[expect(
-        clippy::boxed_local,
-        reason = "what an order wants leaves the box where it goes, without a copy of all"
-    )]
-    fn commit(&mut self, request: Box<Request>, identity: &Identity, out: &mut Out<'_>) -> Made {
-        let Request { actor, request_id, action } = *request;
+    /// Does what a checked request asks. What an order wants goes from the request to where it stays, without a copy
+    /// between.
+    fn commit(&mut self, request: &mut Request, identity: &Identity, out: &mut Out<'_>) -> Made {
+        let Request { actor, request_id, action } = request;
+        let actor = *actor;
         match action {
-            Action::SetRules(rules) => self.set_rules(&rules, out),
-            Action::RegisterMember { code, name } => self.registry.register_member(&code, &name, out),
+            Action::SetRules(rules) => self.set_rules(rules, out),
+            Action::RegisterMember { code, name } => self.registry.register_member(code, name, out),
             Action::SetMemberSuspended { member, suspended } => {
-                self.set_suspended(user_id(actor), member, suspended, out)
+                self.set_suspended(user_id(actor), *member, *suspended, out)
             }
-            Action::Deposit { member, minor } => self.change_collateral(actor, member, minor, out),
-            Action::Withdraw { member, minor } => self.change_collateral(actor, member, -minor, out),
-            Action::RecordPayIn { member, day } => self.record_pay_in(member, day, out),
+            Action::Deposit { member, minor } => self.change_collateral(actor, *member, *minor, out),
+            Action::Withdraw { member, minor } => self.change_collateral(actor, *member, -*minor, out),
+            Action::RecordPayIn { member, day } => self.record_pay_in(*member, *day, out),
             Action::SetClearance { portfolio, area, clearance } => {
-                self.set_clearance(portfolio, &area, clearance, out)
+                self.set_clearance(*portfolio, area, *clearance, out)
             }
             Action::RegisterPortfolio { member, code, areas } => {
-                self.registry.register_portfolio(member, &code, &areas, out)
+                self.registry.register_portfolio(*member, code, areas, out)
             }
             Action::RegisterUser { .. } => {
-                let user = user_of(&action).expect("the action registers a user");
+                let user = user_of(action).expect("the action registers a user");
                 self.registry.register_user(user, out)
             }
-            Action::ProposeAct { act, reason } => self.propose(user_id(actor), act, &reason, out),
-            Action::ApproveAct { proposal } => self.approve(user_id(actor), proposal, out),
+            Action::ProposeAct { act, reason } => self.propose(user_id(actor), *act, reason, out),
+            Action::ApproveAct { proposal } => self.approve(user_id(actor), *proposal, out),
             Action::SubmitCapacity(capacity) => {
                 let (id, revision) = (capacity.auction, capacity.revision);
                 let auction = self.auctions.get_mut(&id).expect("checked");
-                auction.take_capacity(Arc::new(capacity), out);
+                auction.take_capacity(Arc::new(capacity.clone()), out);
                 self.note_run(id);
                 Made::Revision(revision)
             }
-            Action::AcknowledgeSchedule { auction, revision } => self.acknowledge(auction, revision, out),
-            Action::Settle(action) => self.settle(&action, out),
+            Action::AcknowledgeSchedule { auction, revision } => self.acknowledge(*auction, *revision, out),
+            Action::Settle(action) => self.settle(action, out),
             Action::Submit(order) => self.submit(user_id(actor), request_id, order, identity, out),
-            Action::Amend { order, version: _, body } => self.amend(user_id(actor), order, body, out),
+            Action::Amend { order, version: _, body } => self.amend(user_id(actor), *order, body.take(), out),
             Action::Cancel { order } => {
-                let (auction, _) = self.orders.find(order).expect("checked");
-                self.cancel(self.trader_of(user_id(actor)), auction, vec![order], out)
+                let (auction, _) = self.orders.find(*order).expect("checked");
+                self.cancel(self.trader_of(user_id(actor)), auction, vec![*order], out)
             }
             Action::CancelAll { auction, portfolio } => {
-                let all = self.tradable(user_id(actor), auction, portfolio);
-                self.cancel(self.trader_of(user_id(actor)), auction, all, out)
+                let all = self.tradable(user_id(actor), *auction, *portfolio);
+                self.cancel(self.trader_of(user_id(actor)), *auction, all, out)
             }
         }
     }
@@ -385,8 +383,8 @@ impl State {
     fn submit(
         &mut self,
         user: UserId,
-        client_order_id: TextId,
-        order: NewOrder,
+        client_order_id: &mut TextId,
+        order: &mut NewOrder,
         identity: &Identity,
         out: &mut Out<'_>,
     ) -> Made {
@@ -398,19 +396,21 @@ impl State {
         let more = Self::change_of(it, member, None, &order.body);
         let book = it.book.as_mut().expect("an open auction has its book");
         let (slot, body) =
-            book.insert(id, (member, code), &client_order_id, order, (identity.body(), identity.key()));
+            book.insert(id, (member, code), client_order_id, order, (identity.body(), identity.key()));
         self.orders.add(member, auction, slot);
-        let accepted = || EventBody::OrderAccepted {
-            order: id,
-            version,
-            client_order_id,
-            user,
-            auction,
-            portfolio,
-            area,
-            body,
-        };
-        out.say_in_place(Stream::Member(member), accepted);
+        let mut parts = (client_order_id, Some(body));
+        out.say_made(Stream::Member(member), &mut parts, |(client_order_id, body)| {
+            EventBody::OrderAccepted {
+                order: id,
+                version,
+                client_order_id: client_order_id.take(),
+                user,
+                auction,
+                portfolio,
+                area,
+                body: body.take().expect("asked once"),
+            }
+        });
         self.hold_more(member, auction, more);
         Made::Order { order: id, version }
     }

@@ -21,10 +21,10 @@ use crate::risk::Grid;
 use crate::rows::Rows;
 use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_enum, keep_plain, keep_struct};
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -58,7 +58,7 @@ pub(super) struct Order {
 #[derive(Clone, Debug)]
 struct Lumpy {
     client_order_id: TextId,
-    body: Arc<OrderBody>,
+    body: OrderBody,
     place: LumpyPlace,
 }
 
@@ -420,7 +420,7 @@ impl SealedBook {
     /// The parent that a live block has.
     pub(super) fn parent(&self, order: &Order) -> Option<OrderId> {
         let lumpy = if order.kind == Kind::Block { self.lumpy.get(&order.at) } else { None };
-        match lumpy?.body.as_ref() {
+        match &lumpy?.body {
             OrderBody::Block { parent: Some(Parent::Order(parent)), .. } => Some(*parent),
             // Names are resolved when the order is entered.
             OrderBody::Block { .. } | OrderBody::Curve { .. } | OrderBody::Complex { .. } => None,
@@ -528,13 +528,12 @@ impl SealedBook {
         }
     }
 
-    /// The content as it stands in the book: a parent named by client order id becomes its id.
-    fn resolved(&self, member: MemberId, mut body: OrderBody) -> OrderBody {
-        if let OrderBody::Block { parent: Some(parent), .. } = &mut body {
+    /// Makes of a content what stands in the book: a parent named by client order id becomes its id.
+    fn resolve(&self, member: MemberId, body: &mut OrderBody) {
+        if let OrderBody::Block { parent: Some(parent), .. } = body {
             let id = self.parent_block(member, parent).expect("admission has found the parent").id;
             *parent = Parent::Order(id);
         }
-        body
     }
 
     /// The live children of some blocks, by id; `parents` is sorted.
@@ -562,13 +561,14 @@ impl SealedBook {
         id: OrderId,
         owner: (MemberId, &TextId),
         client_order_id: &TextId,
-        order: NewOrder,
+        order: &mut NewOrder,
         digests: (u128, u128),
-    ) -> (u32, Arc<OrderBody>) {
+    ) -> (u32, Box<OrderBody>) {
         let slot = u32::try_from(self.orders.len()).expect("bounded by handles");
         let (member, member_code) = owner;
-        let NewOrder { auction: _, portfolio, area, body } = order;
-        let body = Arc::new(self.resolved(member, body));
+        let NewOrder { auction: _, portfolio, area, ref mut body } = *order;
+        self.resolve(member, body);
+        let body = Box::new(body.take());
         let (at, periods) = self.place(slot, (member_code, client_order_id), area, &body);
         self.count((portfolio, area), &body, 1);
         let kind = kind_of(&body);
@@ -593,14 +593,15 @@ impl SealedBook {
         &mut self,
         slot: u32,
         member_code: &TextId,
-        body: OrderBody,
-    ) -> (TextId, Arc<OrderBody>) {
+        mut body: OrderBody,
+    ) -> (TextId, Box<OrderBody>) {
         let order = self.orders[slot_index(slot)];
         self.sum = self.sum.wrapping_sub(self.digest_of(&order));
         let (member, place) = (order.member(), (order.portfolio, order.area));
         let client_order_id = self.client_order_id(&order);
         let old = self.body(&order).into_owned();
-        let body = Arc::new(self.resolved(member, body));
+        self.resolve(member, &mut body);
+        let body = Box::new(body);
         self.displace(&order);
         self.count(place, &old, -1);
         self.count(place, &body, 1);
@@ -667,8 +668,8 @@ impl SealedBook {
     }
 
     /// Writes an order's content down; returns where, and the periods of a curve.
-    fn place(&mut self, slot: u32, name: (&TextId, &TextId), area: u16, body: &Arc<OrderBody>) -> (u32, u16) {
-        match body.as_ref() {
+    fn place(&mut self, slot: u32, name: (&TextId, &TextId), area: u16, body: &OrderBody) -> (u32, u16) {
+        match body {
             OrderBody::Curve { shape, periods } => {
                 let first = self.book.curve_handles();
                 let mut id = TieId([0; TIE_ID_BYTES]);
@@ -679,7 +680,7 @@ impl SealedBook {
                 (first, u16::try_from(periods.len()).expect("limits::PERIODS_MAX fits"))
             }
             OrderBody::Block { .. } | OrderBody::Complex { .. } => {
-                let (client_order_id, body) = (name.1.clone(), Arc::clone(body));
+                let (client_order_id, body) = (name.1.clone(), body.clone());
                 self.lumpy.insert(slot, Lumpy { client_order_id, body, place: LumpyPlace::None });
                 (slot, 0)
             }

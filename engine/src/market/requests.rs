@@ -216,6 +216,17 @@ impl Bucket {
     fn len(&self) -> usize {
         at(self.numbers.iter().map(|it| u32::from(*it > 0)).sum())
     }
+
+    /// Puts an entry into the first free place, if there is one.
+    #[inline]
+    fn push(&mut self, mark: u32, number: u32) -> bool {
+        let free = self.len();
+        if free == PLACES {
+            return false;
+        }
+        (self.marks[free], self.numbers[free]) = (mark, number);
+        true
+    }
 }
 
 impl Part {
@@ -237,10 +248,14 @@ impl Part {
 
     /// The group and the place there of the buckets to be tried for a mark.
     fn places(&self, mark: u32) -> impl Iterator<Item = (usize, usize)> {
-        let (mask, first) = (at(self.groups()) * GROUP - 1, at(mark));
-        let place = move |step| (first + step) & mask;
-        (0..PROBES).map(place).map(|it| (self.group(number_of(it / GROUP)), it % GROUP))
+        places(at(self.groups()), mark).map(|(nth, place)| (self.group(number_of(nth)), place))
     }
+}
+
+/// Which of so many groups, and the place there, of the buckets to be tried for a mark.
+fn places(groups: usize, mark: u32) -> impl Iterator<Item = (usize, usize)> {
+    let (mask, first) = (groups * GROUP - 1, at(mark));
+    (0..PROBES).map(move |step| (first + step) & mask).map(|it| (it / GROUP, it % GROUP))
 }
 
 impl Table {
@@ -313,10 +328,7 @@ impl Table {
 
     fn take_place(&mut self, part: usize, mark: u32, number: u32) -> bool {
         for (group, place) in self.parts[part].places(mark) {
-            let bucket = &mut self.groups[group][place];
-            let free = bucket.len();
-            if free < PLACES {
-                (bucket.marks[free], bucket.numbers[free]) = (mark, number);
+            if self.groups[group][place].push(mark, number) {
                 return true;
             }
         }
@@ -327,12 +339,8 @@ impl Table {
     #[cold]
     fn grow(&mut self, part: usize, entries_max: usize, entries: &Rows<Remembered>) {
         let of_part = &mut self.parts[part];
-        let mut slots: Vec<(u32, u32)> = Vec::with_capacity(at(of_part.groups()) * GROUP * PLACES);
-        for group in (0..of_part.groups()).map(|it| of_part.group(it)) {
-            for bucket in core::mem::take(&mut self.groups[group]) {
-                slots.extend(bucket.marks.into_iter().zip(bucket.numbers).filter(|it| it.1 > 0));
-            }
-        }
+        let old: Vec<[Bucket; GROUP]> =
+            (0..of_part.groups()).map(|it| self.groups[of_part.group(it)]).collect();
         while of_part.room() < entries_max && at(of_part.grown) < GROWN_MAX {
             of_part.begins[at(of_part.grown)] = number_of(self.groups.len());
             for _ in 0..of_part.groups().max(1) {
@@ -340,12 +348,21 @@ impl Table {
             }
             of_part.grown += 1;
         }
-        for (mark, number) in slots {
-            // A mark is enough, but for the few that find no place.
-            if !self.take_place(part, mark, number) {
-                let Remembered { key, scope, .. } = entries[at(number) - 1];
-                self.crowd((key, scope), number);
+        // Laid out in one piece: groups lie apart, and to find each would take longer than to fill it.
+        let of_part = *of_part;
+        let mut laid = vec![[Bucket::default(); GROUP]; at(of_part.groups())];
+        for bucket in old.iter().flatten() {
+            for (mark, number) in bucket.marks.iter().zip(bucket.numbers).take_while(|it| it.1 > 0) {
+                let mut places = places(laid.len(), *mark);
+                if !places.any(|(group, place)| laid[group][place].push(*mark, number)) {
+                    // A mark is enough, but for the few that find no place.
+                    let Remembered { key, scope, .. } = entries[at(number) - 1];
+                    self.crowd((key, scope), number);
+                }
             }
+        }
+        for (nth, group) in (0..).zip(laid) {
+            self.groups[of_part.group(nth)] = group;
         }
         for (whose, number) in self.crowded.remove(&part).unwrap_or_default() {
             self.put(whose, number);

@@ -175,7 +175,16 @@ impl State {
     }
 
     /// Does everything that is due, in order.
+    #[inline]
     pub(super) fn pass_time(&mut self, out: &mut Out<'_>) {
+        // Nearly always there is nothing to do.
+        if self.day != utc_day(out.time_us) || self.timetable.may_be_due(out.time_us) {
+            self.pass_time_by(out);
+        }
+    }
+
+    #[inline(never)]
+    fn pass_time_by(&mut self, out: &mut Out<'_>) {
         let day = utc_day(out.time_us);
         if self.day != day {
             self.day = day;

@@ -80,15 +80,15 @@ impl<'a> Out<'a> {
 
     /// Says something.
     pub(super) fn say(&mut self, stream: Stream, body: EventBody) {
-        self.say_in_place(stream, || body);
+        self.say_made(stream, &mut Some(body), |it| it.take().expect("asked once"));
     }
 
-    /// As [`Self::say`], of what is said so often that it is put together where it stays.
+    /// As [`Self::say`], of what is said so often that it is put together where it stays, out of what `parts` has.
     #[inline(always)]
-    pub(super) fn say_in_place(&mut self, stream: Stream, body: impl FnOnce() -> EventBody) {
+    pub(super) fn say_made<P>(&mut self, stream: Stream, parts: &mut P, make: impl Fn(&mut P) -> EventBody) {
         let stream_seq = self.streams.next(stream);
         let Self { seq, epoch, time_us, .. } = *self;
-        let event = || Event { seq, epoch, time_us, stream, stream_seq, body: body() };
-        self.events.extend(core::iter::once_with(event));
+        let event = |it: &mut P| Event { seq, epoch, time_us, stream, stream_seq, body: make(it) };
+        self.events.extend(core::iter::once(parts).map(event));
     }
 }

@@ -137,9 +137,14 @@ impl Timetable {
         self.timers.first().map(|it| it.due_us)
     }
 
+    /// Whether something can be due at `time_us` or before.
+    pub(super) const fn may_be_due(&self, time_us: i64) -> bool {
+        time_us >= self.quiet_until_us
+    }
+
     /// Takes the first thing that is due at `time_us` or before.
     pub(super) fn take_due(&mut self, time_us: i64) -> Option<Timer> {
-        if time_us < self.quiet_until_us {
+        if !self.may_be_due(time_us) {
             return None;
         }
         let first = self.timers.first().copied();

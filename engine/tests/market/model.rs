@@ -19,7 +19,7 @@ struct Order {
     auction: AuctionId,
     area: u16,
     version: u32,
-    body: Arc<OrderBody>,
+    body: Box<OrderBody>,
     cancelled: bool,
     ended: u32,
 }
@@ -181,7 +181,7 @@ impl Model {
         event: &Event,
         (order, version): (OrderId, u32),
         (auction, portfolio, area): (AuctionId, PortfolioId, u16),
-        body: &Arc<OrderBody>,
+        body: &OrderBody,
     ) {
         let Stream::Member(member) = event.stream else { panic!("on a member's stream") };
         if version == 1 {
@@ -193,14 +193,14 @@ impl Model {
             auction,
             area,
             version: 0,
-            body: Arc::clone(body),
+            body: Box::new(body.clone()),
             cancelled: false,
             ended: 0,
         });
         assert_eq!(version, known.version + 1);
         assert!(!known.cancelled && event.time_us < self.auctions[&auction].gate_us);
         known.version = version;
-        known.body = Arc::clone(body);
+        *known.body = body.clone();
     }
 
     /// Other times: a gate moves only while it is open.
