@@ -133,6 +133,27 @@ async fn whatever_happens_to_the_read_model_answers_stay_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_damaged_under_a_running_node_are_not_shown_but_built_again() {
+    let mut exchange = some_history().await;
+    rest_of_the_day(&exchange).await;
+    let expected = answers(&exchange).await;
+    exchange.stop().await;
+    exchange.start().await;
+    let heap = exchange.read_model().join("heap");
+    let harmed: Vec<u8> = std::fs::read(&heap).unwrap().iter().map(|it| !it).collect();
+    assert!(harmed.len() > 1_000, "{}", harmed.len());
+    std::fs::write(&heap, &harmed).unwrap();
+    // Whoever asks meanwhile is told to ask again, which the client does.
+    let order = exchange.user("gina").order("g-1").await.unwrap().unwrap();
+    assert_eq!(order.order.unwrap().client_order_id, "g-1");
+    assert!(std::fs::read(&heap).unwrap() != harmed, "it was built again");
+    assert_eq!(answers(&exchange).await, expected);
+    exchange.stop().await;
+    exchange.start().await;
+    assert_eq!(answers(&exchange).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_model_that_is_ahead_or_of_another_exchange_is_not_believed() {
     let mut exchange = some_history().await;
     exchange.stop().await;

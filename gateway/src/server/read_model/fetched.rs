@@ -154,7 +154,7 @@ pub fn discard(data: &Path) -> io::Result<()> {
     Store::delete(&directory(data))
 }
 
-/// Makes the names of the files durable: their content is when sled says so.
+/// Makes the names of the files durable: their content is after a flush.
 fn sync_names(data: &Path) -> io::Result<()> {
     let came = directory(data);
     for entry in fs::read_dir(&came)? {

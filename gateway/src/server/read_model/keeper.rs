@@ -510,10 +510,11 @@ impl Turn {
     /// Builds everything again from the journal, into a new store or, if that fails, into memory.
     fn rebuild(&mut self, doubt: &Doubt) {
         tracing::warn!(doubt = %doubt.0, "the read model is in doubt and is built again");
-        // The old store lets go of its files first, if nobody is at it any more.
+        // The old store lets go of its files first, if nobody is at it any more. Who reads meanwhile is told to come again: the
+        // state is still there, and an empty store would say that nothing else is.
         let old = std::mem::replace(
             &mut self.model.inner.write().expect("only this thread writes").store,
-            Arc::new(Store::in_memory()),
+            Arc::new(Store::lost()),
         );
         wait_for_others(&old, 1);
         drop(old);

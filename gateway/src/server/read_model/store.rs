@@ -1,4 +1,5 @@
-//! Where the read model keeps what is bulky: sled beside the journal, or memory if sled fails.
+//! Where the read model keeps what is bulky: sled and a file of its own ([`heap`]) beside the journal, or memory if the
+//! disk fails.
 //!
 //! Nothing here is an authority. Every record is a function of the journal, how far they go is written after
 //! the rows that hold them ([`packed`]), and the sum over all records is compared with what the journal gives
@@ -9,11 +10,14 @@
 //! that did not come to its end.
 
 mod batch;
+mod disk;
+mod heap;
 mod packed;
 
 pub use batch::Batch;
 
 use super::keys::{self, EventKey};
+use disk::{Disk, Piece};
 use packed::{Packer, Row, Tail};
 use sled::IVec;
 use std::collections::BTreeMap;
@@ -26,14 +30,20 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// How far the rows go. Rows of another layout have another such key, so no release takes them for its own.
-const META: &[u8] = b"!meta.3";
+const META: &[u8] = b"!meta.4";
 /// Keys of the rows that are being written, if they are more than a piece.
 const WRITING: &[u8] = b"!writing";
 /// Bytes, before they are packed, that are written at once: some tenths of a millisecond, after which a thread that an order
-/// waits for gets its processor.
-const PIECE_BYTES: usize = 16 << 10;
-/// Bytes of answers in a row that takes more.
-const SHORT_BYTES: usize = 8 << 10;
+/// waits for gets its processor. sled goes to the disk after each piece.
+const PIECE_BYTES: usize = 64 << 10;
+/// A row costs as much as so many bytes of it, be it ever so short: what sled does for it.
+const ROW_BYTES: usize = 1 << 10;
+/// Answers of fewer bytes, before they are packed, stay in sled, and the next row of their bucket takes them in: in the heap
+/// what has been replaced would be there for good. Longer ones go to the heap and stay as they are; orders by the ten thousand
+/// a second make such rows at once. Of ten million answers a bucket has some four hundred rows.
+const SHORT_BYTES: usize = 1 << 10;
+/// Bytes of any other value that sled keeps itself.
+const WITHIN_BYTES: usize = 128;
 /// How long it takes at least to write what has gathered if nobody waits, unless it is little.
 const SPREAD: Duration = Duration::from_secs(5);
 /// The longest pause between two pieces.
@@ -116,7 +126,7 @@ pub struct Store {
     hurry: AtomicU32,
     /// Odd while rows are taken away that others hold the records of; greater afterwards.
     superseded: AtomicU64,
-    /// Whether sled has failed.
+    /// Whether the disk has failed, or something on it is damaged.
     failed: AtomicBool,
 }
 
@@ -125,9 +135,9 @@ impl Drop for Store {
         // After a failure sled may wait for ever for what it could not write: its files stay open until the process
         // ends.
         if *self.failed.get_mut()
-            && let Backend::Sled(db) = std::mem::replace(&mut self.backend, Backend::Lost)
+            && let Backend::Disk(disk) = std::mem::replace(&mut self.backend, Backend::Lost)
         {
-            std::mem::forget(db);
+            std::mem::forget(disk.db);
         }
     }
 }
@@ -155,7 +165,7 @@ impl Tails {
 
 #[derive(Debug)]
 enum Backend {
-    Sled(sled::Db),
+    Disk(Disk),
     Memory(RwLock<BTreeMap<Vec<u8>, IVec>>),
     Lost,
 }
@@ -175,7 +185,7 @@ impl Store {
         Self::with(Backend::Memory(RwLock::new(BTreeMap::new())), Reach::default())
     }
 
-    /// A store whose records are gone and could not be made again: whoever reads is told so.
+    /// A store whose records are gone and have not been made again: whoever reads is told so.
     #[must_use]
     pub fn lost() -> Self {
         Self::with(Backend::Lost, Reach::default())
@@ -185,7 +195,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If sled cannot open or read it, or it says nothing about how far it is.
+    /// If it cannot be opened or read, is damaged, or says nothing about how far it goes.
     pub fn open(directory: &Path) -> Result<(Self, Reach), Doubt> {
         // sled panics on some damaged files instead of returning an error.
         catch_unwind(AssertUnwindSafe(|| Self::open_checked(directory)))
@@ -193,56 +203,18 @@ impl Store {
     }
 
     fn open_checked(directory: &Path) -> Result<(Self, Reach), Doubt> {
-        let db = sled::Config::new()
-            .path(directory)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None)
-            .open()
-            .map_err(failed)?;
-        let marker = db.get(META).map_err(failed)?;
-        if let Some(keys) = db.get(WRITING).map_err(failed)? {
-            let mut batch = sled::Batch::default();
-            packed::keys_of(&keys).try_for_each(|key| key.map(|key| batch.remove(key)))?;
-            batch.remove(WRITING);
-            db.apply_batch(batch).map_err(failed)?;
-        }
-        let reach = match marker {
-            Some(bytes) => Reach::decode(&bytes)
-                .ok_or_else(|| Doubt("the marker is damaged, or of another release".into()))?,
-            // The first attempt may have been interrupted: then nothing is left of it.
-            None if db.is_empty() => Reach::default(),
-            None => return Err(Doubt("records without a marker, or of another release".into())),
-        };
-        Ok((Self::with(Backend::Sled(db), reach), reach))
+        let (disk, reach) = Disk::open(directory)?;
+        Ok((Self::with(Backend::Disk(disk), reach), reach))
     }
 
     /// Reads all that is on the disk.
     ///
     /// # Errors
     ///
-    /// If sled fails, or a row is damaged.
+    /// If the disk fails, or a row is damaged.
     pub fn content(&self) -> Result<Content, Doubt> {
         let mut content = Content::default();
-        let mut row = |key: &[u8], value: &[u8]| {
-            if key.starts_with(b"!") {
-                return Ok(());
-            }
-            packed::records(key, value, &mut |key, value| content.add(key, value))
-        };
-        match &self.backend {
-            Backend::Sled(db) => self.guarded(|| {
-                for read in db.iter() {
-                    let (key, value) = read.map_err(failed)?;
-                    row(&key, &value)?;
-                }
-                Ok(())
-            })?,
-            Backend::Memory(map) => {
-                let map = map.read().expect("no writer of this map panics");
-                map.iter().try_for_each(|(key, value)| row(key, value))?;
-            }
-            Backend::Lost => return Err(lost()),
-        }
+        self.rows(&[], |key, value| packed::records(key, value, &mut |key, value| content.add(key, value)))?;
         Ok(content)
     }
 
@@ -291,21 +263,26 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If sled fails: the store must not be used any more.
+    /// If the disk fails: the store must not be used any more.
     pub fn write_if_full(&self) -> Result<(), Doubt> {
         if self.waiting_bytes() >= TAIL_BYTES_MAX { self.write() } else { Ok(()) }
     }
 
-    /// Whether sled has failed: the store must not be used any more.
+    /// Whether the disk has failed, or a row is damaged: the store must not be used any more.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// Nothing is written after a failure; a reader may be the one who finds it.
+    fn check_whole(&self) -> Result<(), Doubt> {
+        if self.has_failed() { Err(Doubt("the store has failed".into())) } else { Ok(()) }
     }
 
     /// Writes what is in memory as rows, with how far they go, all or nothing. Readers go on meanwhile.
     ///
     /// # Errors
     ///
-    /// If sled fails: the store must not be used any more.
+    /// If the disk fails: the store must not be used any more.
     pub fn write(&self) -> Result<(), Doubt> {
         self.hurry.fetch_add(1, Ordering::AcqRel);
         let written = self.write_slowly();
@@ -317,13 +294,11 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If sled fails: the store must not be used any more.
+    /// If the disk fails: the store must not be used any more.
     pub fn write_slowly(&self) -> Result<(), Doubt> {
         let _only = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         // What could not be written is missing: how far the next goes would be a lie.
-        if self.has_failed() {
-            return Err(Doubt("sled has failed".into()));
-        }
+        self.check_whole()?;
         let (tail, reach) = {
             let _between = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
             let mut tails = self.tails.write().expect("no writer of the tails panics");
@@ -336,14 +311,12 @@ impl Store {
             (tail, tails.reach)
         };
         match &self.backend {
-            Backend::Sled(db) => self.guarded(|| self.write_rows(db, &tail.rows(), reach))?,
+            Backend::Disk(disk) => self.guarded(|| self.write_rows(disk, &tail.rows(), reach))?,
             Backend::Memory(map) => {
                 let (mut map, mut packer) =
                     (map.write().expect("no writer of this map panics"), Packer::default());
                 let rows = tail.rows();
-                map.extend(
-                    rows.iter().map(|row| (row.key.clone(), IVec::from(row.value(&mut packer, None)))),
-                );
+                map.extend(rows.iter().map(|row| (row.key.clone(), IVec::from(row.value(&mut packer)))));
             }
             Backend::Lost => {}
         }
@@ -360,51 +333,40 @@ impl Store {
         Ok(())
     }
 
-    fn write_rows(&self, db: &sled::Db, rows: &[Row<'_>], reach: Reach) -> Result<(), Doubt> {
-        let bytes: usize = rows.iter().map(Row::bytes).sum();
-        let pieces = u32::try_from(bytes / PIECE_BYTES).unwrap_or(u32::MAX);
-        let (mut batch, mut superseded) = (sled::Batch::default(), Vec::new());
-        let mut packer = Packer::default();
+    fn write_rows(&self, disk: &Disk, rows: &[Row<'_>], reach: Reach) -> Result<(), Doubt> {
+        let cost: usize = rows.iter().map(disk::cost).sum();
+        let pieces = u32::try_from(cost / PIECE_BYTES).unwrap_or(u32::MAX);
+        let pause = SPREAD.checked_div(pieces).map_or(Duration::ZERO, |it| it.min(PAUSE_MAX));
         if pieces > 0 {
-            let pause = (SPREAD / pieces).min(PAUSE_MAX);
-            db.insert(WRITING, packed::keys_row(rows.iter().map(|row| row.key.as_slice())))
-                .map_err(failed)?;
-            let mut piece = 0;
-            for row in rows {
-                piece += row.bytes();
-                batch.insert(row.key.as_slice(), value_beside(db, row, &mut packer, &mut superseded)?);
-                if piece >= PIECE_BYTES {
-                    piece = 0;
-                    db.apply_batch(std::mem::take(&mut batch)).map_err(failed)?;
-                    let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 4;
-                    if self.hurry.load(Ordering::Acquire) == 0 && !crowded {
-                        std::thread::sleep(pause);
-                    }
+            disk.announce(rows)?;
+        }
+        let mut piece = Piece::new(disk);
+        for row in rows {
+            piece.add(row)?;
+            if piece.cost() >= PIECE_BYTES {
+                self.check_whole()?;
+                piece.write()?;
+                let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 4;
+                if self.hurry.load(Ordering::Acquire) == 0 && !crowded {
+                    std::thread::sleep(pause);
                 }
             }
-            batch.remove(WRITING);
-        } else {
-            for row in rows {
-                batch.insert(row.key.as_slice(), value_beside(db, row, &mut packer, &mut superseded)?);
-            }
         }
-        superseded.into_iter().for_each(|key| batch.remove(key));
-        batch.insert(META, &reach.encode());
-        self.superseded.fetch_add(1, Ordering::AcqRel);
-        let applied = db.apply_batch(batch).map_err(failed);
-        self.superseded.fetch_add(1, Ordering::AcqRel);
-        applied
+        self.check_whole()?;
+        piece.end(reach, || {
+            self.superseded.fetch_add(1, Ordering::AcqRel);
+        })
     }
 
     /// Writes what is in memory, and hands it to the disk.
     ///
     /// # Errors
     ///
-    /// If sled fails: the store must not be used any more.
+    /// If the disk fails: the store must not be used any more.
     pub fn flush(&self) -> Result<(), Doubt> {
         self.write()?;
         match &self.backend {
-            Backend::Sled(db) => self.guarded(|| db.flush().map(|_| ()).map_err(failed)),
+            Backend::Disk(disk) => self.guarded(|| disk.flush()),
             Backend::Memory(_) | Backend::Lost => Ok(()),
         }
     }
@@ -413,7 +375,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If sled fails.
+    /// If the disk fails, or a row is damaged.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
         if let Some(event) = keys::event_key(key) {
             return Ok(self.run_from(event, 1)?.pop());
@@ -429,7 +391,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If sled fails.
+    /// If the disk fails, or a row is damaged.
     pub fn events(&self, first: EventKey, limit: usize) -> Result<Vec<Vec<u8>>, Doubt> {
         let mut events = Vec::new();
         while events.len() < limit {
@@ -453,10 +415,7 @@ impl Store {
             return owned(&mut packed::events(row, 0));
         }
         let row = match &self.backend {
-            Backend::Sled(db) => self.guarded(|| {
-                let before = db.range(..=key.row()).next_back();
-                before.transpose().map_err(failed)
-            })?,
+            Backend::Disk(disk) => self.guarded(|| disk.last_until(&key.row()))?,
             Backend::Memory(map) => {
                 let map = map.read().expect("no writer of this map panics");
                 let before = map.range(..=key.row()).next_back();
@@ -464,19 +423,24 @@ impl Store {
             }
             Backend::Lost => return Err(lost()),
         };
-        let found =
-            row.as_ref().and_then(|(first, row)| Some((keys::events_row(first)?.distance(key)?, row)));
-        match found {
-            Some((skip, row)) => owned(&mut packed::events(&packed::unpack(row)?, skip)),
-            None => Ok(Vec::new()),
-        }
+        // It stays where it is: nobody need wait while it is read.
+        drop(tails);
+        let found = row.and_then(|(first, row)| Some((keys::events_row(&first)?.distance(key)?, row)));
+        let Some((skip, row)) = found else { return Ok(Vec::new()) };
+        self.guarded(|| {
+            let row = match &self.backend {
+                Backend::Disk(disk) => disk.heap.value(&row)?,
+                Backend::Memory(_) | Backend::Lost => row,
+            };
+            owned(&mut packed::events(&packed::unpack(&row)?, skip))
+        })
     }
 
     /// The last of the answers whose keys begin with `requests`, what [`keys::requests`] says of an id.
     ///
     /// # Errors
     ///
-    /// If sled fails.
+    /// If the disk fails, or a row is damaged.
     pub fn last_answer(&self, requests: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
         let rows = keys::answers_rows(keys::bucket(keys::requests_hash(requests)));
         loop {
@@ -505,7 +469,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If sled fails.
+    /// If the disk fails, or a row is damaged.
     pub fn all(&self, prefix: &[u8]) -> Result<Vec<Vec<u8>>, Doubt> {
         let tails = self.tails();
         let mut found = BTreeMap::new();
@@ -525,7 +489,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// If sled fails.
+    /// If the disk fails, or a row is damaged.
     pub fn rows_after(&self, key: &[u8], bytes_max: usize) -> Result<Vec<(IVec, IVec)>, Doubt> {
         let mut bytes = 0;
         let mut wanted = |(key, value): &(IVec, IVec)| {
@@ -534,13 +498,8 @@ impl Store {
             fits
         };
         match &self.backend {
-            Backend::Sled(db) => self.guarded(|| {
-                let after = (Bound::Excluded(key), Bound::Unbounded);
-                let rows = db.range::<&[u8], _>(after);
-                rows.filter(|it| !matches!(it, Ok((key, _)) if key.starts_with(b"!")))
-                    .take_while(|it| it.as_ref().map_or(true, &mut wanted))
-                    .map(|it| it.map_err(failed))
-                    .collect()
+            Backend::Disk(disk) => self.guarded(|| {
+                disk.rows_after(key).take_while(|it| it.as_ref().map_or(true, &mut wanted)).collect()
             }),
             Backend::Memory(map) => {
                 let map = map.read().expect("no writer of this map panics");
@@ -555,14 +514,14 @@ impl Store {
     /// Whether records outlive the process.
     #[must_use]
     pub fn lasts(&self) -> bool {
-        matches!(self.backend, Backend::Sled(_))
+        matches!(self.backend, Backend::Disk(_))
     }
 
     fn tails(&self) -> RwLockReadGuard<'_, Tails> {
         self.tails.read().expect("no writer of the tails panics")
     }
 
-    /// Calls sled, which panics on some damage instead of returning an error.
+    /// Calls the disk; sled panics on some damage instead of returning an error.
     fn guarded<T>(&self, call: impl FnOnce() -> Result<T, Doubt>) -> Result<T, Doubt> {
         let called = catch_unwind(AssertUnwindSafe(call));
         let called = called.unwrap_or_else(|_| Err(Doubt("sled panicked".into())));
@@ -574,7 +533,7 @@ impl Store {
 
     fn row(&self, key: &[u8]) -> Result<Option<IVec>, Doubt> {
         match &self.backend {
-            Backend::Sled(db) => self.guarded(|| db.get(key).map_err(failed)),
+            Backend::Disk(disk) => self.guarded(|| disk.get(key)),
             Backend::Memory(map) => Ok(map.read().expect("no writer of this map panics").get(key).cloned()),
             Backend::Lost => Err(lost()),
         }
@@ -587,9 +546,9 @@ impl Store {
         mut wants_more: impl FnMut(&[u8]) -> Result<bool, Doubt>,
     ) -> Result<(), Doubt> {
         match &self.backend {
-            Backend::Sled(db) => self.guarded(|| {
-                for row in db.scan_prefix(prefix).rev() {
-                    if !wants_more(&row.map_err(failed)?.1)? {
+            Backend::Disk(disk) => self.guarded(|| {
+                for row in disk.rows(prefix).rev() {
+                    if !wants_more(&row?.1)? {
                         break;
                     }
                 }
@@ -617,12 +576,11 @@ impl Store {
         mut each: impl FnMut(&[u8], &[u8]) -> Result<(), Doubt>,
     ) -> Result<(), Doubt> {
         match &self.backend {
-            Backend::Sled(db) => self.guarded(|| {
-                for row in db.scan_prefix(prefix) {
-                    let (key, value) = row.map_err(failed)?;
-                    each(&key, &value)?;
-                }
-                Ok(())
+            Backend::Disk(disk) => self.guarded(|| {
+                disk.rows(prefix).try_for_each(|row| {
+                    let (key, value) = row?;
+                    each(&key, &value)
+                })
             }),
             Backend::Memory(map) => {
                 let map = map.read().expect("no writer of this map panics");
@@ -643,32 +601,8 @@ pub fn records(key: &[u8], value: &[u8], each: &mut dyn FnMut(&[u8], &[u8])) -> 
     packed::records(key, value, each)
 }
 
-/// The value of a row; few answers take those of their bucket's last row in, while that is short: whoever looks for
-/// one that is not there looks at all rows of its bucket. The row that is no longer needed goes with the end of the attempt.
-fn value_beside(
-    db: &sled::Db,
-    row: &Row<'_>,
-    packer: &mut Packer,
-    superseded: &mut Vec<IVec>,
-) -> Result<Vec<u8>, Doubt> {
-    let bucket = keys::answers_bucket(&row.key).filter(|_| row.bytes() < SHORT_BYTES);
-    let Some(bucket) = bucket else { return Ok(row.value(packer, None)) };
-    let last = db.scan_prefix(bucket).next_back().transpose().map_err(failed)?;
-    let Some((key, value)) = last else { return Ok(row.value(packer, None)) };
-    if packed::answers_len(&value)? >= SHORT_BYTES {
-        return Ok(row.value(packer, None));
-    }
-    superseded.push(key);
-    let (marks, before) = packed::unpack_answers(&value)?;
-    Ok(row.value(packer, Some((marks, &before))))
-}
-
 fn lost() -> Doubt {
-    Doubt("its records are gone and could not be built again".into())
-}
-
-fn failed(error: sled::Error) -> Doubt {
-    Doubt(error.to_string())
+    Doubt("its records are gone and have not been built again".into())
 }
 
 /// The directory of the read model within the data directory.

@@ -365,21 +365,29 @@ impl Row<'_> {
         self.key.len() + value
     }
 
-    /// The value as it is written. A row of answers may take in those of an earlier one, before its own.
-    pub(super) fn value(&self, packer: &mut Packer, before: Option<(&[[u8; 4]], &[u8])>) -> Vec<u8> {
+    /// The value as it is written.
+    pub(super) fn value(&self, packer: &mut Packer) -> Vec<u8> {
+        let mut value = Vec::new();
+        self.append(packer, None, &mut value);
+        value
+    }
+
+    /// Appends the value as it is written. A row of answers may take in those of an earlier one, before its own.
+    pub(super) fn append(&self, packer: &mut Packer, before: Option<(&[[u8; 4]], &[u8])>, out: &mut Vec<u8>) {
         match &self.value {
-            Value::Events(row) => packer.pack(&[], row),
-            Value::Plain(value) => value.to_vec(),
+            Value::Events(row) => packer.pack(row, out),
+            Value::Plain(value) => out.extend_from_slice(value),
             Value::Answers { marks, row } => {
                 let (marks_before, row_before) = before.unwrap_or_default();
                 let count =
                     u32::try_from(marks_before.len() + marks.len()).expect("a row is not as long as that");
-                let count = count.to_le_bytes();
-                let head = [count.as_slice(), marks_before.as_flattened(), marks.as_flattened()];
+                out.extend_from_slice(&count.to_le_bytes());
+                out.extend_from_slice(marks_before.as_flattened());
+                out.extend_from_slice(marks.as_flattened());
                 if row_before.is_empty() {
-                    packer.pack(&head, row)
+                    packer.pack(row, out);
                 } else {
-                    packer.pack(&head, &[row_before, *row].concat())
+                    packer.pack(&[row_before, *row].concat(), out);
                 }
             }
         }
@@ -400,17 +408,13 @@ impl Default for Packer {
 }
 
 impl Packer {
-    /// What is not packed, and after it what is.
-    fn pack(&mut self, head: &[&[u8]], row: &[u8]) -> Vec<u8> {
+    fn pack(&mut self, row: &[u8], out: &mut Vec<u8>) {
         let room = snap::raw::max_compress_len(row.len());
         if self.packed.len() < room {
             self.packed.resize(room, 0);
         }
         let length = self.encoder.compress(row, &mut self.packed).expect("a row is not as long as that");
-        let mut out = Vec::with_capacity(head.iter().map(|it| it.len()).sum::<usize>() + length);
-        head.iter().for_each(|it| out.extend_from_slice(it));
         out.extend_from_slice(&self.packed[..length]);
-        out
     }
 }
 
