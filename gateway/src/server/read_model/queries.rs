@@ -4,7 +4,7 @@ use super::encode;
 use super::keys::{self, EventKey};
 use super::orders::OrderEntry;
 use super::state::State;
-use super::store::{Doubt, Store};
+use super::store::{Doubt, Near, Store};
 use super::{ReadModel, log_doubt};
 use merit_engine::event::Stream;
 use merit_engine::ids::{AuctionId, MemberId, OrderId};
@@ -40,7 +40,7 @@ pub(super) fn order_named(
 fn answer(store: &Store, member: MemberId, id: &str) -> Result<Option<v1::OrderAnswer>, Doubt> {
     let Some(bytes) = store.last_answer(&keys::requests(member, id))? else { return Ok(None) };
     let Some(seq) = encode::referred(&bytes) else { return decode(&bytes).map(Some) };
-    let answer = encode::answer_of(member_message(store, member, seq)?);
+    let answer = encode::answer_of(member_message(&mut store.near(), member, seq)?);
     answer.map(Some).ok_or_else(|| Doubt("an answer is that of an event that accepts no order".into()))
 }
 
@@ -48,34 +48,38 @@ fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Doubt> {
     M::decode(bytes).map_err(|error| Doubt(error.to_string()))
 }
 
-fn member_message(store: &Store, member: MemberId, seq: u64) -> Result<v1::StreamEventsResponse, Doubt> {
-    let bytes = store.get(&keys::event(Stream::Member(member), seq))?;
+fn member_message(
+    near: &mut Near<'_>,
+    member: MemberId,
+    seq: u64,
+) -> Result<v1::StreamEventsResponse, Doubt> {
+    let bytes = near.event(EventKey::new(Stream::Member(member), seq))?;
     decode(&bytes.ok_or_else(|| Doubt(format!("event {seq} of a member is missing")))?)
 }
 
-fn member_event(store: &Store, member: MemberId, seq: u64) -> Result<Option<MemberEvent>, Doubt> {
-    Ok(member_message(store, member, seq)?.event)
+fn member_event(near: &mut Near<'_>, member: MemberId, seq: u64) -> Result<Option<MemberEvent>, Doubt> {
+    Ok(member_message(near, member, seq)?.event)
 }
 
 fn shown(
     state: &State,
-    store: &Store,
+    near: &mut Near<'_>,
     entry: &OrderEntry<'_>,
     with_versions: bool,
 ) -> Result<v1::Order, Doubt> {
-    let Some(MemberEvent::Order(mut order)) = member_event(store, entry.member, entry.latest)? else {
+    let Some(MemberEvent::Order(mut order)) = member_event(near, entry.member, entry.latest)? else {
         return Err(Doubt("an order's event is something else".into()));
     };
     order.state = state.order_state(entry).into();
     if with_versions {
         for seq in std::iter::once(&entry.first).chain(entry.amended) {
-            if let Some(MemberEvent::Order(version)) = member_event(store, entry.member, *seq)? {
+            if let Some(MemberEvent::Order(version)) = member_event(near, entry.member, *seq)? {
                 order.versions.extend(version.current);
             }
         }
     }
     if let Some(seq) = entry.result_seq
-        && let Some(MemberEvent::Result(result)) = member_event(store, entry.member, seq)?
+        && let Some(MemberEvent::Result(result)) = member_event(near, entry.member, seq)?
     {
         order.result = Some(result);
     }
@@ -96,7 +100,7 @@ impl ReadModel {
     ) -> Result<Option<v1::Order>, Doubt> {
         self.read(|state, store| {
             let own = state.orders.get(order).filter(|it| it.member == member);
-            own.map(|entry| shown(state, store, &entry, with_versions)).transpose()
+            own.map(|entry| shown(state, &mut store.near(), &entry, with_versions)).transpose()
         })
     }
 
@@ -134,6 +138,7 @@ impl ReadModel {
             let mut ids: Vec<OrderId> =
                 lists.into_iter().flatten().copied().filter(|it| *it > after).collect();
             ids.sort_unstable();
+            let mut near = store.near();
             let mut page = Page { head_seq: state.head(Stream::Member(member)), ..Page::default() };
             for id in ids {
                 let Some(entry) = state.orders.get(id) else { continue };
@@ -141,7 +146,7 @@ impl ReadModel {
                     page.more_after = page.orders.last().map(|it| OrderId(it.order_id));
                     break;
                 }
-                let order = shown(state, store, &entry, false)?;
+                let order = shown(state, &mut near, &entry, false)?;
                 if wanted(&order) {
                     page.orders.push(order);
                 }

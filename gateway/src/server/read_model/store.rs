@@ -51,6 +51,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(50);
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
 /// About the memory that records may take before they are written: the more of them, the fuller their rows.
 const TAIL_BYTES_MAX: usize = 32 << 20;
+/// Rows that a reader keeps: an order's version and its result, or two of each, are in different ones.
+const NEAR_ROWS: usize = 4;
 /// Records that a batch adds before readers get their turn.
 const LOCKED_RECORDS: usize = 1_024;
 
@@ -378,7 +380,7 @@ impl Store {
     /// If the disk fails, or a row is damaged.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Doubt> {
         if let Some(event) = keys::event_key(key) {
-            return Ok(self.run_from(event, 1)?.pop());
+            return self.near().event(event);
         }
         let tails = self.tails();
         if let Some(value) = tails.all().find_map(|it| it.other(key)) {
@@ -393,9 +395,9 @@ impl Store {
     ///
     /// If the disk fails, or a row is damaged.
     pub fn events(&self, first: EventKey, limit: usize) -> Result<Vec<Vec<u8>>, Doubt> {
-        let mut events = Vec::new();
+        let (mut near, mut events) = (self.near(), Vec::new());
         while events.len() < limit {
-            let run = self.run_from(first.next(events.len()), limit - events.len())?;
+            let run = near.run_from(first.next(events.len()), limit - events.len())?;
             if run.is_empty() {
                 break;
             }
@@ -404,36 +406,10 @@ impl Store {
         Ok(events)
     }
 
-    /// Events from one on, of the run that it is in.
-    fn run_from(&self, key: EventKey, limit: usize) -> Result<Vec<Vec<u8>>, Doubt> {
-        let owned = |events: &mut dyn Iterator<Item = Result<&[u8], Doubt>>| {
-            events.take(limit).map(|it| it.map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()
-        };
-        // Until the row is read: what is being written stays here until it is there.
-        let tails = self.tails();
-        if let Some(row) = tails.all().find_map(|it| it.events_from(key)) {
-            return owned(&mut packed::events(row, 0));
-        }
-        let row = match &self.backend {
-            Backend::Disk(disk) => self.guarded(|| disk.last_until(&key.row()))?,
-            Backend::Memory(map) => {
-                let map = map.read().expect("no writer of this map panics");
-                let before = map.range(..=key.row()).next_back();
-                before.map(|(key, value)| (IVec::from(key.as_slice()), value.clone()))
-            }
-            Backend::Lost => return Err(lost()),
-        };
-        // It stays where it is: nobody need wait while it is read.
-        drop(tails);
-        let found = row.and_then(|(first, row)| Some((keys::events_row(&first)?.distance(key)?, row)));
-        let Some((skip, row)) = found else { return Ok(Vec::new()) };
-        self.guarded(|| {
-            let row = match &self.backend {
-                Backend::Disk(disk) => disk.heap.value(&row)?,
-                Backend::Memory(_) | Backend::Lost => row,
-            };
-            owned(&mut packed::events(&packed::unpack(&row)?, skip))
-        })
+    /// For whoever reads many events that stand near each other.
+    #[must_use]
+    pub fn near(&self) -> Near<'_> {
+        Near { store: self, rows: Vec::new() }
     }
 
     /// The last of the answers whose keys begin with `requests`, what [`keys::requests`] says of an id.
@@ -589,6 +565,77 @@ impl Store {
             }
             Backend::Lost => Err(lost()),
         }
+    }
+}
+
+/// Reads events, and keeps the rows it read last: to read one and unpack it takes a hundred times as long as to find one
+/// of its events.
+#[derive(Debug)]
+pub struct Near<'a> {
+    store: &'a Store,
+    /// Unpacked; the last one was read last.
+    rows: Vec<(EventKey, Vec<u8>)>,
+}
+
+impl Near<'_> {
+    /// An event.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails, or a row is damaged.
+    pub fn event(&mut self, key: EventKey) -> Result<Option<Vec<u8>>, Doubt> {
+        Ok(self.run_from(key, 1)?.pop())
+    }
+
+    /// Events from one on, of the run that it is in.
+    fn run_from(&mut self, key: EventKey, limit: usize) -> Result<Vec<Vec<u8>>, Doubt> {
+        let owned = |events: &mut dyn Iterator<Item = Result<&[u8], Doubt>>| {
+            events.take(limit).map(|it| it.map(<[u8]>::to_vec)).collect::<Result<Vec<_>, _>>()
+        };
+        // No row of events is ever another.
+        for (first, row) in self.rows.iter().rev() {
+            let Some(skip) = first.distance(key) else { continue };
+            let run = owned(&mut packed::events(row, skip))?;
+            if !run.is_empty() {
+                return Ok(run);
+            }
+        }
+        let store = self.store;
+        // Until the row is read: what is being written stays here until it is there.
+        let tails = store.tails();
+        if let Some(row) = tails.all().find_map(|it| it.events_from(key)) {
+            return owned(&mut packed::events(row, 0));
+        }
+        let row = match &store.backend {
+            Backend::Disk(disk) => store.guarded(|| disk.last_until(&key.row()))?,
+            Backend::Memory(map) => {
+                let map = map.read().expect("no writer of this map panics");
+                let before = map.range(..=key.row()).next_back();
+                before.map(|(key, value)| (IVec::from(key.as_slice()), value.clone()))
+            }
+            Backend::Lost => return Err(lost()),
+        };
+        // It stays where it is: nobody need wait while it is read.
+        drop(tails);
+        let found = row.and_then(|(first, row)| {
+            let first = keys::events_row(&first)?;
+            Some((first, first.distance(key)?, row))
+        });
+        let Some((first, skip, row)) = found else { return Ok(Vec::new()) };
+        let (row, run) = store.guarded(|| {
+            let row = match &store.backend {
+                Backend::Disk(disk) => disk.heap.value(&row)?,
+                Backend::Memory(_) | Backend::Lost => row,
+            };
+            let row = packed::unpack(&row)?;
+            let run = owned(&mut packed::events(&row, skip))?;
+            Ok((row, run))
+        })?;
+        if self.rows.len() >= NEAR_ROWS {
+            self.rows.remove(0);
+        }
+        self.rows.push((first, row));
+        Ok(run)
     }
 }
 

@@ -141,6 +141,13 @@ impl Oracle {
         assert!(found == expected, "events of {stream:?} from {from} on");
         let one = store.get(&keys::event(stream, from)).unwrap();
         assert_eq!(one.as_ref(), self.records.get(keys::event(stream, from).as_slice()));
+        let mut near = store.near();
+        for _ in 0..40 {
+            let stream = self::stream(dice);
+            let seq = 1 + dice.roll(self.heads.get(&stream).copied().unwrap_or(0) + 3);
+            let expected = self.records.get(keys::event(stream, seq).as_slice());
+            assert_eq!(near.event(EventKey::new(stream, seq)).unwrap().as_ref(), expected);
+        }
         for _ in 0..20 {
             let member = MemberId(u32::try_from(dice.roll(3)).unwrap());
             let requests = keys::requests(member, &format!("id-{}", dice.roll(301)));
