@@ -77,9 +77,9 @@ impl ReadModel {
         look(&inner.state, &inner.store)
     }
 
-    /// Looks names up between two commands.
-    pub fn known<R>(&self, look: impl FnOnce(&Known<'_>) -> R) -> R {
-        self.read(|state, store| look(&Known { state, store }))
+    /// Looks names up between two commands; `named` is what [`Self::order_named`] says of the only order that may be named.
+    pub fn known<R>(&self, named: Option<OrderId>, look: impl FnOnce(&Known<'_>) -> R) -> R {
+        self.read(|state, _| look(&Known { state, named }))
     }
 
     /// Follows the last command applied.
@@ -138,7 +138,7 @@ impl Directory for ReadModel {
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'a> {
     state: &'a State,
-    store: &'a Store,
+    named: Option<OrderId>,
 }
 
 impl order_in::Directory for Known<'_> {
@@ -150,8 +150,8 @@ impl order_in::Directory for Known<'_> {
         self.state.registry.portfolio_of(code)
     }
 
-    fn order_named(&self, member: MemberId, client_order_id: &str) -> Option<OrderId> {
-        queries::order_named(self.state, self.store, member, client_order_id).ok().flatten()
+    fn order_named(&self, _: MemberId, _: &str) -> Option<OrderId> {
+        self.named
     }
 
     fn auction_of(&self, member: MemberId, order: OrderId) -> Option<AuctionId> {

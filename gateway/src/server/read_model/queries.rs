@@ -23,20 +23,6 @@ pub struct Page {
     pub head_seq: u64,
 }
 
-/// The order that a command with this id entered.
-pub(super) fn order_named(
-    state: &State,
-    store: &Store,
-    member: MemberId,
-    client_order_id: &str,
-) -> Result<Option<OrderId>, Doubt> {
-    let Some(answer) = answer(store, member, client_order_id)? else { return Ok(None) };
-    let Some(v1::order_answer::Outcome::Accepted(accepted)) = answer.outcome else { return Ok(None) };
-    let order = accepted.order_id.map(OrderId);
-    // The id of an amendment or cancellation does not name an order.
-    Ok(order.filter(|it| state.orders.get(*it).is_some_and(|it| it.client_order_id == client_order_id)))
-}
-
 fn answer(store: &Store, member: MemberId, id: &str) -> Result<Option<v1::OrderAnswer>, Doubt> {
     let Some(bytes) = store.last_answer(&keys::requests(member, id))? else { return Ok(None) };
     let Some(seq) = encode::referred(&bytes) else { return decode(&bytes).map(Some) };
@@ -102,6 +88,22 @@ impl ReadModel {
             let own = state.orders.get(order).filter(|it| it.member == member);
             own.map(|entry| shown(state, &mut store.near(), &entry, with_versions)).transpose()
         })
+    }
+
+    /// The order that a command with this id entered.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn order_named(&self, member: MemberId, client_order_id: &str) -> Result<Option<OrderId>, Doubt> {
+        let Some(answer) = self.answer(member, client_order_id)? else { return Ok(None) };
+        let Some(v1::order_answer::Outcome::Accepted(accepted)) = answer.outcome else { return Ok(None) };
+        // The id of an amendment or cancellation does not name an order.
+        let names = |state: &State, order: &OrderId| {
+            state.orders.get(*order).is_some_and(|it| it.client_order_id == client_order_id)
+        };
+        let order = accepted.order_id.map(OrderId);
+        Ok(self.read(|state, _| order.filter(|it| names(state, it))))
     }
 
     /// The first answer to a command of a member.

@@ -152,7 +152,7 @@ impl DispatchService for Dispatch {
         let asked = request.into_inner();
         let mut faults = Faults::default();
         let id = dispatch::auction_named(&asked.auction_id, &mut faults);
-        let info = id.and_then(|it| self.node.model.known(|known| known.auction(it)));
+        let info = id.and_then(|it| self.node.model.known(None, |known| known.auction(it)));
         if id.is_some() && info.is_none() {
             faults.reject(Reject::UnknownAuction, "auction_id");
         }

@@ -113,7 +113,13 @@ impl Reader {
                 .enumerate()
                 .map(|(index, it)| Asked::in_batch(index, it))
                 .collect();
-            let mut all = orders::read_now(&self.node, &self.caller, self.member, &asked);
+            let mut all = match orders::read_now(&self.node, &self.caller, self.member, &asked) {
+                Ok(all) => all,
+                Err(status) => {
+                    let _ = self.hand_over(std::mem::take(&mut group)).await?;
+                    return Err(status);
+                }
+            };
             if all.iter().any(|it| it.request.is_err()) {
                 if self.hand_over(std::mem::take(&mut group)).await?.is_break() {
                     return Ok(ControlFlow::Break(()));

@@ -4,7 +4,6 @@ use super::entry;
 use super::orders::{self, Asked};
 use super::{page_size, page_token};
 use crate::server::certificate::hex;
-use crate::server::convert::order_in::Directory as _;
 use crate::server::convert::units::{auction_id, role_out};
 use crate::server::convert::{order_out, timestamp};
 use crate::server::node::{Caller, Node, doubt};
@@ -212,7 +211,9 @@ impl MemberService for Member {
         self.node.fresh().await;
         let id = match name {
             v1::order_ref::Name::OrderId(id) => Some(OrderId(id)),
-            v1::order_ref::Name::ClientOrderId(id) => self.node.model.known(|it| it.order_named(member, &id)),
+            v1::order_ref::Name::ClientOrderId(id) => {
+                self.node.model.order_named(member, &id).map_err(doubt)?
+            }
         };
         let id = id.ok_or_else(|| status::not_found("order"))?;
         let order = self.node.model.order(member, id, false).map_err(doubt)?;

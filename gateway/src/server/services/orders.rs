@@ -46,10 +46,32 @@ pub(super) struct Read {
     pub(super) request: Result<Request, Box<(Faults, Option<Request>)>>,
 }
 
-/// Reads commands with what the read model knows now, each by itself: a name may have to be looked for on the disk,
-/// and the model's writer waits meanwhile.
-pub(super) fn read_now(node: &Node, caller: &Caller, member: MemberId, asked: &[Asked]) -> Vec<Read> {
-    asked.iter().map(|it| node.model.known(|known| read(known, caller, member, it))).collect()
+/// Reads commands with what the read model knows now, each by itself. An order that is named by its command's id is looked
+/// for before: perhaps on the disk, where the model's writer need not wait for it.
+pub(super) fn read_now(
+    node: &Node,
+    caller: &Caller,
+    member: MemberId,
+    asked: &[Asked],
+) -> Result<Vec<Read>, Status> {
+    let read_one = |it| {
+        let named = name(it).map(|id| node.model.order_named(member, id)).transpose().map_err(doubt)?;
+        Ok(node.model.known(named.flatten(), |known| read(known, caller, member, it)))
+    };
+    asked.iter().map(read_one).collect()
+}
+
+/// The id by which a command names an order, if it does.
+fn name(asked: &Asked) -> Option<&str> {
+    let order = match asked.command.command.as_ref()? {
+        v1::order_command::Command::Amend(amend) => amend.order.as_ref(),
+        v1::order_command::Command::Cancel(cancel) => cancel.order.as_ref(),
+        v1::order_command::Command::Submit(_) | v1::order_command::Command::CancelAll(_) => None,
+    };
+    match order?.name.as_ref()? {
+        v1::order_ref::Name::ClientOrderId(id) => Some(id),
+        v1::order_ref::Name::OrderId(_) => None,
+    }
 }
 
 fn read(known: &Known<'_>, caller: &Caller, member: MemberId, asked: &Asked) -> Read {
@@ -68,10 +90,10 @@ fn read(known: &Known<'_>, caller: &Caller, member: MemberId, asked: &Asked) -> 
 /// Reads commands; where something is unknown or wrong it looks again once the read model has caught up.
 pub(super) async fn read_all(node: &Node, caller: &Caller, asked: &[Asked]) -> Result<Vec<Read>, Status> {
     let member = caller.member()?;
-    let mut all = read_now(node, caller, member, asked);
+    let mut all = read_now(node, caller, member, asked)?;
     if all.iter().any(|it| it.request.is_err()) {
         node.fresh().await;
-        all = read_now(node, caller, member, asked);
+        all = read_now(node, caller, member, asked)?;
     }
     Ok(all)
 }
