@@ -615,6 +615,8 @@ pub(crate) struct Apply<'a, M: Machine> {
 
 /// Commands whose events are given back together.
 const SPENT_MAX: usize = 6;
+/// Events that a list keeps memory for; more of them are given back with the next command.
+const EVENTS_KEPT: usize = 64;
 
 impl<'a, M: Machine> Apply<'a, M> {
     pub(crate) fn new(machine: &'a mut M, sink: &'a mut dyn Sink<M>) -> Self {
@@ -636,13 +638,19 @@ impl<M: Machine> Apply<'_, M> {
 
     fn body(&mut self, stamp: Stamp, body: M::Body) {
         if self.spent == SPENT_MAX {
-            self.events.iter_mut().for_each(Vec::clear);
+            for list in &mut self.events {
+                list.clear();
+                list.shrink_to(EVENTS_KEPT);
+            }
             self.spent = 0;
         }
         let events = &mut self.events[self.spent];
         self.spent += 1;
         let answer = self.machine.apply(stamp, body, events);
         self.sink.replayed(stamp, &answer, events);
+        if events.len() > EVENTS_KEPT {
+            self.spent = SPENT_MAX;
+        }
     }
 }
 

@@ -286,9 +286,9 @@ fn read_batch_end(head: &[u8], offset: u64, salt: Salt) -> Result<BatchEnd, Flaw
     })
 }
 
-/// Reads records that were sent from another node's journal, one after the other. Their checksums
-/// belong to the place where they lay there; what is held against the head is their chain, which
-/// covers all of them.
+/// Reads records that were sent from another node, one after the other. Those from its disk have checksums, which belong to
+/// the place where they lay there, and those from its memory have none yet; what is held against the head is their chain,
+/// which covers all of them.
 ///
 /// # Errors
 ///

@@ -312,7 +312,6 @@ fn take_action(kind: Kind, from: &mut Take<'_>) -> Result<Action, Malformed> {
         },
         Kind::ProposeAct => Action::ProposeAct { act: Codec::take(from)?, reason: Codec::take(from)? },
         Kind::ApproveAct => Action::ApproveAct { proposal: Codec::take(from)? },
-        Kind::Submit => Action::Submit(Codec::take(from)?),
         Kind::Amend => {
             Action::Amend { order: Codec::take(from)?, version: Codec::take(from)?, body: Codec::take(from)? }
         }
@@ -323,7 +322,7 @@ fn take_action(kind: Kind, from: &mut Take<'_>) -> Result<Action, Malformed> {
             Action::AcknowledgeSchedule { auction: Codec::take(from)?, revision: Codec::take(from)? }
         }
         Kind::Settle => Action::Settle(Codec::take(from)?),
-        Kind::EpochStarted | Kind::Tick | Kind::ClearQuantum | Kind::StandbyChanged => {
+        Kind::Submit | Kind::EpochStarted | Kind::Tick | Kind::ClearQuantum | Kind::StandbyChanged => {
             return Err(Malformed::Tag("request", u8::MAX));
         }
     })

@@ -143,7 +143,10 @@ async fn rows_that_are_damaged_under_a_running_node_are_not_shown_but_built_agai
     let harmed: Vec<u8> = std::fs::read(&heap).unwrap().iter().map(|it| !it).collect();
     assert!(harmed.len() > 1_000, "{}", harmed.len());
     std::fs::write(&heap, &harmed).unwrap();
-    // Whoever asks meanwhile is told to ask again, which the client does.
+    // Whoever asks meanwhile is told to ask again, which the client does; who names an order hears of no unknown one.
+    let cancel = exchange.user("gina").dry_run(vec![orders::cancel("dry", "g-1")]).await.unwrap();
+    let unknown = i32::from(v1::RejectReason::UnknownOrder);
+    assert!(cancel[0].refusals.iter().all(|it| it.reason != unknown), "{cancel:?}");
     let order = exchange.user("gina").order("g-1").await.unwrap().unwrap();
     assert_eq!(order.order.unwrap().client_order_id, "g-1");
     assert!(std::fs::read(&heap).unwrap() != harmed, "it was built again");

@@ -291,6 +291,41 @@ async fn orders_of_every_kind_come_back_as_they_were_entered() {
     assert_eq!(done.cancelled, Some(2));
 }
 
+/// Else whoever wants few of a million keeps a thread for as long as it takes to look at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_few_orders_among_many_ends_early_and_the_next_goes_on() {
+    let exchange = open().await;
+    let gina = exchange.user("gina");
+    let all = async |commands: Vec<v1::OrderCommand>| {
+        for some in commands.chunks(500) {
+            for answer in gina.batch(some.to_vec()).await.unwrap() {
+                accepted(&answer);
+            }
+        }
+    };
+    let enter = |number: u32| orders::submit(format!("many-{number}"), sell("2500", "1"));
+    let cancel = |number: u32| orders::cancel(format!("no-{number}"), format!("many-{number}"));
+    // A member may have 10,000 at a time, and as many are looked at for one page.
+    all((0..10_000).map(enter).collect()).await;
+    all((9_900..10_000).map(cancel).collect()).await;
+    all((10_000..10_100).map(enter).collect()).await;
+    all(vec![cancel(10_099)]).await;
+    let asked =
+        v1::ListOrdersRequest { states: vec![v1::OrderState::Cancelled.into()], ..Default::default() };
+    let page = gina.member().list_orders(asked.clone()).await.unwrap().into_inner();
+    assert_eq!(page.orders.len(), 100);
+    let rest = v1::ListOrdersRequest { page_token: page.next_page_token.clone(), ..asked.clone() };
+    assert!(page.next_page_token.is_some());
+    let rest = gina.member().list_orders(rest).await.unwrap().into_inner();
+    assert_eq!((rest.orders.len(), rest.next_page_token), (1, None));
+    assert_eq!(gina.orders(asked).await.unwrap().len(), 101);
+    let none = v1::ListOrdersRequest { states: vec![v1::OrderState::Executed.into()], ..Default::default() };
+    let page = gina.member().list_orders(none.clone()).await.unwrap().into_inner();
+    assert!(page.orders.is_empty() && page.next_page_token.is_some());
+    assert!(gina.orders(none).await.unwrap().is_empty());
+    assert_eq!(gina.orders(v1::ListOrdersRequest::default()).await.unwrap().len(), 10_100);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_may_stand_in_the_same_batch_as_its_parent() {
     let exchange = open().await;

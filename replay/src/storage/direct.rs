@@ -61,7 +61,7 @@ impl Placed {
     pub(crate) fn add(&mut self, bytes: usize) -> &mut [u8] {
         let (from, to) = (self.used.end, self.used.end + bytes);
         if to > self.memory.len() {
-            self.memory.resize((to + BLOCK_BYTES).next_power_of_two(), 0);
+            self.memory.resize((to + to / 2 + 2 * BLOCK_BYTES).next_multiple_of(BLOCK_BYTES), 0);
         }
         self.used.end = to;
         &mut self.memory[from..to]

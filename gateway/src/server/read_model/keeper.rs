@@ -12,14 +12,17 @@ use merit_replay::frame::Stamp;
 use merit_replay::machine::Sink;
 use merit_replay::storage::Storage;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// Notes that the core may be ahead; then it waits, so that memory stays bounded. One has a batch of the core's, be it a
-/// lone order, or a part of it.
-const NOTES_AHEAD_MAX: usize = 8_192;
+/// Commands that the core may be ahead; then it waits, so that memory stays bounded. A keeper that builds everything again
+/// may take this long before a market of 10,000 orders a second notices: most of a minute.
+const COMMANDS_AHEAD_MAX: usize = 524_288;
+/// How often the core looks whether it may go on.
+const AHEAD_PAUSE: Duration = Duration::from_millis(1);
 /// Commands in one note.
 const NOTE_COMMANDS: usize = 64;
 /// Commands in one batch while a journal is replayed.
@@ -43,25 +46,46 @@ const LET_GO: Duration = Duration::from_secs(10);
 struct Note {
     applied: Vec<Applied>,
     head: Option<Stamp>,
+    /// Until it is taken, or nobody will.
+    _ahead: Ahead,
+}
+
+/// Commands that the core is ahead of the keeper.
+struct Ahead {
+    all: Arc<AtomicUsize>,
+    these: usize,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.these, Ordering::AcqRel);
+    }
 }
 
 /// The core's end of the read model: hands on what was applied.
 pub struct Feed {
     notes: Sender<Note>,
     applied: Vec<Applied>,
+    ahead: Arc<AtomicUsize>,
 }
 
 impl Feed {
     fn new(notes: Sender<Note>) -> Self {
-        Self { notes, applied: Vec::new() }
+        Self { notes, applied: Vec::new(), ahead: Arc::default() }
     }
 
     fn hand_over(&mut self, head: Option<Stamp>) {
         // After a full one there is mostly another.
         let room = if self.applied.len() >= NOTE_COMMANDS { NOTE_COMMANDS } else { 0 };
         let applied = std::mem::replace(&mut self.applied, Vec::with_capacity(room));
+        while self.ahead.load(Ordering::Acquire) > COMMANDS_AHEAD_MAX {
+            std::thread::sleep(AHEAD_PAUSE);
+        }
+        let these = applied.len().max(1);
+        self.ahead.fetch_add(these, Ordering::AcqRel);
+        let ahead = Ahead { all: Arc::clone(&self.ahead), these };
         // An error means that the keeper has ended, which it does only after the core.
-        let _ = self.notes.send(Note { applied, head });
+        let _ = self.notes.send(Note { applied, head, _ahead: ahead });
     }
 }
 
@@ -159,7 +183,7 @@ impl Keeper {
             }
         };
         let state = state.unwrap_or_default();
-        let (notes, inbox) = channel::bounded(NOTES_AHEAD_MAX);
+        let (notes, inbox) = channel::unbounded();
         let (applied, _) = watch::channel(state.seq);
         let inner = RwLock::new(Inner { state, store: Arc::new(store) });
         let model = Arc::new(ReadModel { inner, applied });
@@ -325,7 +349,7 @@ impl Turn {
     /// Applies what a note says, and those after it that are here already, if a batch of the core's ends in them.
     fn hear(&mut self, note: Note, inbox: &Receiver<Note>) {
         let (mut next, mut last, mut whole) = (Some(note), None, false);
-        while let Some(Note { applied, head }) = next {
+        while let Some(Note { applied, head, _ahead }) = next {
             self.waiting.extend(applied);
             (last, whole) = (head, whole || head.is_some());
             let room = self.waiting.len() < REPLAY_BATCH;
@@ -523,7 +547,11 @@ impl Turn {
             let mut inner = Inner { state: State::default(), store: Arc::new(fresh) };
             match self.replay_into(&mut inner) {
                 Ok(()) => {
-                    *self.model.inner.write().expect("only this thread writes") = inner;
+                    let mut place = self.model.inner.write().expect("only this thread writes");
+                    let old = std::mem::replace(&mut *place, inner);
+                    // Readers need not wait until it is taken down.
+                    drop(place);
+                    drop(old);
                     return;
                 }
                 Err(doubt) => tracing::warn!(doubt = %doubt.0, "the read model could not be built"),
@@ -539,7 +567,7 @@ impl Turn {
     fn replay_into(&mut self, inner: &mut Inner) -> Result<(), Doubt> {
         let storage = self.journal.reader();
         let among_others = self.among_others;
-        let (notes, inbox) = channel::bounded(NOTES_AHEAD_MAX);
+        let (notes, inbox) = channel::unbounded();
         std::thread::scope(|scope| {
             let reader = scope.spawn(move || {
                 let mut feed = Feed::new(notes);
@@ -599,8 +627,9 @@ fn fresh(directory: &Path) -> Store {
 
 #[cfg(test)]
 mod tests {
-    use super::{Keeper, Opened};
+    use super::{AHEAD_PAUSE, COMMANDS_AHEAD_MAX, Feed, Keeper, Opened};
     use crate::server::exchange::Reply;
+    use crossbeam::channel;
     use merit_engine::calendar::Day;
     use merit_engine::event::{Answer, Event, EventBody, Phase, Stream};
     use merit_engine::ids::{AuctionId, Market, MemberId};
@@ -608,6 +637,34 @@ mod tests {
     use merit_replay::machine::Sink as _;
     use merit_replay::storage::disk::Disk;
     use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    /// To build everything again takes seconds, in which no market may stand still.
+    #[test]
+    fn the_core_waits_for_readers_only_when_it_is_half_a_million_commands_ahead() {
+        let (notes, inbox) = channel::unbounded();
+        let mut feed = Feed::new(notes);
+        let ahead = Arc::clone(&feed.ahead);
+        let reply = Arc::new(Reply { answer: Answer::None, request: None, member_seq: None });
+        let core = std::thread::spawn(move || {
+            let stamps = (1..).map(|seq| Stamp { seq, epoch: 1, time_us: 1 });
+            for (index, stamp) in stamps.take(COMMANDS_AHEAD_MAX + 10_000).enumerate() {
+                feed.applied(stamp, &reply, Vec::new(), false);
+                // First one by one.
+                if index < 10_000 {
+                    feed.batch_applied(stamp);
+                }
+            }
+        });
+        while ahead.load(Ordering::Acquire) <= COMMANDS_AHEAD_MAX {
+            std::thread::sleep(AHEAD_PAUSE);
+        }
+        std::thread::sleep(50 * AHEAD_PAUSE);
+        assert!(!core.is_finished(), "it waits");
+        let taken = inbox.into_iter().map(|note| note.applied.len()).sum::<usize>();
+        core.join().unwrap();
+        assert_eq!((taken, ahead.load(Ordering::Acquire)), (COMMANDS_AHEAD_MAX + 10_000, 0));
+    }
 
     /// The journal's beginning is not here, so nothing can be built again: readers are told that, and not that
     /// there is nothing.

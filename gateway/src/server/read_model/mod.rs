@@ -3,8 +3,8 @@
 //! One thread applies what the core has applied, a few commands at a time; readers see whole commands. What a
 //! result says, 10⁵ rows, is made and stored while they read ([`result`]).
 //! Small things live in memory ([`state`]); the event log of every stream, first answers by request
-//! id (of an accepted order, where its event is), curves and statements live in the [`store`], which is sled. A start builds memory again from the
-//! journal, or from a snapshot and the journal after it; records that the store has already are only
+//! id (of an accepted order, where its event is), curves and statements live in the [`store`], on the disk. A start builds
+//! memory again from the journal, or from a snapshot and the journal after it; records that the store has already are only
 //! compared, not written. What is there must be, record by record, what the journal says, or the store is
 //! deleted and filled again from the journal's beginning, archive included. (A start from a snapshot takes
 //! the records before it on trust: reading them all would take as long as history is. A store that does not
@@ -75,6 +75,13 @@ impl ReadModel {
     pub fn read<R>(&self, look: impl FnOnce(&State, &Store) -> R) -> R {
         let inner = self.inner();
         look(&inner.state, &inner.store)
+    }
+
+    /// Looks at the state between two commands, with the store of that moment: to read it may take long, and nobody need
+    /// wait meanwhile.
+    fn read_with_store<R>(&self, look: impl FnOnce(&State) -> R) -> (R, Arc<Store>) {
+        let inner = self.inner();
+        (look(&inner.state), Arc::clone(&inner.store))
     }
 
     /// Looks names up between two commands; `named` is what [`Self::order_named`] says of the only order that may be named.

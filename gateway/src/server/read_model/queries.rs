@@ -12,6 +12,11 @@ use merit_proto::v1;
 use prost::Message;
 use v1::stream_events_response::Event as MemberEvent;
 
+/// Orders that are looked at for one page.
+const LOOKED_AT_MAX: usize = 10_000;
+/// Orders that are looked at between two commands; their events are read while the model goes on.
+const SEEN_TOGETHER: usize = 256;
+
 /// One page of orders.
 #[derive(Debug, Default)]
 pub struct Page {
@@ -47,25 +52,41 @@ fn member_event(near: &mut Near<'_>, member: MemberId, seq: u64) -> Result<Optio
     Ok(member_message(near, member, seq)?.event)
 }
 
-fn shown(
-    state: &State,
-    near: &mut Near<'_>,
-    entry: &OrderEntry<'_>,
-    with_versions: bool,
-) -> Result<v1::Order, Doubt> {
-    let Some(MemberEvent::Order(mut order)) = member_event(near, entry.member, entry.latest)? else {
-        return Err(Doubt("an order's event is something else".into()));
-    };
-    order.state = state.order_state(entry).into();
-    if with_versions {
-        for seq in std::iter::once(&entry.first).chain(entry.amended) {
-            if let Some(MemberEvent::Order(version)) = member_event(near, entry.member, *seq)? {
-                order.versions.extend(version.current);
-            }
+/// Where the parts of an order are, as of one moment.
+struct Seen {
+    member: MemberId,
+    state: v1::OrderState,
+    latest: u64,
+    /// If they are wanted.
+    versions: Vec<u64>,
+    result: Option<u64>,
+}
+
+impl Seen {
+    fn of(state: &State, entry: &OrderEntry<'_>, with_versions: bool) -> Self {
+        let versions = std::iter::once(&entry.first).chain(entry.amended);
+        Self {
+            member: entry.member,
+            state: state.order_state(entry),
+            latest: entry.latest,
+            versions: if with_versions { versions.copied().collect() } else { Vec::new() },
+            result: entry.result_seq,
         }
     }
-    if let Some(seq) = entry.result_seq
-        && let Some(MemberEvent::Result(result)) = member_event(near, entry.member, seq)?
+}
+
+fn shown(near: &mut Near<'_>, seen: &Seen) -> Result<v1::Order, Doubt> {
+    let Some(MemberEvent::Order(mut order)) = member_event(near, seen.member, seen.latest)? else {
+        return Err(Doubt("an order's event is something else".into()));
+    };
+    order.state = seen.state.into();
+    for seq in &seen.versions {
+        if let Some(MemberEvent::Order(version)) = member_event(near, seen.member, *seq)? {
+            order.versions.extend(version.current);
+        }
+    }
+    if let Some(seq) = seen.result
+        && let Some(MemberEvent::Result(result)) = member_event(near, seen.member, seq)?
     {
         order.result = Some(result);
     }
@@ -84,10 +105,11 @@ impl ReadModel {
         order: OrderId,
         with_versions: bool,
     ) -> Result<Option<v1::Order>, Doubt> {
-        self.read(|state, store| {
+        let (seen, store) = self.read_with_store(|state| {
             let own = state.orders.get(order).filter(|it| it.member == member);
-            own.map(|entry| shown(state, &mut store.near(), &entry, with_versions)).transpose()
-        })
+            own.map(|entry| Seen::of(state, &entry, with_versions))
+        });
+        seen.map(|seen| shown(&mut store.near(), &seen)).transpose()
     }
 
     /// The order that a command with this id entered.
@@ -116,7 +138,8 @@ impl ReadModel {
         answer(&self.store(), member, id)
     }
 
-    /// Orders of a member by number, after `after`, that `wanted` wants.
+    /// Orders of a member by number, after `after`, that `wanted` wants. A page may end before it is full, or has any, where
+    /// few are wanted among many.
     ///
     /// # Errors
     ///
@@ -129,7 +152,7 @@ impl ReadModel {
         limit: usize,
         wanted: impl Fn(&v1::Order) -> bool,
     ) -> Result<Page, Doubt> {
-        self.read(|state, store| {
+        let ((mut ids, head_seq), store) = self.read_with_store(|state| {
             let lists: Vec<&Vec<OrderId>> = match auction {
                 Some(auction) => state.orders_in.get(&(member, auction)).into_iter().collect(),
                 None => {
@@ -137,24 +160,35 @@ impl ReadModel {
                     of_member.map(|(_, list)| list).collect()
                 }
             };
-            let mut ids: Vec<OrderId> =
-                lists.into_iter().flatten().copied().filter(|it| *it > after).collect();
-            ids.sort_unstable();
-            let mut near = store.near();
-            let mut page = Page { head_seq: state.head(Stream::Member(member)), ..Page::default() };
-            for id in ids {
-                let Some(entry) = state.orders.get(id) else { continue };
+            let next = |list: &&Vec<OrderId>| list.partition_point(|it| *it <= after);
+            let first = lists.iter().flat_map(|it| it[next(it)..].iter().take(LOOKED_AT_MAX + 1));
+            (first.copied().collect::<Vec<_>>(), state.head(Stream::Member(member)))
+        });
+        ids.sort_unstable();
+        let more = ids.len() > LOOKED_AT_MAX;
+        ids.truncate(LOOKED_AT_MAX);
+        let mut near = store.near();
+        let mut page = Page { head_seq, ..Page::default() };
+        for some in ids.chunks(SEEN_TOGETHER) {
+            let seen: Vec<Seen> = self.read(|state, _| {
+                let entries = some.iter().filter_map(|it| state.orders.get(*it));
+                entries.map(|entry| Seen::of(state, &entry, false)).collect()
+            });
+            for seen in seen {
                 if page.orders.len() == limit {
                     page.more_after = page.orders.last().map(|it| OrderId(it.order_id));
-                    break;
+                    return Ok(page);
                 }
-                let order = shown(state, &mut near, &entry, false)?;
+                let order = shown(&mut near, &seen)?;
                 if wanted(&order) {
                     page.orders.push(order);
                 }
             }
-            Ok(page)
-        })
+        }
+        if more {
+            page.more_after = ids.last().copied();
+        }
+        Ok(page)
     }
 
     /// One event of a stream as its message.
@@ -163,7 +197,7 @@ impl ReadModel {
     ///
     /// If the store cannot be read.
     pub fn message<M: Message + Default>(&self, stream: Stream, seq: u64) -> Result<Option<M>, Doubt> {
-        let bytes = self.read(|_, store| store.get(&keys::event(stream, seq)))?;
+        let bytes = self.store().get(&keys::event(stream, seq))?;
         bytes.map(|it| decode(&it)).transpose()
     }
 
@@ -174,21 +208,18 @@ impl ReadModel {
     ///
     /// If the store cannot be read or lacks one.
     pub fn events(&self, stream: Stream, from: u64, limit: usize) -> Result<(Vec<Vec<u8>>, u64), Doubt> {
-        let (events, head) = self.read(|state, store| {
-            let head = state.head(stream);
-            // What is stored beyond the head is still being said.
-            let known = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
-            if known == 0 {
-                return Ok((Vec::new(), head));
-            }
-            let records = store.events(EventKey::new(stream, from), limit.min(known))?;
-            if records.len() < limit.min(known) {
-                let missing = from.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
-                return Err(Doubt(format!("event {missing} of a stream is missing")));
-            }
-            Ok((records, head))
-        })?;
-        Ok((events, head))
+        let (head, store) = self.read_with_store(|state| state.head(stream));
+        // What is stored beyond the head is still being said.
+        let known = usize::try_from((head + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+        if known == 0 {
+            return Ok((Vec::new(), head));
+        }
+        let records = store.events(EventKey::new(stream, from), limit.min(known))?;
+        if records.len() < limit.min(known) {
+            let missing = from.saturating_add(u64::try_from(records.len()).unwrap_or(u64::MAX));
+            return Err(Doubt(format!("event {missing} of a stream is missing")));
+        }
+        Ok((records, head))
     }
 
     /// All records whose keys begin with a prefix, decoded.
@@ -197,7 +228,7 @@ impl ReadModel {
     ///
     /// If the store cannot be read.
     pub fn all<M: Message + Default>(&self, prefix: &[u8]) -> Result<Vec<M>, Doubt> {
-        let records = self.read(|_, store| store.all(prefix))?;
+        let records = self.store().all(prefix)?;
         let read: Result<Vec<M>, Doubt> = records.iter().map(|value| decode(value)).collect();
         read.inspect_err(log_doubt)
     }

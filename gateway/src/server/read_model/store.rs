@@ -367,9 +367,12 @@ impl Store {
     /// If the disk fails: the store must not be used any more.
     pub fn flush(&self) -> Result<(), Doubt> {
         self.write()?;
+        // sled lets nobody write while it flushes, and nobody read who comes after one that would write.
+        let _only = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         match &self.backend {
             Backend::Disk(disk) => self.guarded(|| disk.flush()),
-            Backend::Memory(_) | Backend::Lost => Ok(()),
+            Backend::Memory(_) => Ok(()),
+            Backend::Lost => Err(lost()),
         }
     }
 

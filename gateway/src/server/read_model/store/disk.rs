@@ -162,25 +162,31 @@ impl<'a> Piece<'a> {
 
     /// Writes it, and begins the next.
     pub(super) fn write(&mut self) -> Result<(), Doubt> {
+        self.append()?;
+        self.cost = 0;
+        self.disk.db.apply_batch(std::mem::take(&mut self.batch)).map_err(failed)
+    }
+
+    fn append(&mut self) -> Result<(), Doubt> {
         if !self.bulk.is_empty() {
             self.disk.heap.append(&self.bulk)?;
             self.bulk.clear();
         }
-        self.cost = 0;
-        self.disk.db.apply_batch(std::mem::take(&mut self.batch)).map_err(failed)
+        Ok(())
     }
 
     /// Writes the last one of an attempt, with how far the rows go now; `apart` is done around the moment at which rows
     /// are taken away that others have taken in.
     pub(super) fn end(mut self, reach: Reach, mut apart: impl FnMut()) -> Result<(), Doubt> {
-        let end = self.disk.heap.end() + heap::length(&self.bulk);
+        self.append()?;
+        // Whoever finds the marker finds all that it speaks of, after a power cut too.
+        self.disk.heap.sync()?;
         self.batch.remove(WRITING);
         std::mem::take(&mut self.superseded).into_iter().for_each(|key| self.batch.remove(key));
-        self.batch.insert(META, &encode(reach, end));
+        self.batch.insert(META, &encode(reach, self.disk.heap.end()));
         apart();
         let written = self.write();
         apart();
-        self.disk.heap.hasten();
         written
     }
 }

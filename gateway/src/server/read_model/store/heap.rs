@@ -4,9 +4,8 @@
 //! told only where it stands. A value in sled ends with a byte that says which of the two it is: the value itself, or its
 //! place here.
 //!
-//! Bytes are written before sled is told of them, and both are durable after a flush. Until then nothing orders what comes to
-//! the disk: after a power cut sled may know of bytes that are not here. A file that is shorter than it was, a place beyond
-//! its end, and bytes with another checksum are doubts.
+//! Bytes are written before sled is told of them, and durable before the marker says that an attempt has come to its end.
+//! A file that is shorter than the marker says, a place beyond its end, and bytes with another checksum are doubts.
 //!
 //! Nothing here becomes garbage while the store runs: no row that is here is ever replaced. What an attempt left that did
 //! not come to its end is cut off when the file is opened, for how far it went is written with how far the rows go.
@@ -28,16 +27,17 @@ pub(super) const NAME: &str = "heap";
 /// The last byte of a value that sled itself holds, and of the place of one that is here.
 const WITHIN: u8 = 0;
 const PLACED: u8 = 1;
-/// Bytes after which the system is asked to write them: enough to be worth it, and a fraction of a millisecond to the disk.
-const HASTENED_BYTES: u64 = 256 << 10;
+/// Bytes after which they are made durable: all at once the journal's syncs would wait for them. To the disk it is a fraction
+/// of a millisecond.
+const SYNCED_BYTES: u64 = 256 << 10;
 
 /// The file. One at a time appends to it; whoever likes reads.
 #[derive(Debug)]
 pub(super) struct Heap {
     file: File,
     end: AtomicU64,
-    /// Up to where the system was asked to write.
-    hastened: AtomicU64,
+    /// Up to where it is durable.
+    synced: AtomicU64,
 }
 
 impl Heap {
@@ -53,7 +53,7 @@ impl Heap {
         if length > end {
             file.set_len(end).map_err(failed)?;
         }
-        Ok(Self { file, end: AtomicU64::new(end), hastened: AtomicU64::new(end) })
+        Ok(Self { file, end: AtomicU64::new(end), synced: AtomicU64::new(end) })
     }
 
     /// Where the next bytes will stand.
@@ -66,27 +66,17 @@ impl Heap {
         let end = self.end();
         self.file.write_all_at(bytes, end).map_err(failed)?;
         self.end.store(end + length(bytes), Ordering::Release);
-        if self.end() - self.hastened.load(Ordering::Acquire) >= HASTENED_BYTES {
-            self.hasten();
-        }
-        Ok(())
-    }
-
-    /// Asks the system to begin to write what was appended, and waits for nothing. By itself it would begin half a minute
-    /// later, with all at once, and after a power cut sled, which writes at once, would know of much that is not here.
-    pub(super) fn hasten(&self) {
-        let end = self.end();
-        let offset = self.hastened.swap(end, Ordering::AcqRel);
-        #[cfg(target_os = "linux")]
-        if let Some(length) = std::num::NonZeroU64::new(end - offset) {
-            // What is not on the disk yet stays in memory. It may decline.
-            let _ = rustix::fs::fadvise(&self.file, offset, Some(length), rustix::fs::Advice::DontNeed);
-        }
+        if self.end() - self.synced.load(Ordering::Acquire) >= SYNCED_BYTES { self.sync() } else { Ok(()) }
     }
 
     /// Makes what was appended durable.
     pub(super) fn sync(&self) -> Result<(), Doubt> {
-        self.file.sync_data().map_err(failed)
+        let end = self.end();
+        if self.synced.load(Ordering::Acquire) < end {
+            self.file.sync_data().map_err(failed)?;
+            self.synced.store(end, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// The value of which sled holds this.
