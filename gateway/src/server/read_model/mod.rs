@@ -157,6 +157,7 @@ impl order_in::Directory for Known<'_> {
         self.state.registry.portfolio_of(code)
     }
 
+    // A command names one order at most, and that was looked for before the model was locked.
     fn order_named(&self, _: MemberId, _: &str) -> Option<OrderId> {
         self.named
     }

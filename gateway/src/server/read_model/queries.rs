@@ -24,7 +24,7 @@ pub struct Page {
     pub orders: Vec<v1::Order>,
     /// The last of them, if there may be more.
     pub more_after: Option<OrderId>,
-    /// Number of the last event of the member's stream that the page contains.
+    /// Number of an event of the member's stream: the page contains what came up to it, and may contain what came after.
     pub head_seq: u64,
 }
 
