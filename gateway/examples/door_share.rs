@@ -1,5 +1,6 @@
-//! What the door costs: `door_share [PAIRS [ORDERS [SHAPE]]]` (shape 0, 1 or 2; all without it). Durable acknowledged orders a second over mutual TLS, as a
-//! share of bare servers that take and answer the same messages, in turn in one run.
+//! What the door costs: `door_share [PAIRS [ORDERS [SHAPE [SERVER]]]]` (shape 0, 1 or 2, all without it; for a profile one of the
+//! servers alone, 0, 1 or 2). Durable acknowledged orders a second over mutual TLS, as a share of bare servers that take
+//! and answer the same messages, in turn in one run.
 //!
 //! Three servers in this process, the client on the same cores: **echo** answers at once; **skeleton** hands each
 //! message over to a thread that writes 128 bytes an order, makes a batch of all that waits durable by one
@@ -13,7 +14,6 @@ use merit_client::{Client, Config as ClientConfig, orders, v1};
 use merit_gateway::cli::certs::{self, Plan};
 use merit_gateway::server::clock::{Clock, parse_utc};
 use merit_gateway::server::config::{Config, Sources};
-use merit_gateway::server::door::{Door, DoorLimits, Security};
 use merit_gateway::server::run::{Running, Substitutes};
 use merit_gateway::server::tls::{self, TlsFiles};
 use merit_replay::storage::disk::Disk;
@@ -23,12 +23,17 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
+use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 use v1::member_service_server::{MemberService, MemberServiceServer};
 
@@ -244,14 +249,73 @@ fn journal(directory: &Path) -> Result<crossbeam::channel::Sender<Handed>, Fault
     Ok(sender)
 }
 
+/// A connection as tonic takes it, with nothing of ours around it.
+struct Bared(TlsStream<TcpStream>);
+
+impl Connected for Bared {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Bared {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Bared {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
 async fn bare(
     files: &TlsFiles,
     journal: Option<crossbeam::channel::Sender<Handed>>,
 ) -> Result<String, Fault> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("https://localhost:{}", listener.local_addr()?.port());
-    let security = Security::MutualTls(tls::server_config(files)?);
-    let (_, incoming) = Door::open(listener, security, DoorLimits::default())?;
+    let acceptor = TlsAcceptor::from(tls::server_config(files)?);
+    let (sender, incoming) = mpsc::channel(16);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            let stream = acceptor.accept(stream).await.map(Bared);
+            if sender.send(stream).await.is_err() {
+                return;
+            }
+        }
+    });
+    let incoming = ReceiverStream::new(incoming);
     let server = tonic::transport::Server::builder()
         .max_concurrent_streams(Some(256))
         .add_service(MemberServiceServer::new(Bare { journal }));
@@ -500,7 +564,7 @@ enum Shape {
     Hundred,
 }
 
-async fn run(pairs: usize, orders: usize, only: Option<usize>) -> Result<(), Fault> {
+async fn run(pairs: usize, orders: usize, only: Option<usize>, alone: Option<usize>) -> Result<(), Fault> {
     let directory = tempfile::tempdir()?;
     let certificates = directory.path().join("certs");
     let users: Vec<String> = (0..MEMBERS).map(|it| format!("M{it}")).collect();
@@ -534,6 +598,9 @@ async fn run(pairs: usize, orders: usize, only: Option<usize>) -> Result<(), Fau
         for round in 0..pairs {
             for turn in 0..3 {
                 let which = (round + turn) % 3;
+                if alone.is_some_and(|it| it != which) {
+                    continue;
+                }
                 let target = [&echo, &skeleton, &merit][which];
                 let before = processor()?;
                 found[which].push(match shape {
@@ -584,5 +651,6 @@ fn main() -> Result<(), Fault> {
     let pairs = words.next().map_or(Ok(9), |it| it.parse())?;
     let orders = words.next().map_or(Ok(10_000), |it| it.parse())?;
     let shape = words.next().map(|it| it.parse()).transpose()?;
-    tokio::runtime::Runtime::new()?.block_on(run(pairs, orders, shape))
+    let alone = words.next().map(|it| it.parse()).transpose()?;
+    tokio::runtime::Runtime::new()?.block_on(run(pairs, orders, shape, alone))
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_stream::StreamExt as _;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Server};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -303,6 +304,35 @@ async fn plaintext_is_for_loopback_only() {
     let channel = Endpoint::new(format!("http://{}", served.address)).unwrap().connect().await.unwrap();
     is_healthy(channel).await.unwrap();
     assert_eq!(served.peers.lock().unwrap()[0].certificate, None);
+}
+
+#[tokio::test]
+async fn what_is_written_at_the_same_time_goes_out_together() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_door, mut incoming) = Door::open(listener, Security::Plaintext, limits(PATIENT)).unwrap();
+    let mut far = TcpStream::connect(address).await.unwrap();
+    far.write_all(b"?").await.unwrap();
+    let mut near = incoming.next().await.unwrap().unwrap();
+    near.read_exact(&mut [0]).await.unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let (first, other) = (Arc::clone(&order), Arc::clone(&order));
+    let writing = tokio::spawn(async move {
+        for byte in [b"1", b"2"] {
+            near.write_all(byte).await.unwrap();
+            first.lock().unwrap().push("written");
+            near.flush().await.unwrap();
+        }
+        near
+    });
+    let ready = tokio::spawn(async move { other.lock().unwrap().push("ready") });
+    ready.await.unwrap();
+    let near = writing.await.unwrap();
+    assert_eq!(*order.lock().unwrap(), ["ready", "written", "written"]);
+    let mut all = [0; 2];
+    far.read_exact(&mut all).await.unwrap();
+    assert_eq!(&all, b"12");
+    drop(near);
 }
 
 #[test]

@@ -16,6 +16,10 @@ use std::sync::Arc;
 pub trait Directory {
     /// An auction.
     fn auction(&self, auction: AuctionId) -> Option<Arc<AuctionInfo>>;
+    /// An auction by its name.
+    fn auction_named(&self, name: &str) -> Option<Arc<AuctionInfo>> {
+        self.auction(auction_id(name)?)
+    }
     /// A portfolio by its code, and its owner.
     fn portfolio(&self, code: &str) -> Option<(PortfolioId, MemberId)>;
     /// An order of a member by the id of the command that entered it.
@@ -179,7 +183,7 @@ impl<'a, D: Directory> Reader<'a, D> {
             self.missing(paths.field("auction_id"));
             return None;
         }
-        let found = auction_id(name).and_then(|it| self.directory.auction(it));
+        let found = self.directory.auction_named(name);
         if found.is_none() {
             self.faults.reject(Reject::UnknownAuction, paths.field("auction_id"));
         }

@@ -36,12 +36,14 @@ pub use queries::Page;
 
 use super::certificate::Fingerprint;
 use super::convert::order_in;
+use super::convert::units::auction_id;
 use super::exchange::Reply;
 use super::identity::{Directory, Identity};
 use merit_engine::event::{AuctionInfo, Event};
 use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId};
 use merit_replay::frame::Stamp;
 use state::State;
+use std::cell::RefCell;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use store::{Batch, Doubt, Store};
 use tokio::sync::watch;
@@ -86,7 +88,7 @@ impl ReadModel {
 
     /// Looks names up between two commands; `named` is what [`Self::order_named`] says of the only order that may be named.
     pub fn known<R>(&self, named: Option<OrderId>, look: impl FnOnce(&Known<'_>) -> R) -> R {
-        self.read(|state, _| look(&Known { state, named }))
+        self.read(|state, _| look(&Known { state, named, last: RefCell::default() }))
     }
 
     /// Follows the last command applied.
@@ -141,16 +143,27 @@ impl Directory for ReadModel {
     }
 }
 
-/// What a command's names are looked up in, between two commands.
-#[derive(Clone, Copy, Debug)]
+/// What commands' names are looked up in, between two commands of the core.
+#[derive(Debug)]
 pub struct Known<'a> {
     state: &'a State,
     named: Option<OrderId>,
+    /// The auction that was looked up last: commands that come together are mostly for one.
+    last: RefCell<Option<(String, Arc<AuctionInfo>)>>,
 }
 
 impl order_in::Directory for Known<'_> {
     fn auction(&self, auction: AuctionId) -> Option<Arc<AuctionInfo>> {
         self.state.auctions.get(&auction).map(|it| Arc::clone(&it.info))
+    }
+
+    fn auction_named(&self, name: &str) -> Option<Arc<AuctionInfo>> {
+        if let Some((_, info)) = self.last.borrow().as_ref().filter(|(last, _)| last == name) {
+            return Some(Arc::clone(info));
+        }
+        let info = self.auction(auction_id(name)?)?;
+        self.last.replace(Some((name.to_owned(), Arc::clone(&info))));
+        Some(info)
     }
 
     fn portfolio(&self, code: &str) -> Option<(PortfolioId, MemberId)> {

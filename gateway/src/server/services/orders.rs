@@ -46,6 +46,9 @@ pub(super) struct Read {
     pub(super) request: Result<Request, Box<(Faults, Option<Request>)>>,
 }
 
+/// Commands that are read with the model locked once: its writer waits for them.
+const READ_TOGETHER: usize = 16;
+
 /// Reads commands with what the read model knows now, each by itself. An order that is named by its command's id is looked
 /// for before: perhaps on the disk, where the model's writer need not wait for it.
 pub(super) fn read_now(
@@ -54,11 +57,15 @@ pub(super) fn read_now(
     member: MemberId,
     asked: &[Asked],
 ) -> Result<Vec<Read>, Status> {
-    let read_one = |it| {
-        let named = name(it).map(|id| node.model.order_named(member, id)).transpose().map_err(doubt)?;
-        Ok(node.model.known(named.flatten(), |known| read(known, caller, member, it)))
-    };
-    asked.iter().map(read_one).collect()
+    let mut all = Vec::with_capacity(asked.len());
+    while let Some(next) = asked.get(all.len()..).filter(|it| !it.is_empty()) {
+        let nameless = next.iter().take(READ_TOGETHER).take_while(|it| name(it).is_none()).count();
+        let order = next.first().filter(|_| nameless == 0).and_then(name);
+        let named = order.map(|id| node.model.order_named(member, id)).transpose().map_err(doubt)?;
+        let now = next.iter().take(nameless.max(1));
+        node.model.known(named.flatten(), |known| all.extend(now.map(|it| read(known, caller, member, it))));
+    }
+    Ok(all)
 }
 
 /// The id by which a command names an order, if it does.
