@@ -214,7 +214,7 @@ impl Market {
 }
 
 /// One auction: a market, a local delivery day and a session of that day (from 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AuctionId {
     /// Local delivery day.
     pub day: crate::calendar::Day,
@@ -222,6 +222,33 @@ pub struct AuctionId {
     pub market: Market,
     /// Session of the day, from 1; always 1 in the day-ahead market.
     pub session: u16,
+}
+
+impl AuctionId {
+    /// A number that grows as day, market and session do: one comparison where each order asks for its auction among many.
+    #[inline]
+    fn rank(self) -> i64 {
+        let market = match self.market {
+            Market::Dam => 0,
+            Market::Rtm => 1,
+        };
+        (i64::from(self.day.0) << 32) | (market << 16) | i64::from(self.session)
+    }
+}
+
+impl PartialOrd for AuctionId {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By day, market and session.
+impl Ord for AuctionId {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
 }
 
 /// `DAM-2026-11-23` and `RTM-2026-11-23-17`.
@@ -236,10 +263,30 @@ impl fmt::Display for AuctionId {
 
 #[cfg(test)]
 mod tests {
-    use super::{MemberId, OrderId, TEXT_ID_MAX, TextId};
+    use super::{AuctionId, Market, MemberId, OrderId, TEXT_ID_MAX, TextId};
+    use crate::calendar::Day;
     use alloc::format;
     use alloc::string::String;
     use alloc::vec::Vec;
+
+    #[test]
+    fn auctions_sort_by_day_then_market_then_session() {
+        let mut ids = Vec::new();
+        for day in [i32::MIN, -1, 0, 1, i32::MAX] {
+            for market in Market::ALL {
+                for session in [0, 1, 2, u16::MAX] {
+                    ids.push(AuctionId { day: Day(day), market, session });
+                }
+            }
+        }
+        let parts = |it: &AuctionId| (it.day, it.market, it.session);
+        for one in &ids {
+            for other in &ids {
+                assert_eq!(one.cmp(other), parts(one).cmp(&parts(other)));
+                assert_eq!(one == other, parts(one) == parts(other));
+            }
+        }
+    }
 
     #[test]
     fn an_order_id_names_its_member_and_its_number_there() {
