@@ -8,6 +8,7 @@ use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::calendar::{Day, MINUTE_US};
 use merit_engine::command::{Action, Actor, Body, NewOrder, OrderBody, Request, Role};
 use merit_engine::event::{Answer, Event, EventBody};
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, MemberId, PortfolioId, TextId, UserId};
 use merit_engine::market::Engine;
 use merit_engine::presets;
@@ -77,7 +78,7 @@ fn order(number: u64) -> Body {
     let member = u32::try_from(number % u64::from(MEMBERS)).expect("small");
     let spread = i64::try_from(number % 997).expect("small");
     let point = Point { price: 100_000 + spread * 100, quantity: 10 };
-    let body = OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: vec![(0, vec![point])] };
+    let body = OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: Few::one((0, Few::one(point))) };
     let action = Action::Submit(NewOrder { auction, portfolio: PortfolioId(member), area: 3, body });
     request(Actor::User(UserId(member)), &format!("o-{number}"), action)
 }

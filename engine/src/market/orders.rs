@@ -453,11 +453,10 @@ impl SealedBook {
         if order.kind != Kind::Curve {
             return Cow::Borrowed(self.lumpy_body(order));
         }
-        let (mut shape, mut periods) = (crate::auction::Shape::Linear, Vec::new());
-        for (_, it) in self.curves(order) {
-            shape = it.shape;
-            periods.push((it.period, it.points.to_vec()));
-        }
+        let first = self.curves(order).next();
+        let shape = first.map_or(crate::auction::Shape::Linear, |(_, it)| it.shape);
+        let period = |it: CurveView<'_>| (it.period, it.points.iter().copied().collect());
+        let periods = self.curves(order).map(|(_, it)| period(it)).collect();
         Cow::Owned(OrderBody::Curve { shape, periods })
     }
 

@@ -3,6 +3,7 @@
 //! Reading never believes a length before it has seen that so many bytes are there, and accepts only
 //! what writing produces: one value has one spelling.
 
+use merit_engine::few::Few;
 use std::fmt;
 
 /// Why bytes are not a value.
@@ -157,12 +158,37 @@ impl<T: Codec> Codec for Vec<T> {
     #[inline]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         let length = from.length(T::BYTES_MIN)?;
-        let mut items = Self::with_capacity(length);
-        for _ in 0..length {
-            items.push(T::take(from)?);
-        }
-        Ok(items)
+        take_many(length, from)
     }
+}
+
+// As a vector is spelled.
+impl<T: Codec> Codec for Few<T> {
+    const BYTES_MIN: usize = 4;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_length(self.len(), out);
+        for item in self {
+            item.put(out);
+        }
+    }
+
+    #[inline]
+    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        match from.length(T::BYTES_MIN)? {
+            // Nearly all are.
+            1 => T::take(from).map(Self::one),
+            length => take_many(length, from).map(Self::from),
+        }
+    }
+}
+
+fn take_many<T: Codec>(length: usize, from: &mut Take<'_>) -> Result<Vec<T>, Malformed> {
+    let mut items = Vec::with_capacity(length);
+    for _ in 0..length {
+        items.push(T::take(from)?);
+    }
+    Ok(items)
 }
 
 impl<T: Codec> Codec for Option<T> {

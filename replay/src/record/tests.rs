@@ -6,6 +6,7 @@ use merit_engine::calendar::{Day, Summer, Zone};
 use merit_engine::command::{
     Act, Action, Actor, Body, Capacity, Clearance, NewOrder, OrderBody, Parent, Request, Role,
 };
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use merit_engine::rules::{
     AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
@@ -42,8 +43,10 @@ fn parent() -> impl Strategy<Value = Parent> {
 
 fn order_body() -> impl Strategy<Value = OrderBody> {
     let shape = prop_oneof![side().prop_map(Shape::Step), Just(Shape::Linear)];
-    let curve = (shape, vec((any::<u16>(), points()), 0..4))
-        .prop_map(|(shape, periods)| OrderBody::Curve { shape, periods });
+    let curve = (shape, vec((any::<u16>(), points()), 0..4)).prop_map(|(shape, periods)| {
+        let periods = periods.into_iter().map(|(period, points)| (period, points.into())).collect();
+        OrderBody::Curve { shape, periods }
+    });
     let block = (
         side(),
         any::<i64>(),
@@ -350,7 +353,7 @@ fn kinds_have_codes_of_their_own() {
 #[test]
 fn a_length_beyond_the_payload_costs_no_memory() {
     // A submit of a curve that announces four billion periods.
-    let order = OrderBody::Curve { shape: Shape::Linear, periods: Vec::new() };
+    let order = OrderBody::Curve { shape: Shape::Linear, periods: Few::new() };
     let auction = AuctionId { day: Day(1), market: Market::Dam, session: 1 };
     let action = Action::Submit(NewOrder { auction, portfolio: PortfolioId(1), area: 0, body: order });
     let request_id = TextId::new("a").unwrap();

@@ -88,7 +88,7 @@ pub(crate) fn order(random: &mut Random, number: u64, now_us: i64) -> Body {
         let quantity = i64::try_from(1 + random.below(500)).unwrap() * 10;
         points.push(Point { price, quantity });
     }
-    let periods = (0..2).map(|period| (period, points.clone())).collect();
+    let periods = (0..2).map(|period| (period, points.clone().into())).collect();
     let body = OrderBody::Curve { shape: Shape::Step(side), periods };
     let area = u16::try_from(random.below(13)).unwrap();
     let order = NewOrder { auction, portfolio: PortfolioId(owner), area, body };
