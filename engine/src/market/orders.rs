@@ -554,7 +554,7 @@ impl SealedBook {
     }
 
     /// Enters an order that has passed admission; `digests` are those of its content and its name. Returns
-    /// its slot and its content as it stands.
+    /// its slot; the content is left as it stands.
     pub(super) fn insert(
         &mut self,
         id: OrderId,
@@ -562,15 +562,15 @@ impl SealedBook {
         client_order_id: &TextId,
         order: &mut NewOrder,
         digests: (u128, u128),
-    ) -> (u32, Box<OrderBody>) {
+    ) -> u32 {
         let slot = u32::try_from(self.orders.len()).expect("bounded by handles");
         let (member, member_code) = owner;
         let NewOrder { auction: _, portfolio, area, ref mut body } = *order;
         self.resolve(member, body);
-        let body = Box::new(body.take());
-        let (at, periods) = self.place(slot, (member_code, client_order_id), area, &body);
-        self.count((portfolio, area), &body, 1);
-        let kind = kind_of(&body);
+        let body = &*body;
+        let (at, periods) = self.place(slot, (member_code, client_order_id), area, body);
+        self.count((portfolio, area), body, 1);
+        let kind = kind_of(body);
         let of_member = self.members.get_mut(member);
         of_member.entered += 1;
         of_member.live += 1;
@@ -580,10 +580,10 @@ impl SealedBook {
         }
         let order = Order { id, portfolio, version: 1, at, periods, area, kind, live: true };
         // What is asked and what stands differ where a parent was named.
-        let content = if kind == Kind::Curve { digests.0 } else { quick(&*body) };
+        let content = if kind == Kind::Curve { digests.0 } else { quick(body) };
         self.orders.push(order);
         self.sum = self.sum.wrapping_add(row_digest(&order, content, digests.1));
-        (slot, body)
+        slot
     }
 
     /// Replaces the content of a live order that has passed admission; returns the order's name and its

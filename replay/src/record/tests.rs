@@ -1,6 +1,6 @@
 //! Every command reads back as itself, and no bytes whatever make the reader fall.
 
-use super::{Kind, PAYLOAD_VERSION, decode, encode};
+use super::{Kind, PAYLOAD_VERSION, decode, decode_over, encode};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::calendar::{Day, Summer, Zone};
 use merit_engine::command::{
@@ -303,6 +303,42 @@ proptest! {
         let mut payload = Vec::new();
         let kind = encode(&body, &mut payload);
         prop_assert_eq!(decode(kind.code(), &payload), Ok(body));
+    }
+
+    #[test]
+    fn a_command_read_over_any_other_is_itself(spent in body(), body in body()) {
+        let (mut payload, mut over) = (Vec::new(), spent);
+        let kind = encode(&body, &mut payload).code();
+        prop_assert_eq!(decode_over(kind, &payload, &mut over), Ok(()));
+        prop_assert_eq!(&over, &body);
+        // What an engine leaves of an order.
+        if let Body::Request(request) = &mut over
+            && let Action::Submit(order) = &mut request.action
+        {
+            order.body = OrderBody::Curve { shape: Shape::Linear, periods: Few::new() };
+        }
+        prop_assert_eq!(decode_over(kind, &payload, &mut over), Ok(()));
+        prop_assert_eq!(&over, &body);
+    }
+
+    #[test]
+    fn bytes_that_are_no_command_are_refused_alike_wherever_they_are_read(
+        spent in body(),
+        body in body(),
+        at in any::<prop::sample::Index>(),
+        byte: u8,
+        cut: bool,
+    ) {
+        let mut payload = Vec::new();
+        let kind = encode(&body, &mut payload).code();
+        let at = at.index(payload.len());
+        payload[at] = byte;
+        if cut {
+            payload.truncate(at);
+        }
+        let mut over = spent;
+        let decoded = decode_over(kind, &payload, &mut over);
+        prop_assert_eq!(decoded.map(|()| over), decode(kind, &payload));
     }
 
     #[test]
