@@ -16,7 +16,7 @@ pub const TEXT_ID_MAX: usize = 64;
 pub struct TextId(Text);
 
 /// Bytes of an id that lies in place.
-const SHORT: usize = 22;
+pub(crate) const SHORT: usize = 22;
 
 /// Most ids are short, and there are millions: a short one lies in place, in the 24 bytes that a pointer
 /// to it would take.
@@ -102,6 +102,15 @@ impl TextId {
     #[inline]
     pub(crate) fn take(&mut self) -> Self {
         core::mem::replace(self, Self(Text::Short { len: 0, bytes: [0; SHORT] }))
+    }
+
+    /// The length of a short id, and its bytes, zero filled.
+    #[inline]
+    pub(crate) fn short(&self) -> Option<(usize, &[u8; SHORT])> {
+        match &self.0 {
+            Text::Short { len, bytes } => Some((usize::from(*len), bytes)),
+            Text::Long(_) => None,
+        }
     }
 
     /// The length of a short id, and its bytes in groups of eight, zero filled: as a digest wants them.

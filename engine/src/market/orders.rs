@@ -14,7 +14,7 @@ use crate::book::{AuctionBook, CurveView};
 use crate::command::{NewOrder, OrderBody, Parent};
 use crate::digest::{Feed, Quick, Words, quick};
 use crate::event::AuctionInfo;
-use crate::ids::{MemberId, OrderId, PortfolioId, TEXT_ID_MAX, TextId};
+use crate::ids::{MemberId, OrderId, PortfolioId, SHORT, TEXT_ID_MAX, TextId};
 use crate::limits;
 use crate::money::Money;
 use crate::risk::Grid;
@@ -671,11 +671,12 @@ impl SealedBook {
         match body {
             OrderBody::Curve { shape, periods } => {
                 let first = self.book.curve_handles();
-                let mut id = TieId([0; TIE_ID_BYTES]);
-                let id = curve_tie_id(name, &mut id);
-                for (period, points) in periods {
-                    self.book.insert_points(id, area, *period, *shape, points);
-                }
+                let book = &mut self.book;
+                with_curve_tie_id(name, |id| {
+                    for (period, points) in periods {
+                        book.insert_points(id, area, *period, *shape, points);
+                    }
+                });
                 (first, u16::try_from(periods.len()).expect("limits::PERIODS_MAX fits"))
             }
             OrderBody::Block { .. } | OrderBody::Complex { .. } => {
@@ -778,21 +779,42 @@ const TIE_ID_MAX: usize = 2 * TEXT_ID_MAX + 1;
 
 /// Room for a tie id in whole blocks of bytes, so that it is checked to be text by the block.
 const TIE_ID_BYTES: usize = TIE_ID_MAX.next_multiple_of(TIE_ID_BLOCK);
-const TIE_ID_BLOCK: usize = 32;
+const TIE_ID_BLOCK: usize = 16;
+const SHORT_TIE_ID_BYTES: usize = (2 * SHORT + 1).next_multiple_of(TIE_ID_BLOCK);
 
 #[repr(align(16))]
 struct TieId([u8; TIE_ID_BYTES]);
 
-/// As [`tie_id`], in memory that is there and holds zeros.
-fn curve_tie_id<'a>(name: (&TextId, &TextId), TieId(id): &'a mut TieId) -> &'a str {
+/// Room for one of two short ids.
+#[repr(align(16))]
+struct ShortTieId([u8; SHORT_TIE_ID_BYTES]);
+
+/// As [`tie_id`], handed to `take` out of memory on the way.
+#[inline]
+fn with_curve_tie_id<T>(name: (&TextId, &TextId), take: impl FnOnce(&str) -> T) -> T {
+    if let (Some((code_end, code)), Some((own_len, own))) = (name.0.short(), name.1.short()) {
+        // Copied whole, zeros included: a copy of some bytes is a call, one of so many bytes is two moves.
+        let mut id = ShortTieId([0; SHORT_TIE_ID_BYTES]);
+        let ShortTieId(bytes) = &mut id;
+        bytes[..SHORT].copy_from_slice(code);
+        bytes[code_end] = b'/';
+        bytes[code_end + 1..][..SHORT].copy_from_slice(own);
+        return take(plain_text(bytes, code_end + 1 + own_len));
+    }
     let (code, own) = (name.0.as_bytes(), name.1.as_bytes());
+    let mut id = TieId([0; TIE_ID_BYTES]);
+    let TieId(bytes) = &mut id;
     let end = code.len() + 1 + own.len();
-    id[..code.len()].copy_from_slice(code);
-    id[code.len()] = b'/';
-    id[code.len() + 1..end].copy_from_slice(own);
-    let text =
-        core::str::from_utf8(&id[..end.next_multiple_of(TIE_ID_BLOCK)]).expect("ids and zeros are plain");
-    &text[..end]
+    bytes[..code.len()].copy_from_slice(code);
+    bytes[code.len()] = b'/';
+    bytes[code.len() + 1..end].copy_from_slice(own);
+    take(plain_text(bytes, end))
+}
+
+/// The text of so many bytes that zeros follow.
+fn plain_text(bytes: &[u8], end: usize) -> &str {
+    let whole = &bytes[..end.next_multiple_of(TIE_ID_BLOCK)];
+    &core::str::from_utf8(whole).expect("ids and zeros are plain")[..end]
 }
 
 pub(super) const fn kind_of(body: &OrderBody) -> Kind {
