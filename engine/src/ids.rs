@@ -16,11 +16,13 @@ pub const TEXT_ID_MAX: usize = 64;
 pub struct TextId(Text);
 
 /// Bytes of an id that lies in place.
-pub(crate) const SHORT: usize = 22;
+pub(crate) const SHORT: usize = 21;
 
 /// Most ids are short, and there are millions: a short one lies in place, in the 24 bytes that a pointer
-/// to it would take.
+/// to it would take. Two bytes say which, so that the rest is moved in pieces that do not overlap: a processor waits
+/// for bytes that were written in pieces other than those in which it reads them.
 #[derive(Clone)]
+#[repr(u16)]
 enum Text {
     Short { len: u8, bytes: [u8; SHORT] },
     Long(Box<str>),
@@ -43,6 +45,30 @@ const fn index(byte: u8) -> usize {
     byte as usize
 }
 
+/// Whether some bytes keep the rule of an id.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    (1..=TEXT_ID_MAX).contains(&text.len())
+        && text.iter().fold(true, |plain, it| plain & PLAIN[usize::from(*it)])
+}
+
+/// A mask of the first `count` bytes of a word; of all of them if it has fewer.
+#[inline]
+fn first_bytes(count: usize) -> u64 {
+    const MASKS: [u64; 9] = [
+        0,
+        0xff,
+        0xffff,
+        0xff_ffff,
+        0xffff_ffff,
+        0xff_ffff_ffff,
+        0xffff_ffff_ffff,
+        0xff_ffff_ffff_ffff,
+        u64::MAX,
+    ];
+    MASKS[count.min(8)]
+}
+
 impl TextId {
     /// Takes the text if it keeps the rule.
     ///
@@ -62,9 +88,7 @@ impl TextId {
     #[must_use]
     #[inline]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        let fits = (1..=TEXT_ID_MAX).contains(&text.len());
-        let plain = text.iter().fold(true, |plain, it| plain & PLAIN[usize::from(*it)]);
-        if !fits || !plain {
+        if !is_plain(text) {
             return None;
         }
         let mut bytes = [0; SHORT];
@@ -75,6 +99,33 @@ impl TextId {
             }
             None => core::str::from_utf8(text).ok().map(|it| Self(Text::Long(it.into()))),
         }
+    }
+
+    /// As [`Self::from_bytes`], of the first `len` of some bytes: what follows them is no part of it, and lets a short id be
+    /// copied in whole words.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_bytes`], and if there are fewer.
+    #[must_use]
+    #[inline(always)]
+    pub fn from_first(bytes: &[u8], len: usize) -> Option<Self> {
+        let Some((words, short)) =
+            bytes.first_chunk::<24>().zip(u8::try_from(len).ok().filter(|_| len <= SHORT))
+        else {
+            return Self::from_bytes(bytes.get(..len)?);
+        };
+        if !is_plain(words.get(..len)?) {
+            return None;
+        }
+        let (words, _) = words.as_chunks::<8>();
+        let mut bytes = [0; SHORT];
+        for (word, (to, before)) in words.iter().zip(bytes.chunks_mut(8).zip([0, 8, 16])) {
+            let word = u64::from_le_bytes(*word) & first_bytes(len.saturating_sub(before));
+            let (word, room) = (word.to_le_bytes(), to.len());
+            to.copy_from_slice(word.get(..room)?);
+        }
+        Some(Self(Text::Short { len: short, bytes }))
     }
 
     /// The text.
@@ -326,6 +377,13 @@ mod tests {
             let id = TextId::new(text);
             assert_eq!(id.as_ref().map(TextId::as_str), keeps.then_some(text.as_str()));
             assert_eq!(id, TextId::from_bytes(text.as_bytes()));
+            for behind in ["", "#", "###########################", "xxxxxxxxxxxxxxxxxxxxxxxxxxx"] {
+                let more = format!("{text}{behind}");
+                let first = TextId::from_first(more.as_bytes(), text.len());
+                assert_eq!(first, id);
+                assert_eq!(first.as_ref().map(TextId::short_words), id.as_ref().map(TextId::short_words));
+            }
+            assert_eq!(TextId::from_first(text.as_bytes(), text.len() + 1), None);
             ids.extend(id.map(|it| (it, text)));
         }
         for (id, text) in &ids {

@@ -271,8 +271,36 @@ fn take_submit(
     order.auction = Codec::take(from)?;
     order.portfolio = Codec::take(from)?;
     order.area = Codec::take(from)?;
-    order.body = Codec::take(from)?;
+    match u8::take(from)? {
+        // Put together in registers: what was written in small pieces and is read in large ones waits.
+        CURVE => order.body = OrderBody::Curve { shape: Codec::take(from)?, periods: Codec::take(from)? },
+        kind => order.body = take_lumpy(kind, from)?,
+    }
     Ok(())
+}
+
+/// The tag of a curve.
+const CURVE: u8 = 0;
+
+/// A content that is no curve.
+#[inline(never)]
+fn take_lumpy(kind: u8, from: &mut Take<'_>) -> Result<OrderBody, Malformed> {
+    match kind {
+        1 => Ok(OrderBody::Block {
+            side: Codec::take(from)?,
+            price: Codec::take(from)?,
+            quantity: Codec::take(from)?,
+            ratio_min: Codec::take(from)?,
+            parent: if from.version == 1 { version1::parent(from)? } else { Codec::take(from)? },
+            group: Codec::take(from)?,
+        }),
+        2 => Ok(OrderBody::Complex {
+            side: Codec::take(from)?,
+            fixed_minor: Codec::take(from)?,
+            curve: Codec::take(from)?,
+        }),
+        tag => Err(Malformed::Tag("kind of order", tag)),
+    }
 }
 
 fn take_body(kind: Kind, from: &mut Take<'_>) -> Result<Body, Malformed> {
@@ -441,10 +469,10 @@ impl Codec for TextId {
         out.extend_from_slice(text);
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         let length = usize::from(u8::take(from)?);
-        Self::from_bytes(from.bytes(length)?).ok_or(Malformed::Text)
+        from.made(length, |bytes| Self::from_first(bytes, length))
     }
 }
 
@@ -537,7 +565,7 @@ impl Codec for OrderBody {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::Curve { shape, periods } => {
-                out.push(0);
+                out.push(CURVE);
                 shape.put(out);
                 periods.put(out);
             }
@@ -562,21 +590,8 @@ impl Codec for OrderBody {
     #[inline]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         match u8::take(from)? {
-            0 => Ok(Self::Curve { shape: Codec::take(from)?, periods: Codec::take(from)? }),
-            1 => Ok(Self::Block {
-                side: Codec::take(from)?,
-                price: Codec::take(from)?,
-                quantity: Codec::take(from)?,
-                ratio_min: Codec::take(from)?,
-                parent: if from.version == 1 { version1::parent(from)? } else { Codec::take(from)? },
-                group: Codec::take(from)?,
-            }),
-            2 => Ok(Self::Complex {
-                side: Codec::take(from)?,
-                fixed_minor: Codec::take(from)?,
-                curve: Codec::take(from)?,
-            }),
-            tag => Err(Malformed::Tag("kind of order", tag)),
+            CURVE => Ok(Self::Curve { shape: Codec::take(from)?, periods: Codec::take(from)? }),
+            kind => take_lumpy(kind, from),
         }
     }
 }

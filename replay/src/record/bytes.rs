@@ -59,6 +59,19 @@ impl<'a> Take<'a> {
         Ok(taken)
     }
 
+    /// As [`Self::bytes`], for what is made of them and of what follows them; without a result nothing is taken.
+    #[inline(always)]
+    pub(crate) fn made<T>(
+        &mut self,
+        count: usize,
+        make: impl FnOnce(&'a [u8]) -> Option<T>,
+    ) -> Result<T, Malformed> {
+        let (_, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Short)?;
+        let made = make(self.rest).ok_or(Malformed::Text)?;
+        self.rest = rest;
+        Ok(made)
+    }
+
     #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (taken, rest) = self.rest.split_first_chunk().ok_or(Malformed::Short)?;
@@ -173,7 +186,7 @@ impl<T: Codec> Codec for Few<T> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         match from.length(T::BYTES_MIN)? {
             // Nearly all are.
@@ -183,6 +196,7 @@ impl<T: Codec> Codec for Few<T> {
     }
 }
 
+#[inline(never)]
 fn take_many<T: Codec>(length: usize, from: &mut Take<'_>) -> Result<Vec<T>, Malformed> {
     let mut items = Vec::with_capacity(length);
     for _ in 0..length {
@@ -226,7 +240,8 @@ impl<A: Codec, B: Codec> Codec for (A, B) {
         self.1.put(out);
     }
 
-    #[inline]
+    // What a curve has for each period; in place, or it is put together in memory and waited for there.
+    #[inline(always)]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         Ok((A::take(from)?, B::take(from)?))
     }
