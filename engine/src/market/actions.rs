@@ -29,10 +29,12 @@ impl State {
             return requests::answer(Err(refusal), at.0, at.1, false);
         };
         let identity = Identity::of(scope, request);
+        let mut free = None;
         let fit = match self.requests.look_up(&identity, at.1) {
             Known::Repeat(answer) => return answer,
             Known::Reused => Err(REUSED),
-            Known::Fresh => {
+            Known::Fresh(place) => {
+                free = place;
                 let mut faults = Faults::first();
                 self.check(request, at.1, &mut faults);
                 self.note_operator(request.actor);
@@ -43,7 +45,7 @@ impl State {
             self.say_refused(scope, request, refusal, out);
         }
         let result = fit.map(|()| self.commit(request, &identity, out));
-        self.requests.remember(&identity, result, at);
+        self.requests.remember(&identity, result, at, free);
         requests::answer(result, at.0, at.1, false)
     }
 
@@ -75,7 +77,7 @@ impl State {
             Known::Repeat(Answer::Accepted { .. } | Answer::None) => return Vec::new(),
             Known::Repeat(Answer::Refused { refusal, .. }) => faults.add(refusal.reject, refusal.place),
             Known::Reused => faults.add(REUSED.reject, REUSED.place),
-            Known::Fresh => {}
+            Known::Fresh(_) => {}
         }
         self.check(request, time_us, &mut faults);
         faults.into_all()
