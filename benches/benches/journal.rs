@@ -10,6 +10,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::calendar::Day;
 use merit_engine::command::{Action, Actor, Body, NewOrder, OrderBody, Request};
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, PortfolioId, TextId, UserId};
 use merit_replay::error::JournalError;
 use merit_replay::frame::{Record, Stamp, record_bytes};
@@ -250,7 +251,7 @@ fn frame(criterion: &mut Criterion) {
 fn order(number: u64) -> Body {
     let auction = AuctionId { day: Day(20_779), market: Market::Rtm, session: 17 };
     let point = Point { price: 250_000, quantity: 100 };
-    let body = OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: vec![(0, vec![point])] };
+    let body = OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: Few::one((0, Few::one(point))) };
     let request_id = TextId::new(&format!("o-{number}")).expect("a plain id");
     let action = Action::Submit(NewOrder { auction, portfolio: PortfolioId(7), area: 3, body });
     Body::Request(Box::new(Request { actor: Actor::User(UserId(9)), request_id, action }))

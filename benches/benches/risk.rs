@@ -26,7 +26,7 @@ fn curve(shape: Shape, points: i64, from: i64) -> OrderBody {
         quantity: if shape == Shape::Linear { 400 - it * 100 } else { 100 + it * 10 },
     };
     let points: Vec<Point> = (0..points).map(point).collect();
-    OrderBody::Curve { shape, periods: vec![(0, points.clone()), (1, points)] }
+    OrderBody::Curve { shape, periods: vec![(0, points.clone().into()), (1, points.into())].into() }
 }
 
 fn block() -> OrderBody {

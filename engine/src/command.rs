@@ -6,6 +6,7 @@
 
 use crate::auction::{Point, Shape, Side};
 use crate::calendar::Day;
+use crate::few::Few;
 use crate::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId, UserId};
 use crate::rules::MarketRules;
 use crate::settlement::SettlementAction;
@@ -283,7 +284,7 @@ pub enum OrderBody {
         /// How points are read.
         shape: Shape,
         /// (period, points), periods strictly increasing.
-        periods: Vec<(u16, Vec<Point>)>,
+        periods: Few<(u16, Few<Point>)>,
     },
     /// A block.
     Block {
@@ -315,7 +316,7 @@ impl OrderBody {
     /// The content; what is left in its place is a curve without periods.
     #[inline]
     pub(crate) const fn take(&mut self) -> Self {
-        core::mem::replace(self, Self::Curve { shape: Shape::Linear, periods: Vec::new() })
+        core::mem::replace(self, Self::Curve { shape: Shape::Linear, periods: Few::new() })
     }
 }
 

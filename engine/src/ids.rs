@@ -16,11 +16,13 @@ pub const TEXT_ID_MAX: usize = 64;
 pub struct TextId(Text);
 
 /// Bytes of an id that lies in place.
-const SHORT: usize = 22;
+pub(crate) const SHORT: usize = 21;
 
 /// Most ids are short, and there are millions: a short one lies in place, in the 24 bytes that a pointer
-/// to it would take.
+/// to it would take. Two bytes say which, so that the rest is moved in pieces that do not overlap: a processor waits
+/// for bytes that were written in pieces other than those in which it reads them.
 #[derive(Clone)]
+#[repr(u16)]
 enum Text {
     Short { len: u8, bytes: [u8; SHORT] },
     Long(Box<str>),
@@ -43,6 +45,30 @@ const fn index(byte: u8) -> usize {
     byte as usize
 }
 
+/// Whether some bytes keep the rule of an id.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    (1..=TEXT_ID_MAX).contains(&text.len())
+        && text.iter().fold(true, |plain, it| plain & PLAIN[usize::from(*it)])
+}
+
+/// A mask of the first `count` bytes of a word; of all of them if it has fewer.
+#[inline]
+fn first_bytes(count: usize) -> u64 {
+    const MASKS: [u64; 9] = [
+        0,
+        0xff,
+        0xffff,
+        0xff_ffff,
+        0xffff_ffff,
+        0xff_ffff_ffff,
+        0xffff_ffff_ffff,
+        0xff_ffff_ffff_ffff,
+        u64::MAX,
+    ];
+    MASKS[count.min(8)]
+}
+
 impl TextId {
     /// Takes the text if it keeps the rule.
     ///
@@ -62,9 +88,7 @@ impl TextId {
     #[must_use]
     #[inline]
     pub fn from_bytes(text: &[u8]) -> Option<Self> {
-        let fits = (1..=TEXT_ID_MAX).contains(&text.len());
-        let plain = text.iter().fold(true, |plain, it| plain & PLAIN[usize::from(*it)]);
-        if !fits || !plain {
+        if !is_plain(text) {
             return None;
         }
         let mut bytes = [0; SHORT];
@@ -75,6 +99,33 @@ impl TextId {
             }
             None => core::str::from_utf8(text).ok().map(|it| Self(Text::Long(it.into()))),
         }
+    }
+
+    /// As [`Self::from_bytes`], of the first `len` of some bytes: what follows them is no part of it, and lets a short id be
+    /// copied in whole words.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::from_bytes`], and if there are fewer.
+    #[must_use]
+    #[inline(always)]
+    pub fn from_first(bytes: &[u8], len: usize) -> Option<Self> {
+        let Some((words, short)) =
+            bytes.first_chunk::<24>().zip(u8::try_from(len).ok().filter(|_| len <= SHORT))
+        else {
+            return Self::from_bytes(bytes.get(..len)?);
+        };
+        if !is_plain(words.get(..len)?) {
+            return None;
+        }
+        let (words, _) = words.as_chunks::<8>();
+        let mut bytes = [0; SHORT];
+        for (word, (to, before)) in words.iter().zip(bytes.chunks_mut(8).zip([0, 8, 16])) {
+            let word = u64::from_le_bytes(*word) & first_bytes(len.saturating_sub(before));
+            let (word, room) = (word.to_le_bytes(), to.len());
+            to.copy_from_slice(word.get(..room)?);
+        }
+        Some(Self(Text::Short { len: short, bytes }))
     }
 
     /// The text.
@@ -102,6 +153,15 @@ impl TextId {
     #[inline]
     pub(crate) fn take(&mut self) -> Self {
         core::mem::replace(self, Self(Text::Short { len: 0, bytes: [0; SHORT] }))
+    }
+
+    /// The length of a short id, and its bytes, zero filled.
+    #[inline]
+    pub(crate) fn short(&self) -> Option<(usize, &[u8; SHORT])> {
+        match &self.0 {
+            Text::Short { len, bytes } => Some((usize::from(*len), bytes)),
+            Text::Long(_) => None,
+        }
     }
 
     /// The length of a short id, and its bytes in groups of eight, zero filled: as a digest wants them.
@@ -214,7 +274,7 @@ impl Market {
 }
 
 /// One auction: a market, a local delivery day and a session of that day (from 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AuctionId {
     /// Local delivery day.
     pub day: crate::calendar::Day,
@@ -222,6 +282,33 @@ pub struct AuctionId {
     pub market: Market,
     /// Session of the day, from 1; always 1 in the day-ahead market.
     pub session: u16,
+}
+
+impl AuctionId {
+    /// A number that grows as day, market and session do: one comparison where each order asks for its auction among many.
+    #[inline]
+    fn rank(self) -> i64 {
+        let market = match self.market {
+            Market::Dam => 0,
+            Market::Rtm => 1,
+        };
+        (i64::from(self.day.0) << 32) | (market << 16) | i64::from(self.session)
+    }
+}
+
+impl PartialOrd for AuctionId {
+    #[inline]
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// By day, market and session.
+impl Ord for AuctionId {
+    #[inline]
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank())
+    }
 }
 
 /// `DAM-2026-11-23` and `RTM-2026-11-23-17`.
@@ -236,10 +323,30 @@ impl fmt::Display for AuctionId {
 
 #[cfg(test)]
 mod tests {
-    use super::{MemberId, OrderId, TEXT_ID_MAX, TextId};
+    use super::{AuctionId, Market, MemberId, OrderId, TEXT_ID_MAX, TextId};
+    use crate::calendar::Day;
     use alloc::format;
     use alloc::string::String;
     use alloc::vec::Vec;
+
+    #[test]
+    fn auctions_sort_by_day_then_market_then_session() {
+        let mut ids = Vec::new();
+        for day in [i32::MIN, -1, 0, 1, i32::MAX] {
+            for market in Market::ALL {
+                for session in [0, 1, 2, u16::MAX] {
+                    ids.push(AuctionId { day: Day(day), market, session });
+                }
+            }
+        }
+        let parts = |it: &AuctionId| (it.day, it.market, it.session);
+        for one in &ids {
+            for other in &ids {
+                assert_eq!(one.cmp(other), parts(one).cmp(&parts(other)));
+                assert_eq!(one == other, parts(one) == parts(other));
+            }
+        }
+    }
 
     #[test]
     fn an_order_id_names_its_member_and_its_number_there() {
@@ -270,6 +377,13 @@ mod tests {
             let id = TextId::new(text);
             assert_eq!(id.as_ref().map(TextId::as_str), keeps.then_some(text.as_str()));
             assert_eq!(id, TextId::from_bytes(text.as_bytes()));
+            for behind in ["", "#", "###########################", "xxxxxxxxxxxxxxxxxxxxxxxxxxx"] {
+                let more = format!("{text}{behind}");
+                let first = TextId::from_first(more.as_bytes(), text.len());
+                assert_eq!(first, id);
+                assert_eq!(first.as_ref().map(TextId::short_words), id.as_ref().map(TextId::short_words));
+            }
+            assert_eq!(TextId::from_first(text.as_bytes(), text.len() + 1), None);
             ids.extend(id.map(|it| (it, text)));
         }
         for (id, text) in &ids {

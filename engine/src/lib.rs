@@ -27,6 +27,7 @@ pub mod clearing;
 pub mod command;
 pub mod digest;
 pub mod event;
+pub mod few;
 pub mod ids;
 pub mod limits;
 pub mod market;

@@ -1,13 +1,14 @@
 //! How fast a journal is replayed on one core, and what of it is frames, decoding and applying.
 //!
-//! `cargo run --release -p merit-replay --example replay_speed [orders [frames|decode|apply]]`: writes a journal of small orders of
-//! 100 members (one point in one period), reads it back five times in each of three ways (or in one), and prints the best
+//! `cargo run --release -p merit-replay --example replay_speed [orders [frames|decode|apply|unheard]]`: writes a journal of small orders of
+//! 100 members (one point in one period), reads it back five times in each of four ways (or in one), and prints the best
 //! CPU time of the thread for each; the clock on the wall would count the neighbours too.
 
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::calendar::{Day, MINUTE_US};
 use merit_engine::command::{Action, Actor, Body, NewOrder, OrderBody, Request, Role};
-use merit_engine::event::{Answer, Event, EventBody};
+use merit_engine::event::{Answer, Event, EventBody, Made};
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, MemberId, PortfolioId, TextId, UserId};
 use merit_engine::market::Engine;
 use merit_engine::presets;
@@ -77,7 +78,7 @@ fn order(number: u64) -> Body {
     let member = u32::try_from(number % u64::from(MEMBERS)).expect("small");
     let spread = i64::try_from(number % 997).expect("small");
     let point = Point { price: 100_000 + spread * 100, quantity: 10 };
-    let body = OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: vec![(0, vec![point])] };
+    let body = OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: Few::one((0, Few::one(point))) };
     let action = Action::Submit(NewOrder { auction, portfolio: PortfolioId(member), area: 3, body });
     request(Actor::User(UserId(member)), &format!("o-{number}"), action)
 }
@@ -109,11 +110,13 @@ fn write(disk: &Disk, orders: u64) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-struct Decode;
+/// Reads each command over the one before, as a replay does.
+struct Decode(Body);
 
 impl Visitor for Decode {
     fn record(&mut self, found: &Record<'_>) -> Result<(), JournalError> {
-        black_box(record::decode(found.kind, found.payload)).map(drop).expect("written above");
+        record::decode_over(found.kind, found.payload, &mut self.0).expect("written above");
+        black_box(&self.0);
         Ok(())
     }
 }
@@ -129,6 +132,24 @@ impl Sink<Engine> for Count {
     fn replayed(&mut self, _: Stamp, _: &Answer, events: &mut Vec<Event>) {
         let accepted = |it: &&Event| matches!(it.body, EventBody::OrderAccepted { .. });
         self.0 += u64::try_from(events.iter().filter(accepted).count()).expect("few");
+    }
+}
+
+/// Counts what is accepted, of the answers alone.
+struct Deaf(u64);
+
+impl Sink<Engine> for Deaf {
+    fn applied(&mut self, stamp: Stamp, answer: &Answer, mut events: Vec<Event>, _: bool) {
+        self.replayed(stamp, answer, &mut events);
+    }
+
+    fn replayed(&mut self, _: Stamp, answer: &Answer, _: &mut Vec<Event>) {
+        self.0 +=
+            u64::from(matches!(answer, Answer::Accepted { made: Made::Order { .. }, replayed: false, .. }));
+    }
+
+    fn hears_history(&self) -> bool {
+        false
     }
 }
 
@@ -166,22 +187,37 @@ fn main() -> Result<(), Box<dyn Error>> {
         timed("frames, checksums, chain", orders, || Ok(recovery::scan(&disk, None, &mut Discard)?))?;
     }
     if wanted("decode") {
-        timed("and decode", orders, || Ok(recovery::scan(&disk, None, &mut Decode)?))?;
+        timed("and decode", orders, || Ok(recovery::scan(&disk, None, &mut Decode(Body::Tick))?))?;
     }
     if wanted("apply") {
-        let engine = timed("and apply", orders, || apply(&disk, orders))?;
+        let apply_heard = || {
+            let mut heard = Count(0);
+            let engine = apply(&disk, &mut heard)?;
+            assert!(heard.0 >= orders, "an order was refused");
+            Ok(engine)
+        };
+        let engine = timed("and apply", orders, apply_heard)?;
         let began = Instant::now();
         let digest = engine.as_ref().map_or(0, Engine::digest);
         let kept = began.elapsed();
         assert!(engine.is_some_and(|it| it.digest_in_full() == digest), "the digest in full differs");
         println!("state digest {digest:032x}, in {kept:.1?}; in full in {:.1?}", began.elapsed() - kept);
     }
+    if wanted("unheard") {
+        let apply_unheard = || {
+            let mut deaf = Deaf(0);
+            let engine = apply(&disk, &mut deaf)?;
+            assert!(deaf.0 >= orders, "an order was refused");
+            Ok(engine)
+        };
+        let engine = timed("and apply, nobody hears events", orders, apply_unheard)?;
+        println!("state digest {:032x}", engine.as_ref().map_or(0, Engine::digest));
+    }
     Ok(())
 }
 
-fn apply(disk: &Disk, orders: u64) -> Result<Engine, Box<dyn Error>> {
-    let (mut engine, mut heard) = (Engine::new(), Count(0));
-    replay(disk, &mut engine, &mut heard, &mut |_| {})?;
-    assert!(heard.0 >= orders, "an order was refused");
+fn apply(disk: &Disk, sink: &mut dyn Sink<Engine>) -> Result<Engine, Box<dyn Error>> {
+    let mut engine = Engine::new();
+    replay(disk, &mut engine, sink, &mut |_| {})?;
     Ok(engine)
 }

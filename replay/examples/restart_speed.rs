@@ -7,6 +7,7 @@
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::calendar::{Day, MINUTE_US};
 use merit_engine::command::{Action, Actor, Body, NewOrder, OrderBody, Request, Role};
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, MemberId, PortfolioId, TextId, UserId};
 use merit_engine::market::Engine;
 use merit_engine::presets;
@@ -80,7 +81,7 @@ fn order(number: u64, members: u32) -> Body {
     let price = i64::try_from(scattered % 10_000).expect("small") * 100;
     let quantity = i64::try_from(scattered / 10_000 % 500 + 1).expect("small") * 10;
     let side = if scattered.is_multiple_of(2) { Side::Buy } else { Side::Sell };
-    let periods = vec![(small(number % 2), vec![Point { price, quantity }])];
+    let periods = Few::one((small(number % 2), Few::one(Point { price, quantity })));
     let body = OrderBody::Curve { shape: Shape::Step(side), periods };
     let auction = AuctionId { day: DAY, market: Market::Rtm, session };
     let order = NewOrder { auction, portfolio: PortfolioId(member), area: small(number % 13), body };

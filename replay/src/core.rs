@@ -175,6 +175,7 @@ impl<M: Machine> Core<M> {
             holds: epoch == Epoch::Follow,
             held: VecDeque::new(),
             group: Vec::new(),
+            next: 0,
             applied: base.map_or(Stamp { time_us: i64::MIN, ..Stamp::default() }, |it| it.stamp),
         };
         let (writer, found) = Writer::open_after(storage, options, base, &mut replay)?;
@@ -611,6 +612,8 @@ pub(crate) struct Apply<'a, M: Machine> {
     events: [Vec<M::Event>; SPENT_MAX],
     /// Lists that are in use.
     spent: usize,
+    /// Whether the sink hears events.
+    heard: bool,
 }
 
 /// Commands whose events are given back together.
@@ -620,14 +623,15 @@ const EVENTS_KEPT: usize = 64;
 
 impl<'a, M: Machine> Apply<'a, M> {
     pub(crate) fn new(machine: &'a mut M, sink: &'a mut dyn Sink<M>) -> Self {
-        Self { machine, sink, events: std::array::from_fn(|_| Vec::new()), spent: 0 }
+        let heard = sink.hears_history();
+        Self { machine, sink, events: std::array::from_fn(|_| Vec::new()), spent: 0, heard }
     }
 }
 
 impl<M: Machine> Apply<'_, M> {
     pub(crate) fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
-        let body = self.decode(record)?;
-        self.body(record.stamp, body);
+        let mut body = self.decode(record)?;
+        self.body(record.stamp, &mut body);
         Ok(())
     }
 
@@ -636,7 +640,12 @@ impl<M: Machine> Apply<'_, M> {
         M::decode(record.kind, record.payload).map_err(|reason| JournalError::Undecodable { seq, reason })
     }
 
-    fn body(&mut self, stamp: Stamp, body: M::Body) {
+    fn body(&mut self, stamp: Stamp, body: &mut M::Body) {
+        if !self.heard {
+            let answer = self.machine.apply_again(stamp, body, None);
+            self.sink.replayed(stamp, &answer, &mut Vec::new());
+            return;
+        }
         if self.spent == SPENT_MAX {
             for list in &mut self.events {
                 list.clear();
@@ -646,7 +655,7 @@ impl<M: Machine> Apply<'_, M> {
         }
         let events = &mut self.events[self.spent];
         self.spent += 1;
-        let answer = self.machine.apply(stamp, body, events);
+        let answer = self.machine.apply_again(stamp, body, Some(events));
         self.sink.replayed(stamp, &answer, events);
         if events.len() > EVENTS_KEPT {
             self.spent = SPENT_MAX;
@@ -661,18 +670,45 @@ struct Replay<'a, M: Machine> {
     /// Whether records are held back until they are known to be acknowledged.
     holds: bool,
     held: VecDeque<Pending<M>>,
-    /// Those that are applied next, together.
+    /// Those that are applied next, together, and behind them bodies that are spent.
     group: Vec<(Stamp, M::Body)>,
+    /// How many are applied next.
+    next: usize,
     applied: Stamp,
 }
 
 impl<M: Machine> Replay<'_, M> {
     fn apply_group(&mut self) {
-        self.apply.machine.expect(self.group.iter().map(|it| &it.1));
-        for (stamp, body) in self.group.drain(..) {
-            self.applied = stamp;
-            self.apply.body(stamp, body);
+        let group = &mut self.group[..std::mem::take(&mut self.next)];
+        self.apply.machine.expect(group.iter().map(|it| &it.1));
+        for (stamp, body) in group {
+            self.applied = *stamp;
+            self.apply.body(*stamp, body);
         }
+    }
+
+    /// A place for one more that is applied next.
+    fn place(&mut self) -> &mut (Stamp, M::Body) {
+        if self.next == EXPECTED_MAX {
+            self.apply_group();
+        }
+        if self.next == self.group.len() {
+            self.group.push((Stamp::default(), M::tick()));
+        }
+        &mut self.group[self.next]
+    }
+
+    /// Reads a record over a spent body.
+    fn gather(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
+        let (stamp, body) = self.place();
+        *stamp = record.stamp;
+        let decoded = M::decode_over(record.kind, record.payload, body);
+        if let Err(reason) = decoded {
+            self.apply_group();
+            return Err(JournalError::Undecodable { seq: record.stamp.seq, reason });
+        }
+        self.next += 1;
+        Ok(())
     }
 }
 
@@ -680,24 +716,18 @@ impl<M: Machine> Visitor for Replay<'_, M> {
     fn record(&mut self, record: &Record<'_>) -> Result<(), JournalError> {
         let stamp = record.stamp;
         self.lineage.note(stamp);
-        let body = self.apply.decode(record);
-        if body.is_err() || self.group.len() >= EXPECTED_MAX {
-            self.apply_group();
+        if !self.holds {
+            return self.gather(record);
         }
-        if self.holds {
-            self.held.push_back(Pending { stamp, body: body?, asked: false, quantum: false });
-        } else {
-            self.group.push((stamp, body?));
-        }
+        let body = self.apply.decode(record)?;
+        self.held.push_back(Pending { stamp, body, asked: false, quantum: false });
         Ok(())
     }
 
     fn acknowledged(&mut self, seq: u64) -> Result<(), JournalError> {
         while let Some(next) = pop_up_to(&mut self.held, seq) {
-            if self.group.len() >= EXPECTED_MAX {
-                self.apply_group();
-            }
-            self.group.push((next.stamp, next.body));
+            *self.place() = (next.stamp, next.body);
+            self.next += 1;
         }
         self.apply_group();
         Ok(())
@@ -746,7 +776,7 @@ fn replay_some<M: Machine>(
 ) -> Result<Found, JournalError> {
     let apply = Apply::new(machine, sink);
     let (lineage, held, applied) = (Lineage::default(), VecDeque::new(), Stamp::default());
-    let mut replay = Replay { apply, progress, lineage, holds, held, group: Vec::new(), applied };
+    let mut replay = Replay { apply, progress, lineage, holds, held, group: Vec::new(), next: 0, applied };
     let found = crate::recovery::scan(storage, None, &mut replay)?;
     replay.acknowledged(found.acknowledged_seq)?;
     Ok(found)

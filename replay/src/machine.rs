@@ -25,6 +25,17 @@ pub trait Machine: Send + 'static {
     /// In words, what is wrong with the bytes.
     fn decode(kind: u16, payload: &[u8]) -> Result<Self::Body, String>;
 
+    /// As [`Self::decode`], over a body that was applied: memory that it left may be used again. After an error what is
+    /// there is some body or other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decode`].
+    fn decode_over(kind: u16, payload: &[u8], spent: &mut Self::Body) -> Result<(), String> {
+        *spent = Self::decode(kind, payload)?;
+        Ok(())
+    }
+
     /// Hears of some commands shortly before it applies the first of them, and may read what they will look up:
     /// memory answers many questions at once much sooner than one after the other. Changes nothing, and relies on
     /// nothing: what was expected may never come, and what comes may not have been expected.
@@ -32,6 +43,21 @@ pub trait Machine: Send + 'static {
 
     /// Applies the next command and appends its events.
     fn apply(&mut self, stamp: Stamp, body: Self::Body, events: &mut Vec<Self::Event>) -> Self::Answer;
+
+    /// As [`Self::apply`], of a command of history: its body stays where it is and is spent afterwards. Without a list
+    /// nobody hears the events, and none need be made.
+    fn apply_again(
+        &mut self,
+        stamp: Stamp,
+        body: &mut Self::Body,
+        events: Option<&mut Vec<Self::Event>>,
+    ) -> Self::Answer {
+        let body = std::mem::replace(body, Self::tick());
+        match events {
+            Some(events) => self.apply(stamp, body, events),
+            None => self.apply(stamp, body, &mut Vec::new()),
+        }
+    }
 
     /// The next instant at which something is due, µs; after [`Self::apply`] it lies in the future.
     fn next_timer_us(&self) -> Option<i64>;
@@ -81,6 +107,11 @@ pub trait Sink<M: Machine>: Send + 'static {
         self.applied(stamp, answer, std::mem::take(events), true);
     }
 
+    /// Whether it hears events of history. If not, a machine need not make them, and [`Self::replayed`] gets none.
+    fn hears_history(&self) -> bool {
+        true
+    }
+
     /// A batch is complete; `head` is its last command.
     fn batch_applied(&mut self, _head: Stamp) {}
 }
@@ -93,4 +124,8 @@ impl<M: Machine> Sink<M> for Silent {
     fn applied(&mut self, _: Stamp, _: &M::Answer, _: Vec<M::Event>, _: bool) {}
 
     fn replayed(&mut self, _: Stamp, _: &M::Answer, _: &mut Vec<M::Event>) {}
+
+    fn hears_history(&self) -> bool {
+        false
+    }
 }

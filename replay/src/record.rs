@@ -221,19 +221,86 @@ fn put_action(action: &Action, out: &mut Vec<u8>) {
 pub fn decode(kind: u16, payload: &[u8]) -> Result<Body, String> {
     let kind = Kind::of_code(kind).ok_or_else(|| format!("{kind} is no kind of command"))?;
     let mut from = Take::new(payload);
-    match u8::take(&mut from) {
-        Ok(version) if (PAYLOAD_VERSION_OLDEST..=PAYLOAD_VERSION).contains(&version) => {
-            from.version = version;
-        }
-        Ok(version) => {
-            return Err(format!(
-                "payload version {version}; this release reads {PAYLOAD_VERSION_OLDEST} to {PAYLOAD_VERSION}"
-            ));
-        }
-        Err(malformed) => return Err(malformed.to_string()),
-    }
+    take_version(&mut from)?;
     let body = take_body(kind, &mut from).and_then(|body| from.end().map(|()| body));
     body.map_err(|malformed| format!("{kind}: {malformed}"))
+}
+
+fn take_version(from: &mut Take<'_>) -> Result<(), String> {
+    match u8::take(from) {
+        Ok(version) if (PAYLOAD_VERSION_OLDEST..=PAYLOAD_VERSION).contains(&version) => {
+            from.version = version;
+            Ok(())
+        }
+        Ok(version) => Err(format!(
+            "payload version {version}; this release reads {PAYLOAD_VERSION_OLDEST} to {PAYLOAD_VERSION}"
+        )),
+        Err(malformed) => Err(malformed.to_string()),
+    }
+}
+
+/// As [`decode`], over a command that is needed no more: a submission, as nearly all are, goes to where one was.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_over(kind: u16, payload: &[u8], spent: &mut Body) -> Result<(), String> {
+    if kind == Kind::Submit.code()
+        && let Body::Request(request) = spent
+        && let Request { actor, request_id, action: Action::Submit(order) } = &mut **request
+    {
+        let mut from = Take::new(payload);
+        let decoded = take_version(&mut from).and_then(|()| {
+            let took = take_submit(&mut from, (actor, request_id, order)).and_then(|()| from.end());
+            took.map_err(|malformed| format!("{}: {malformed}", Kind::Submit))
+        });
+        return decoded;
+    }
+    *spent = decode(kind, payload)?;
+    Ok(())
+}
+
+/// Its parts go straight to where they stay.
+#[inline]
+fn take_submit(
+    from: &mut Take<'_>,
+    (actor, request_id, order): (&mut Actor, &mut TextId, &mut NewOrder),
+) -> Result<(), Malformed> {
+    *actor = Codec::take(from)?;
+    *request_id = Codec::take(from)?;
+    order.auction = Codec::take(from)?;
+    order.portfolio = Codec::take(from)?;
+    order.area = Codec::take(from)?;
+    match u8::take(from)? {
+        // Put together in registers: what was written in small pieces and is read in large ones waits.
+        CURVE => order.body = OrderBody::Curve { shape: Codec::take(from)?, periods: Codec::take(from)? },
+        kind => order.body = take_lumpy(kind, from)?,
+    }
+    Ok(())
+}
+
+/// The tag of a curve.
+const CURVE: u8 = 0;
+
+/// A content that is no curve.
+#[inline(never)]
+fn take_lumpy(kind: u8, from: &mut Take<'_>) -> Result<OrderBody, Malformed> {
+    match kind {
+        1 => Ok(OrderBody::Block {
+            side: Codec::take(from)?,
+            price: Codec::take(from)?,
+            quantity: Codec::take(from)?,
+            ratio_min: Codec::take(from)?,
+            parent: if from.version == 1 { version1::parent(from)? } else { Codec::take(from)? },
+            group: Codec::take(from)?,
+        }),
+        2 => Ok(OrderBody::Complex {
+            side: Codec::take(from)?,
+            fixed_minor: Codec::take(from)?,
+            curve: Codec::take(from)?,
+        }),
+        tag => Err(Malformed::Tag("kind of order", tag)),
+    }
 }
 
 fn take_body(kind: Kind, from: &mut Take<'_>) -> Result<Body, Malformed> {
@@ -402,10 +469,10 @@ impl Codec for TextId {
         out.extend_from_slice(text);
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         let length = usize::from(u8::take(from)?);
-        Self::from_bytes(from.bytes(length)?).ok_or(Malformed::Text)
+        from.made(length, |bytes| Self::from_first(bytes, length))
     }
 }
 
@@ -498,7 +565,7 @@ impl Codec for OrderBody {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
             Self::Curve { shape, periods } => {
-                out.push(0);
+                out.push(CURVE);
                 shape.put(out);
                 periods.put(out);
             }
@@ -523,21 +590,8 @@ impl Codec for OrderBody {
     #[inline]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         match u8::take(from)? {
-            0 => Ok(Self::Curve { shape: Codec::take(from)?, periods: Codec::take(from)? }),
-            1 => Ok(Self::Block {
-                side: Codec::take(from)?,
-                price: Codec::take(from)?,
-                quantity: Codec::take(from)?,
-                ratio_min: Codec::take(from)?,
-                parent: if from.version == 1 { version1::parent(from)? } else { Codec::take(from)? },
-                group: Codec::take(from)?,
-            }),
-            2 => Ok(Self::Complex {
-                side: Codec::take(from)?,
-                fixed_minor: Codec::take(from)?,
-                curve: Codec::take(from)?,
-            }),
-            tag => Err(Malformed::Tag("kind of order", tag)),
+            CURVE => Ok(Self::Curve { shape: Codec::take(from)?, periods: Codec::take(from)? }),
+            kind => take_lumpy(kind, from),
         }
     }
 }
@@ -555,6 +609,10 @@ impl Machine for Engine {
         decode(kind, payload)
     }
 
+    fn decode_over(kind: u16, payload: &[u8], spent: &mut Body) -> Result<(), String> {
+        decode_over(kind, payload, spent)
+    }
+
     fn expect<'a>(&self, bodies: impl Iterator<Item = &'a Body>) {
         Self::expect(self, bodies);
     }
@@ -562,6 +620,10 @@ impl Machine for Engine {
     fn apply(&mut self, stamp: Stamp, body: Body, events: &mut Vec<Event>) -> Answer {
         let Stamp { seq, epoch, time_us } = stamp;
         self.take(Command { seq, epoch, time_us, body }, events)
+    }
+
+    fn apply_again(&mut self, stamp: Stamp, body: &mut Body, events: Option<&mut Vec<Event>>) -> Answer {
+        self.take_from((stamp.seq, stamp.epoch, stamp.time_us), body, events)
     }
 
     fn next_timer_us(&self) -> Option<i64> {

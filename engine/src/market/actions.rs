@@ -22,28 +22,30 @@ use alloc::vec::Vec;
 
 impl State {
     /// Answers a request, doing what it asks if nothing speaks against it.
-    pub(super) fn request(&mut self, mut request: Box<Request>, out: &mut Out<'_>) -> Answer {
+    pub(super) fn request(&mut self, request: &mut Request, out: &mut Out<'_>) -> Answer {
         let at = (out.seq, out.time_us);
         let Some(scope) = self.registry.scope(request.actor) else {
             let refusal = Refusal::new(Reject::UnknownUser, Place::Whole);
             return requests::answer(Err(refusal), at.0, at.1, false);
         };
-        let identity = Identity::of(scope, &request);
+        let identity = Identity::of(scope, request);
+        let mut free = None;
         let fit = match self.requests.look_up(&identity, at.1) {
             Known::Repeat(answer) => return answer,
             Known::Reused => Err(REUSED),
-            Known::Fresh => {
+            Known::Fresh(place) => {
+                free = place;
                 let mut faults = Faults::first();
-                self.check(&request, at.1, &mut faults);
+                self.check(request, at.1, &mut faults);
                 self.note_operator(request.actor);
                 faults.result(())
             }
         };
         if let Err(refusal) = fit {
-            self.say_refused(scope, &request, refusal, out);
+            self.say_refused(scope, request, refusal, out);
         }
-        let result = fit.map(|()| self.commit(&mut request, &identity, out));
-        self.requests.remember(&identity, result, at);
+        let result = fit.map(|()| self.commit(request, &identity, out));
+        self.requests.remember(&identity, result, at, free);
         requests::answer(result, at.0, at.1, false)
     }
 
@@ -75,7 +77,7 @@ impl State {
             Known::Repeat(Answer::Accepted { .. } | Answer::None) => return Vec::new(),
             Known::Repeat(Answer::Refused { refusal, .. }) => faults.add(refusal.reject, refusal.place),
             Known::Reused => faults.add(REUSED.reject, REUSED.place),
-            Known::Fresh => {}
+            Known::Fresh(_) => {}
         }
         self.check(request, time_us, &mut faults);
         faults.into_all()
@@ -395,10 +397,9 @@ impl State {
         let it = self.auctions.get_mut(&auction).expect("checked");
         let more = Self::change_of(it, member, None, &order.body);
         let book = it.book.as_mut().expect("an open auction has its book");
-        let (slot, body) =
-            book.insert(id, (member, code), client_order_id, order, (identity.body(), identity.key()));
+        let slot = book.insert(id, (member, code), client_order_id, order, (identity.body(), identity.key()));
         self.orders.add(member, auction, slot);
-        let mut parts = (client_order_id, Some(body));
+        let mut parts = (client_order_id, &mut order.body);
         out.say_made(Stream::Member(member), &mut parts, |(client_order_id, body)| {
             EventBody::OrderAccepted {
                 order: id,
@@ -408,7 +409,7 @@ impl State {
                 auction,
                 portfolio,
                 area,
-                body: body.take().expect("asked once"),
+                body: Box::new(body.take()),
             }
         });
         self.hold_more(member, auction, more);

@@ -24,6 +24,7 @@ impl Faults {
     }
 
     /// Reports a fault.
+    #[cold]
     pub(super) fn add(&mut self, reject: Reject, place: Place) {
         self.note(Refusal::new(reject, place));
     }
@@ -38,6 +39,7 @@ impl Faults {
         self.first.is_none()
     }
 
+    #[cold]
     fn note(&mut self, refusal: Refusal) {
         if self.first.is_none_or(|it| refusal.reject < it.reject) {
             self.first = Some(refusal);
@@ -48,6 +50,7 @@ impl Faults {
     }
 
     /// Reports a fault unless `holds`.
+    #[inline(always)]
     pub(super) fn require(&mut self, holds: bool, reject: Reject, place: Place) {
         if !holds {
             self.add(reject, place);

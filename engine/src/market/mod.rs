@@ -105,27 +105,46 @@ impl Engine {
     ///
     /// As [`Self::apply`].
     pub fn take(&mut self, command: Command, events: &mut Vec<Event>) -> Answer {
-        assert!(command.seq == self.seq + 1, "commands come without gaps");
-        assert!(command.epoch >= self.epoch, "epochs never go back");
-        assert!(command.time_us >= self.time_us, "time never goes back");
-        self.seq = command.seq;
-        self.epoch = command.epoch;
-        self.time_us = command.time_us;
-        let mut out = streams::Out::new(&command, &mut self.streams, events);
+        let Command { seq, epoch, time_us, mut body } = command;
+        self.take_from((seq, epoch, time_us), &mut body, Some(events))
+    }
+
+    /// As [`Self::take`], of a body that stays where it is: what is left of it is as good as any for the next one to be
+    /// read into. `place` is the command's number, epoch and time. Without a list nobody hears the events: they are
+    /// counted, and those of orders are not made.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::apply`].
+    pub fn take_from(
+        &mut self,
+        place: (u64, u32, i64),
+        body: &mut Body,
+        events: Option<&mut Vec<Event>>,
+    ) -> Answer {
+        let (seq, epoch, time_us) = place;
+        assert!(seq == self.seq + 1, "commands come without gaps");
+        assert!(epoch >= self.epoch, "epochs never go back");
+        assert!(time_us >= self.time_us, "time never goes back");
+        self.seq = seq;
+        self.epoch = epoch;
+        self.time_us = time_us;
+        let mut out = streams::Out::new(place, &mut self.streams, events);
         self.state.pass_time(&mut out);
-        match command.body {
+        match body {
             Body::Tick => Answer::None,
             Body::EpochStarted { node } => {
+                let node = core::mem::take(node);
                 out.say(Stream::Operator, EventBody::EpochStarted { node });
                 Answer::None
             }
             Body::StandbyChanged { alone } => {
-                let alarm = if alone { Alarm::StandbyLost } else { Alarm::StandbyBack };
+                let alarm = if *alone { Alarm::StandbyLost } else { Alarm::StandbyBack };
                 out.say(Stream::Operator, EventBody::Alarm(alarm));
                 Answer::None
             }
             Body::ClearQuantum { auction, units } => {
-                self.state.quantum(auction, units, &mut out);
+                self.state.quantum(*auction, *units, &mut out);
                 Answer::None
             }
             Body::Request(request) => self.state.request(request, &mut out),

@@ -14,7 +14,7 @@ use crate::book::{AuctionBook, CurveView};
 use crate::command::{NewOrder, OrderBody, Parent};
 use crate::digest::{Feed, Quick, Words, quick};
 use crate::event::AuctionInfo;
-use crate::ids::{MemberId, OrderId, PortfolioId, TEXT_ID_MAX, TextId};
+use crate::ids::{MemberId, OrderId, PortfolioId, SHORT, TEXT_ID_MAX, TextId};
 use crate::limits;
 use crate::money::Money;
 use crate::risk::Grid;
@@ -453,11 +453,10 @@ impl SealedBook {
         if order.kind != Kind::Curve {
             return Cow::Borrowed(self.lumpy_body(order));
         }
-        let (mut shape, mut periods) = (crate::auction::Shape::Linear, Vec::new());
-        for (_, it) in self.curves(order) {
-            shape = it.shape;
-            periods.push((it.period, it.points.to_vec()));
-        }
+        let first = self.curves(order).next();
+        let shape = first.map_or(crate::auction::Shape::Linear, |(_, it)| it.shape);
+        let period = |it: CurveView<'_>| (it.period, it.points.iter().copied().collect());
+        let periods = self.curves(order).map(|(_, it)| period(it)).collect();
         Cow::Owned(OrderBody::Curve { shape, periods })
     }
 
@@ -555,7 +554,7 @@ impl SealedBook {
     }
 
     /// Enters an order that has passed admission; `digests` are those of its content and its name. Returns
-    /// its slot and its content as it stands.
+    /// its slot; the content is left as it stands.
     pub(super) fn insert(
         &mut self,
         id: OrderId,
@@ -563,15 +562,15 @@ impl SealedBook {
         client_order_id: &TextId,
         order: &mut NewOrder,
         digests: (u128, u128),
-    ) -> (u32, Box<OrderBody>) {
+    ) -> u32 {
         let slot = u32::try_from(self.orders.len()).expect("bounded by handles");
         let (member, member_code) = owner;
         let NewOrder { auction: _, portfolio, area, ref mut body } = *order;
         self.resolve(member, body);
-        let body = Box::new(body.take());
-        let (at, periods) = self.place(slot, (member_code, client_order_id), area, &body);
-        self.count((portfolio, area), &body, 1);
-        let kind = kind_of(&body);
+        let body = &*body;
+        let (at, periods) = self.place(slot, (member_code, client_order_id), area, body);
+        self.count((portfolio, area), body, 1);
+        let kind = kind_of(body);
         let of_member = self.members.get_mut(member);
         of_member.entered += 1;
         of_member.live += 1;
@@ -581,10 +580,10 @@ impl SealedBook {
         }
         let order = Order { id, portfolio, version: 1, at, periods, area, kind, live: true };
         // What is asked and what stands differ where a parent was named.
-        let content = if kind == Kind::Curve { digests.0 } else { quick(&*body) };
+        let content = if kind == Kind::Curve { digests.0 } else { quick(body) };
         self.orders.push(order);
         self.sum = self.sum.wrapping_add(row_digest(&order, content, digests.1));
-        (slot, body)
+        slot
     }
 
     /// Replaces the content of a live order that has passed admission; returns the order's name and its
@@ -672,11 +671,12 @@ impl SealedBook {
         match body {
             OrderBody::Curve { shape, periods } => {
                 let first = self.book.curve_handles();
-                let mut id = TieId([0; TIE_ID_BYTES]);
-                let id = curve_tie_id(name, &mut id);
-                for (period, points) in periods {
-                    self.book.insert_points(id, area, *period, *shape, points);
-                }
+                let book = &mut self.book;
+                with_curve_tie_id(name, |id| {
+                    for (period, points) in periods {
+                        book.insert_points(id, area, *period, *shape, points);
+                    }
+                });
                 (first, u16::try_from(periods.len()).expect("limits::PERIODS_MAX fits"))
             }
             OrderBody::Block { .. } | OrderBody::Complex { .. } => {
@@ -779,21 +779,42 @@ const TIE_ID_MAX: usize = 2 * TEXT_ID_MAX + 1;
 
 /// Room for a tie id in whole blocks of bytes, so that it is checked to be text by the block.
 const TIE_ID_BYTES: usize = TIE_ID_MAX.next_multiple_of(TIE_ID_BLOCK);
-const TIE_ID_BLOCK: usize = 32;
+const TIE_ID_BLOCK: usize = 16;
+const SHORT_TIE_ID_BYTES: usize = (2 * SHORT + 1).next_multiple_of(TIE_ID_BLOCK);
 
 #[repr(align(16))]
 struct TieId([u8; TIE_ID_BYTES]);
 
-/// As [`tie_id`], in memory that is there and holds zeros.
-fn curve_tie_id<'a>(name: (&TextId, &TextId), TieId(id): &'a mut TieId) -> &'a str {
+/// Room for one of two short ids.
+#[repr(align(16))]
+struct ShortTieId([u8; SHORT_TIE_ID_BYTES]);
+
+/// As [`tie_id`], handed to `take` out of memory on the way.
+#[inline]
+fn with_curve_tie_id<T>(name: (&TextId, &TextId), take: impl FnOnce(&str) -> T) -> T {
+    if let (Some((code_end, code)), Some((own_len, own))) = (name.0.short(), name.1.short()) {
+        // Copied whole, zeros included: a copy of some bytes is a call, one of so many bytes is two moves.
+        let mut id = ShortTieId([0; SHORT_TIE_ID_BYTES]);
+        let ShortTieId(bytes) = &mut id;
+        bytes[..SHORT].copy_from_slice(code);
+        bytes[code_end] = b'/';
+        bytes[code_end + 1..][..SHORT].copy_from_slice(own);
+        return take(plain_text(bytes, code_end + 1 + own_len));
+    }
     let (code, own) = (name.0.as_bytes(), name.1.as_bytes());
+    let mut id = TieId([0; TIE_ID_BYTES]);
+    let TieId(bytes) = &mut id;
     let end = code.len() + 1 + own.len();
-    id[..code.len()].copy_from_slice(code);
-    id[code.len()] = b'/';
-    id[code.len() + 1..end].copy_from_slice(own);
-    let text =
-        core::str::from_utf8(&id[..end.next_multiple_of(TIE_ID_BLOCK)]).expect("ids and zeros are plain");
-    &text[..end]
+    bytes[..code.len()].copy_from_slice(code);
+    bytes[code.len()] = b'/';
+    bytes[code.len() + 1..end].copy_from_slice(own);
+    take(plain_text(bytes, end))
+}
+
+/// The text of so many bytes that zeros follow.
+fn plain_text(bytes: &[u8], end: usize) -> &str {
+    let whole = &bytes[..end.next_multiple_of(TIE_ID_BLOCK)];
+    &core::str::from_utf8(whole).expect("ids and zeros are plain")[..end]
 }
 
 pub(super) const fn kind_of(body: &OrderBody) -> Kind {

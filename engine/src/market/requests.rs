@@ -144,7 +144,7 @@ const TOUCHED_MAX: usize = 64;
 /// Where the entries of a day are by digest.
 #[derive(Debug, Default)]
 struct Table {
-    parts: Vec<Part>,
+    parts: Parts,
     /// Of all parts, in the order in which they grew: a part that grows gets more of them and keeps its own, so
     /// that no memory is given back or touched for nothing.
     groups: Rows<[Bucket; GROUP]>,
@@ -155,14 +155,22 @@ struct Table {
 /// Entries by what they are known by.
 type Crowded = BTreeMap<(u128, u32), u32>;
 
-/// A part of the table: a line of a processor's cache.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(align(64))]
-struct Part {
-    /// Where the groups begin that it got when it grew: first one, then always as many as it has.
-    begins: [u32; GROWN_MAX],
-    grown: u32,
-    used: u32,
+/// A bucket with a free place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Free {
+    group: usize,
+    place: usize,
+}
+
+/// What is known of each part, by part; nothing before the first entry. What every look-up reads lies together, in a
+/// near cache: how often the part has grown, and of the begins, the last ones, where most of its groups are.
+#[derive(Debug, Default)]
+struct Parts {
+    grown: Vec<u8>,
+    used: Vec<u32>,
+    /// Where the groups begin that parts got when they grew: first one, then always as many as they have. By growth,
+    /// then by part.
+    begins: Vec<u32>,
 }
 
 /// A line of a processor's cache: whether an id is new, as nearly all are, takes one answer of memory, and to
@@ -177,7 +185,7 @@ struct Bucket {
     numbers: [u32; PLACES],
 }
 
-const _: () = assert!(size_of::<Bucket>() == 64 && size_of::<Part>() == 64);
+const _: () = assert!(size_of::<Bucket>() == 64);
 
 fn number_of(at: usize) -> u32 {
     u32::try_from(at).expect("bounded by requests of a day")
@@ -229,26 +237,44 @@ impl Bucket {
     }
 }
 
-impl Part {
-    /// How many groups are its own: none, or a power of two.
-    const fn groups(&self) -> u32 {
-        (1 << self.grown) >> 1
+impl Parts {
+    /// The part of a digest, if it has buckets.
+    #[inline]
+    fn of(&self, key: u128) -> Option<usize> {
+        let part = part_of(key);
+        self.grown.get(part).filter(|it| **it > 0).map(|_| part)
+    }
+
+    /// How many groups are a part's own: none, or a power of two.
+    fn groups(&self, part: usize) -> u32 {
+        (1 << self.grown[part]) >> 1
     }
 
     /// Entries that it has room for.
-    fn room(&self) -> usize {
-        at(self.groups()) * GROUP * FULL_AT
+    fn room(&self, part: usize) -> usize {
+        at(self.groups(part)) * GROUP * FULL_AT
     }
 
     /// The number of one of its groups.
-    fn group(&self, nth: u32) -> usize {
+    #[inline]
+    fn group(&self, part: usize, nth: u32) -> usize {
         let growth = u32::BITS - nth.leading_zeros();
-        at(self.begins[at(growth)] + nth - ((1 << growth) >> 1))
+        at(self.begins[at(growth) * PARTS + part] + nth - ((1 << growth) >> 1))
     }
 
     /// The group and the place there of the buckets to be tried for a mark.
-    fn places(&self, mark: u32) -> impl Iterator<Item = (usize, usize)> {
-        places(at(self.groups()), mark).map(|(nth, place)| (self.group(number_of(nth)), place))
+    #[inline]
+    fn places(&self, part: usize, mark: u32) -> impl Iterator<Item = (usize, usize)> {
+        let groups = at(self.groups(part));
+        places(groups, mark).map(move |(nth, place)| (self.group(part, number_of(nth)), place))
+    }
+
+    /// Makes room to know of every part.
+    #[cold]
+    fn begin(&mut self) {
+        self.grown.resize(PARTS, 0);
+        self.used.resize(PARTS, 0);
+        self.begins.resize(GROWN_MAX * PARTS, 0);
     }
 }
 
@@ -259,30 +285,31 @@ fn places(groups: usize, mark: u32) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl Table {
-    /// The part of a digest, if it has buckets.
-    fn part(&self, key: u128) -> Option<&Part> {
-        self.parts.get(part_of(key)).filter(|it| it.grown > 0)
-    }
-
-    fn find<'a>(&self, scope: u32, key: u128, entries: &'a Rows<Remembered>) -> Option<&'a Remembered> {
-        let part = self.part(key)?;
+    /// The entry, or where it would be put.
+    fn find<'a>(
+        &self,
+        scope: u32,
+        key: u128,
+        entries: &'a Rows<Remembered>,
+    ) -> Result<&'a Remembered, Option<Free>> {
+        let part = self.parts.of(key).ok_or(None)?;
         let mark = mark_of(key);
-        for (group, place) in part.places(mark) {
+        for (group, place) in self.parts.places(part, mark) {
             let bucket = &self.groups[group][place];
             if bucket.may_have(mark) {
                 for number in bucket.marked(mark) {
                     let entry = &entries[at(number) - 1];
                     if entry.key == key && entry.scope == scope {
-                        return Some(entry);
+                        return Ok(entry);
                     }
                 }
             }
             if !bucket.is_full() {
-                return None;
+                return Err(Some(Free { group, place }));
             }
         }
-        let crowded = self.crowded.get(&part_of(key))?;
-        crowded.get(&(key, scope)).map(|number| &entries[at(*number) - 1])
+        let number = self.crowded.get(&part_of(key)).and_then(|it| it.get(&(key, scope)));
+        number.map(|number| &entries[at(*number) - 1]).ok_or(None)
     }
 
     /// Reads the lines that look-ups read first; the sum means nothing.
@@ -290,7 +317,7 @@ impl Table {
         // First where they are, then nothing but reading: the less stands between two reads, the more are under way.
         let mut places = [(0, 0); TOUCHED_MAX];
         let mut known = 0;
-        let found = keys.iter().filter_map(|it| self.part(*it)?.places(mark_of(*it)).next());
+        let found = keys.iter().filter_map(|it| self.parts.places(self.parts.of(*it)?, mark_of(*it)).next());
         for (place, found) in places.iter_mut().zip(found) {
             *place = found;
             known += 1;
@@ -299,18 +326,22 @@ impl Table {
         places[..known].iter().map(line).fold(0, u32::wrapping_add)
     }
 
-    /// Adds the last entry.
-    fn insert(&mut self, entries: &Rows<Remembered>) {
+    /// Adds the last entry; `free` is where a look-up has ended since which nothing was added.
+    fn insert(&mut self, entries: &Rows<Remembered>, free: Option<Free>) {
         let number = number_of(entries.len());
         let Remembered { key, scope, .. } = entries[entries.len() - 1];
-        if self.parts.is_empty() {
-            self.parts.resize(PARTS, Part::default());
+        if self.parts.grown.is_empty() {
+            self.parts.begin();
         }
-        let part = &mut self.parts[part_of(key)];
-        part.used += 1;
-        if at(part.used) > part.room() && at(part.grown) < GROWN_MAX {
-            let used = at(part.used);
-            self.grow(part_of(key), used, entries);
+        let part = part_of(key);
+        self.parts.used[part] += 1;
+        let used = at(self.parts.used[part]);
+        if used > self.parts.room(part) && usize::from(self.parts.grown[part]) < GROWN_MAX {
+            self.grow(part, used, entries);
+        } else if let Some(Free { group, place }) = free
+            && self.groups[group][place].push(mark_of(key), number)
+        {
+            return;
         }
         self.put((key, scope), number);
     }
@@ -327,7 +358,7 @@ impl Table {
     }
 
     fn take_place(&mut self, part: usize, mark: u32, number: u32) -> bool {
-        for (group, place) in self.parts[part].places(mark) {
+        for (group, place) in self.parts.places(part, mark) {
             if self.groups[group][place].push(mark, number) {
                 return true;
             }
@@ -338,19 +369,18 @@ impl Table {
     /// Makes room in a part for so many entries and some more, and finds everything a place again.
     #[cold]
     fn grow(&mut self, part: usize, entries_max: usize, entries: &Rows<Remembered>) {
-        let of_part = &mut self.parts[part];
+        let parts = &mut self.parts;
         let old: Vec<[Bucket; GROUP]> =
-            (0..of_part.groups()).map(|it| self.groups[of_part.group(it)]).collect();
-        while of_part.room() < entries_max && at(of_part.grown) < GROWN_MAX {
-            of_part.begins[at(of_part.grown)] = number_of(self.groups.len());
-            for _ in 0..of_part.groups().max(1) {
+            (0..parts.groups(part)).map(|it| self.groups[parts.group(part, it)]).collect();
+        while parts.room(part) < entries_max && usize::from(parts.grown[part]) < GROWN_MAX {
+            parts.begins[usize::from(parts.grown[part]) * PARTS + part] = number_of(self.groups.len());
+            for _ in 0..parts.groups(part).max(1) {
                 self.groups.push([Bucket::default(); GROUP]);
             }
-            of_part.grown += 1;
+            parts.grown[part] += 1;
         }
         // Laid out in one piece: groups lie apart, and to find each would take longer than to fill it.
-        let of_part = *of_part;
-        let mut laid = vec![[Bucket::default(); GROUP]; at(of_part.groups())];
+        let mut laid = vec![[Bucket::default(); GROUP]; at(self.parts.groups(part))];
         for bucket in old.iter().flatten() {
             for (mark, number) in bucket.marks.iter().zip(bucket.numbers).take_while(|it| it.1 > 0) {
                 let mut places = places(laid.len(), *mark);
@@ -362,7 +392,8 @@ impl Table {
             }
         }
         for (nth, group) in (0..).zip(laid) {
-            self.groups[of_part.group(nth)] = group;
+            let at = self.parts.group(part, nth);
+            self.groups[at] = group;
         }
         for (whose, number) in self.crowded.remove(&part).unwrap_or_default() {
             self.put(whose, number);
@@ -379,9 +410,9 @@ impl Table {
         for entry in entries {
             counts[part_of(entry.key)] += 1;
         }
-        table.parts = vec![Part::default(); PARTS];
+        table.parts.begin();
         for (part, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-            table.parts[part].used = number_of(*count);
+            table.parts.used[part] = number_of(*count);
             table.grow(part, *count, entries);
         }
         for (number, entry) in (1..).zip(entries) {
@@ -392,7 +423,7 @@ impl Table {
 }
 
 impl DayLog {
-    fn get(&self, scope: u32, key: u128) -> Option<&Remembered> {
+    fn get(&self, scope: u32, key: u128) -> Result<&Remembered, Option<Free>> {
         self.table.find(scope, key, &self.entries)
     }
 
@@ -419,7 +450,13 @@ impl DayLog {
     }
 
     /// An id is remembered once in a scope.
-    fn insert(&mut self, identity: &Identity, result: Result<Made, Refusal>, (seq, time_us): (u64, i64)) {
+    fn insert(
+        &mut self,
+        identity: &Identity,
+        result: Result<Made, Refusal>,
+        (seq, time_us): (u64, i64),
+        free: Option<Free>,
+    ) {
         let Identity { scope, key, content, body: _ } = *identity;
         let (made, version) = match result {
             Ok(Made::Order { order, version }) if version > 0 => (order.0, version),
@@ -431,7 +468,7 @@ impl DayLog {
         let entry = Remembered { key, content, seq, time_us, made, scope, version };
         self.entries.push(entry);
         self.sum = self.sum.wrapping_add(self.digest_of(&entry));
-        self.table.insert(&self.entries);
+        self.table.insert(&self.entries, free);
     }
 
     fn recount(&self) -> u128 {
@@ -482,8 +519,8 @@ state_struct! { RequestLog { days } }
 
 /// What a request id means now.
 pub(super) enum Known {
-    /// Never seen, or forgotten.
-    Fresh,
+    /// Never seen, or forgotten. With where it is remembered, if it is of the same day as the request before it.
+    Fresh(Option<Free>),
     /// Seen with the same content: the first answer again.
     Repeat(Answer),
     /// Seen with another content.
@@ -523,15 +560,17 @@ impl RequestLog {
     /// Looks a request up; changes nothing.
     pub(super) fn look_up(&self, identity: &Identity, time_us: i64) -> Known {
         let oldest = oldest_kept(time_us);
+        let mut last = None;
         for day in self.days.iter().filter(|it| it.day >= oldest) {
-            if let Some(first) = day.get(identity.scope, identity.key) {
-                if first.content != identity.content {
-                    return Known::Reused;
+            match day.get(identity.scope, identity.key) {
+                Ok(first) if first.content != identity.content => return Known::Reused,
+                Ok(first) => {
+                    return Known::Repeat(answer(day.result(first), first.seq, first.time_us, true));
                 }
-                return Known::Repeat(answer(day.result(first), first.seq, first.time_us, true));
+                Err(free) => last = free,
             }
         }
-        Known::Fresh
+        Known::Fresh(last)
     }
 
     /// Forgets the days that are past keeping.
@@ -541,17 +580,26 @@ impl RequestLog {
         }
     }
 
-    /// Remembers the first result of an id, unless a retry with the same content could end otherwise.
-    pub(super) fn remember(&mut self, identity: &Identity, result: Result<Made, Refusal>, at: (u64, i64)) {
+    /// Remembers the first result of an id, unless a retry with the same content could end otherwise. `free` is what the
+    /// look-up has said, since which nothing was remembered.
+    pub(super) fn remember(
+        &mut self,
+        identity: &Identity,
+        result: Result<Made, Refusal>,
+        at: (u64, i64),
+        free: Option<Free>,
+    ) {
         let reused = |it: &Refusal| it.reject == Reject::RequestIdReused || it.reject.retryable();
         if result.as_ref().is_err_and(reused) {
             return;
         }
         let day = utc_day(at.1);
-        if self.days.back().is_none_or(|it| it.day != day) {
+        let begins = self.days.back().is_none_or(|it| it.day != day);
+        if begins {
             self.days.push_back(DayLog { day, ..DayLog::default() });
         }
-        self.days.back_mut().expect("pushed above").insert(identity, result, at);
+        let free = free.filter(|_| !begins);
+        self.days.back_mut().expect("pushed above").insert(identity, result, at, free);
     }
 }
 
@@ -575,13 +623,13 @@ mod tests {
     fn an_id_is_known_for_three_whole_days_and_free_after_the_fourth() {
         let key = quick(&TextId::new("a").unwrap());
         let mut log = RequestLog::default();
-        log.remember(&identity(1, key, 7), Ok(Made::Done), (1, 10 * DAY_US + 5));
+        log.remember(&identity(1, key, 7), Ok(Made::Done), (1, 10 * DAY_US + 5), None);
         let repeat = |time_us| matches!(log.look_up(&identity(1, key, 7), time_us), Known::Repeat(_));
         assert!(repeat(10 * DAY_US + 5));
         assert!(repeat(14 * DAY_US - 1));
         assert!(!repeat(14 * DAY_US));
         assert!(matches!(log.look_up(&identity(1, key, 8), 11 * DAY_US), Known::Reused));
-        assert!(matches!(log.look_up(&identity(2, key, 7), 11 * DAY_US), Known::Fresh));
+        assert!(matches!(log.look_up(&identity(2, key, 7), 11 * DAY_US), Known::Fresh(_)));
     }
 
     /// Ids that members have chosen so that all fall on the same place, two members the same ones.
@@ -599,9 +647,10 @@ mod tests {
             for number in 1..3_000 {
                 for member in [3, 4] {
                     let it = identity(member, key_of(number), 1);
-                    assert!(day.get(it.scope, it.key).is_none(), "{number}");
+                    // Every other one without what the look-up says: it comes to the same.
+                    let free = day.get(it.scope, it.key).expect_err("it is new").filter(|_| number % 2 == 0);
                     let result = if number % 3 == 0 { Made::Done } else { made(number) };
-                    day.insert(&it, Ok(result), (number * 10 + u64::from(member), 0));
+                    day.insert(&it, Ok(result), (number * 10 + u64::from(member), 0), free);
                 }
             }
             let mut bytes = Vec::new();
@@ -620,7 +669,7 @@ mod tests {
                         assert_eq!(day.result(found), Ok(result));
                     }
                 }
-                assert!(day.get(identity(5, 0, 0).scope, key_of(7)).is_none());
+                assert!(day.get(identity(5, 0, 0).scope, key_of(7)).is_err());
             }
         }
     }
@@ -630,7 +679,7 @@ mod tests {
         let mut log = RequestLog::default();
         for day in 0..100 {
             log.expire(day * DAY_US);
-            log.remember(&identity(1, 5, 7), Ok(Made::Done), (1, day * DAY_US));
+            log.remember(&identity(1, 5, 7), Ok(Made::Done), (1, day * DAY_US), None);
         }
         assert_eq!(log.days.len(), 4);
     }

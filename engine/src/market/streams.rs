@@ -1,6 +1,5 @@
 //! Numbers of events: each stream counts its own, without gaps.
 
-use crate::command::Command;
 use crate::event::{Event, EventBody, Stream};
 use crate::ids::MemberId;
 use crate::snapshot::state_struct;
@@ -70,12 +69,17 @@ pub(super) struct Out<'a> {
     /// Its time, µs UTC.
     pub(super) time_us: i64,
     streams: &'a mut Streams,
-    events: &'a mut Vec<Event>,
+    /// Nothing where nobody hears them: then they are counted, and most are not made.
+    events: Option<&'a mut Vec<Event>>,
 }
 
 impl<'a> Out<'a> {
-    pub(super) fn new(command: &Command, streams: &'a mut Streams, events: &'a mut Vec<Event>) -> Self {
-        Self { seq: command.seq, epoch: command.epoch, time_us: command.time_us, streams, events }
+    pub(super) fn new(
+        (seq, epoch, time_us): (u64, u32, i64),
+        streams: &'a mut Streams,
+        events: Option<&'a mut Vec<Event>>,
+    ) -> Self {
+        Self { seq, epoch, time_us, streams, events }
     }
 
     /// Says something.
@@ -88,7 +92,8 @@ impl<'a> Out<'a> {
     pub(super) fn say_made<P>(&mut self, stream: Stream, parts: &mut P, make: impl Fn(&mut P) -> EventBody) {
         let stream_seq = self.streams.next(stream);
         let Self { seq, epoch, time_us, .. } = *self;
+        let Some(events) = &mut self.events else { return };
         let event = |it: &mut P| Event { seq, epoch, time_us, stream, stream_seq, body: make(it) };
-        self.events.extend(core::iter::once(parts).map(event));
+        events.extend(core::iter::once(parts).map(event));
     }
 }

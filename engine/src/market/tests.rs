@@ -6,6 +6,7 @@ use crate::auction::{Point, Shape, Side};
 use crate::calendar::Day;
 use crate::command::{Action, Actor, Body, Command, NewOrder, OrderBody, Request, Role};
 use crate::event::{Alarm, Event, EventBody, Phase, Reason};
+use crate::few::Few;
 use crate::ids::{AuctionId, Market, MemberId, PortfolioId, TextId, UserId};
 use crate::outcome::Outcome;
 use alloc::boxed::Box;
@@ -74,7 +75,7 @@ fn cleared() -> Bench {
     bench.time_us += 10 * 3_600 * 1_000_000;
     for (area, side, price) in [(0, Side::Sell, 200_000), (1, Side::Buy, 500_000), (1, Side::Sell, 900_000)] {
         let points = vec![Point { price, quantity: 1_000 }];
-        let body = OrderBody::Curve { shape: Shape::Step(side), periods: vec![(3, points)] };
+        let body = OrderBody::Curve { shape: Shape::Step(side), periods: Few::one((3, points.into())) };
         let order = NewOrder { auction: DAM, portfolio: PortfolioId(0), area, body };
         bench.ask(Actor::User(UserId(0)), Action::Submit(order));
     }

@@ -6,9 +6,9 @@ use super::worst::{BlockWorst, Worst, of};
 use crate::auction::{Point, Shape, Side};
 use crate::calendar::Day;
 use crate::command::OrderBody;
+use crate::few::Few;
 use crate::presets;
 use crate::rules::{Fees, MarketRules};
-use std::vec;
 use std::vec::Vec;
 
 /// Prices -20..=60 in whole units, lots of 1 MW, periods of an hour, no fee: a grain is a minor unit
@@ -25,13 +25,13 @@ fn rules(fee: i64) -> MarketRules {
     rules
 }
 
-fn points(list: &[(i64, i64)]) -> Vec<Point> {
+fn points(list: &[(i64, i64)]) -> Few<Point> {
     list.iter().map(|(price, quantity)| Point { price: *price, quantity: *quantity }).collect()
 }
 
 /// What an order of one period costs at worst, without what is added for rounding.
 fn curve(shape: Shape, list: &[(i64, i64)], fee: i64) -> i128 {
-    let body = OrderBody::Curve { shape, periods: vec![(0, points(list))] };
+    let body = OrderBody::Curve { shape, periods: Few::one((0, points(list))) };
     match of(&Grid::new(&rules(fee)), &body) {
         Worst::Single(minor) => (minor - super::ROUNDING_MINOR_PER_PERIOD).max(0),
         Worst::Block(_) => panic!("a curve"),
@@ -96,7 +96,7 @@ fn no_price_costs_more_than_the_worst_case_and_one_costs_as_much() {
             }
         }
         let shape = if linear { Shape::Linear } else { Shape::Step(side) };
-        let body = OrderBody::Curve { shape, periods: vec![(0, points(&list))] };
+        let body = OrderBody::Curve { shape, periods: Few::one((0, points(&list))) };
         let Worst::Single(worst) = of(&grid, &body) else { panic!("a curve") };
         let mut most = 0;
         let mut most_of_a_line = 0;

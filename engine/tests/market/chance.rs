@@ -109,11 +109,11 @@ impl Chance {
         match self.below(10) {
             0..=4 => OrderBody::Curve {
                 shape: Shape::Step(side),
-                periods: periods.into_iter().map(|it| (it, self.steps())).collect(),
+                periods: periods.into_iter().map(|it| (it, self.steps().into())).collect(),
             },
             5..=6 => OrderBody::Curve {
                 shape: Shape::Linear,
-                periods: periods.into_iter().map(|it| (it, self.line())).collect(),
+                periods: periods.into_iter().map(|it| (it, self.line().into())).collect(),
             },
             7..=8 => OrderBody::Block {
                 side,

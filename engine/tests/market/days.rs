@@ -40,7 +40,7 @@ fn curve(chance: &mut Chance, rules: &MarketRules, member: u32, periods: u16) ->
         };
         (0..6).map(point).collect()
     };
-    OrderBody::Curve { shape, periods: (0..periods).map(|it| (it, points(chance))).collect() }
+    OrderBody::Curve { shape, periods: (0..periods).map(|it| (it, points(chance).into())).collect() }
 }
 
 fn open_auctions(driver: &Driver, seen: &[AuctionId]) -> Vec<(AuctionId, u16)> {

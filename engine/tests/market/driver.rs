@@ -6,6 +6,7 @@ use merit_engine::command::{
     Action, Actor, Body, Capacity, Command, NewOrder, OrderBody, Parent, Request, Role,
 };
 use merit_engine::event::{Answer, Event, EventBody, Made, Phase, Stream};
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use merit_engine::market::Engine;
 use merit_engine::reject::{Refusal, Reject};
@@ -220,7 +221,7 @@ pub(crate) fn step(
     side: Side,
     list: &[(i64, i64)],
 ) -> NewOrder {
-    let body = OrderBody::Curve { shape: Shape::Step(side), periods: vec![(0, points(list))] };
+    let body = OrderBody::Curve { shape: Shape::Step(side), periods: Few::one((0, points(list).into())) };
     NewOrder { auction, portfolio, area, body }
 }
 

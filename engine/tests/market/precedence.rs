@@ -3,9 +3,10 @@
 use crate::driver::{
     Cast, DAM, DAY, Driver, block, eve, exchange_with, points, portfolio, register, small_rules, text, user,
 };
-use merit_engine::auction::{ComplexPeriod, Shape, Side};
+use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::command::{Action, Actor, NewOrder, OrderBody, Parent, Request, Role};
 use merit_engine::event::Answer;
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, OrderId, PortfolioId, UserId};
 use merit_engine::reject::Reject;
 use merit_engine::rules::MarketRules;
@@ -43,15 +44,22 @@ fn fresh(rules: MarketRules, body: OrderBody) -> Case {
 }
 
 fn curve(side: Shape, list: &[(i64, i64)]) -> OrderBody {
-    OrderBody::Curve { shape: side, periods: (0..20).map(|period| (period, points(list))).collect() }
+    OrderBody::Curve { shape: side, periods: (0..20).map(|period| (period, points(list).into())).collect() }
 }
 
 /// The points of a period of the spoilt curve.
-fn points_of(case: &mut Case, period: usize) -> &mut Vec<merit_engine::auction::Point> {
+fn points_of(case: &mut Case, period: usize) -> &mut Few<Point> {
     match &mut case.order.body {
         OrderBody::Curve { periods, .. } => &mut periods[period].1,
+        OrderBody::Block { .. } | OrderBody::Complex { .. } => panic!("not a curve"),
+    }
+}
+
+/// The points of a period of the spoilt complex order.
+fn steps_of(case: &mut Case, period: usize) -> &mut Vec<Point> {
+    match &mut case.order.body {
         OrderBody::Complex { curve, .. } => &mut curve[period].points,
-        OrderBody::Block { .. } => panic!("a block has no points"),
+        OrderBody::Curve { .. } | OrderBody::Block { .. } => panic!("not a complex order"),
     }
 }
 
@@ -97,7 +105,10 @@ fn fill_book(case: &mut Case) {
             auction: DAM,
             portfolio: case.cast.north,
             area: 0,
-            body: OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: vec![(0, points(&[(5, 2)]))] },
+            body: OrderBody::Curve {
+                shape: Shape::Step(Side::Sell),
+                periods: Few::one((0, points(&[(5, 2)]).into())),
+            },
         };
         case.driver.ask(user(case.cast.anna), Action::Submit(order));
     }
@@ -106,7 +117,7 @@ fn fill_book(case: &mut Case) {
 const CURVE: [Fault; 9] = [
     (Reject::UnknownPeriod, |case| {
         if let OrderBody::Curve { periods, .. } = &mut case.order.body {
-            periods.push((99, points(&[(5, 2)])));
+            periods.push((99, points(&[(5, 2)]).into()));
         }
     }),
     (Reject::PeriodsNotIncreasing, |case| {
@@ -116,7 +127,7 @@ const CURVE: [Fault; 9] = [
     }),
     (Reject::NoPoints, |case| points_of(case, 3).clear()),
     (Reject::TooManyPoints, |case| {
-        *points_of(case, 4) = points(&[(5, 2), (10, 2), (15, 2), (20, 2), (25, 2)])
+        *points_of(case, 4) = points(&[(5, 2), (10, 2), (15, 2), (20, 2), (25, 2)]).into()
     }),
     (Reject::PriceOutOfRange, |case| points_of(case, 5)[0].price = 105),
     (Reject::PriceOffTick, |case| points_of(case, 6)[0].price = 7),
@@ -158,9 +169,9 @@ fn block_of(case: &mut Case) -> BlockParts<'_> {
 }
 
 const COMPLEX: [Fault; 5] = [
-    (Reject::NoPoints, |case| points_of(case, 1).clear()),
-    (Reject::PriceOffTick, |case| points_of(case, 2)[0].price = 7),
-    (Reject::QuantityOutOfRange, |case| points_of(case, 3)[0].quantity = -2),
+    (Reject::NoPoints, |case| steps_of(case, 1).clear()),
+    (Reject::PriceOffTick, |case| steps_of(case, 2)[0].price = 7),
+    (Reject::QuantityOutOfRange, |case| steps_of(case, 3)[0].quantity = -2),
     (Reject::MinimumOutOfRange, |case| {
         if let OrderBody::Complex { curve, .. } = &mut case.order.body {
             curve[4].quantity_min = 500;

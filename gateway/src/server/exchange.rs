@@ -56,12 +56,23 @@ impl Machine for Exchange {
         <Engine as Machine>::decode(kind, payload)
     }
 
+    fn decode_over(kind: u16, payload: &[u8], spent: &mut Body) -> Result<(), String> {
+        <Engine as Machine>::decode_over(kind, payload, spent)
+    }
+
     fn expect<'a>(&self, bodies: impl Iterator<Item = &'a Body>) {
         Machine::expect(&self.engine, bodies);
     }
 
-    fn apply(&mut self, stamp: Stamp, body: Body, events: &mut Vec<Event>) -> Arc<Reply> {
-        let request = match &body {
+    fn apply(&mut self, stamp: Stamp, mut body: Body, events: &mut Vec<Event>) -> Arc<Reply> {
+        self.apply_again(stamp, &mut body, Some(events))
+    }
+
+    fn apply_again(&mut self, stamp: Stamp, body: &mut Body, events: Option<&mut Vec<Event>>) -> Arc<Reply> {
+        // The number of a member's event is part of what is replied: somebody hears them always.
+        let unheard = &mut Vec::new();
+        let events = events.unwrap_or(unheard);
+        let request = match &*body {
             Body::Request(request) => Some(Echo {
                 actor: request.actor,
                 id: request.request_id.clone(),
@@ -74,7 +85,7 @@ impl Machine for Exchange {
             | Body::ClearQuantum { .. } => None,
         };
         let first = events.len();
-        let answer = <Engine as Machine>::apply(&mut self.engine, stamp, body, events);
+        let answer = self.engine.apply_again(stamp, body, Some(&mut *events));
         // A request may have come when a gate closed: what the passing of time said is not its doing,
         // but its own events come last.
         let own = events.get(first..).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Reading never believes a length before it has seen that so many bytes are there, and accepts only
 //! what writing produces: one value has one spelling.
 
+use merit_engine::few::Few;
 use std::fmt;
 
 /// Why bytes are not a value.
@@ -56,6 +57,19 @@ impl<'a> Take<'a> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Short)?;
         self.rest = rest;
         Ok(taken)
+    }
+
+    /// As [`Self::bytes`], for what is made of them and of what follows them; without a result nothing is taken.
+    #[inline(always)]
+    pub(crate) fn made<T>(
+        &mut self,
+        count: usize,
+        make: impl FnOnce(&'a [u8]) -> Option<T>,
+    ) -> Result<T, Malformed> {
+        let (_, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Short)?;
+        let made = make(self.rest).ok_or(Malformed::Text)?;
+        self.rest = rest;
+        Ok(made)
     }
 
     #[inline]
@@ -157,12 +171,38 @@ impl<T: Codec> Codec for Vec<T> {
     #[inline]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         let length = from.length(T::BYTES_MIN)?;
-        let mut items = Self::with_capacity(length);
-        for _ in 0..length {
-            items.push(T::take(from)?);
-        }
-        Ok(items)
+        take_many(length, from)
     }
+}
+
+// As a vector is spelled.
+impl<T: Codec> Codec for Few<T> {
+    const BYTES_MIN: usize = 4;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_length(self.len(), out);
+        for item in self {
+            item.put(out);
+        }
+    }
+
+    #[inline(always)]
+    fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
+        match from.length(T::BYTES_MIN)? {
+            // Nearly all are.
+            1 => T::take(from).map(Self::one),
+            length => take_many(length, from).map(Self::from),
+        }
+    }
+}
+
+#[inline(never)]
+fn take_many<T: Codec>(length: usize, from: &mut Take<'_>) -> Result<Vec<T>, Malformed> {
+    let mut items = Vec::with_capacity(length);
+    for _ in 0..length {
+        items.push(T::take(from)?);
+    }
+    Ok(items)
 }
 
 impl<T: Codec> Codec for Option<T> {
@@ -200,7 +240,8 @@ impl<A: Codec, B: Codec> Codec for (A, B) {
         self.1.put(out);
     }
 
-    #[inline]
+    // What a curve has for each period; in place, or it is put together in memory and waited for there.
+    #[inline(always)]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         Ok((A::take(from)?, B::take(from)?))
     }

@@ -1,11 +1,12 @@
 //! Every command reads back as itself, and no bytes whatever make the reader fall.
 
-use super::{Kind, PAYLOAD_VERSION, decode, encode};
+use super::{Kind, PAYLOAD_VERSION, decode, decode_over, encode};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::calendar::{Day, Summer, Zone};
 use merit_engine::command::{
     Act, Action, Actor, Body, Capacity, Clearance, NewOrder, OrderBody, Parent, Request, Role,
 };
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, MemberId, OrderId, PortfolioId, TextId, UserId};
 use merit_engine::rules::{
     AreaRule, Fees, FundsRule, LateCapacity, LineRule, MarketRules, OrderLimits, RiskRules, Suspension,
@@ -42,8 +43,10 @@ fn parent() -> impl Strategy<Value = Parent> {
 
 fn order_body() -> impl Strategy<Value = OrderBody> {
     let shape = prop_oneof![side().prop_map(Shape::Step), Just(Shape::Linear)];
-    let curve = (shape, vec((any::<u16>(), points()), 0..4))
-        .prop_map(|(shape, periods)| OrderBody::Curve { shape, periods });
+    let curve = (shape, vec((any::<u16>(), points()), 0..4)).prop_map(|(shape, periods)| {
+        let periods = periods.into_iter().map(|(period, points)| (period, points.into())).collect();
+        OrderBody::Curve { shape, periods }
+    });
     let block = (
         side(),
         any::<i64>(),
@@ -303,6 +306,42 @@ proptest! {
     }
 
     #[test]
+    fn a_command_read_over_any_other_is_itself(spent in body(), body in body()) {
+        let (mut payload, mut over) = (Vec::new(), spent);
+        let kind = encode(&body, &mut payload).code();
+        prop_assert_eq!(decode_over(kind, &payload, &mut over), Ok(()));
+        prop_assert_eq!(&over, &body);
+        // What an engine leaves of an order.
+        if let Body::Request(request) = &mut over
+            && let Action::Submit(order) = &mut request.action
+        {
+            order.body = OrderBody::Curve { shape: Shape::Linear, periods: Few::new() };
+        }
+        prop_assert_eq!(decode_over(kind, &payload, &mut over), Ok(()));
+        prop_assert_eq!(&over, &body);
+    }
+
+    #[test]
+    fn bytes_that_are_no_command_are_refused_alike_wherever_they_are_read(
+        spent in body(),
+        body in body(),
+        at in any::<prop::sample::Index>(),
+        byte: u8,
+        cut: bool,
+    ) {
+        let mut payload = Vec::new();
+        let kind = encode(&body, &mut payload).code();
+        let at = at.index(payload.len());
+        payload[at] = byte;
+        if cut {
+            payload.truncate(at);
+        }
+        let mut over = spent;
+        let decoded = decode_over(kind, &payload, &mut over);
+        prop_assert_eq!(decoded.map(|()| over), decode(kind, &payload));
+    }
+
+    #[test]
     fn a_cut_or_longer_payload_is_refused(body in body(), cut in any::<prop::sample::Index>()) {
         let mut payload = Vec::new();
         let kind = encode(&body, &mut payload).code();
@@ -350,7 +389,7 @@ fn kinds_have_codes_of_their_own() {
 #[test]
 fn a_length_beyond_the_payload_costs_no_memory() {
     // A submit of a curve that announces four billion periods.
-    let order = OrderBody::Curve { shape: Shape::Linear, periods: Vec::new() };
+    let order = OrderBody::Curve { shape: Shape::Linear, periods: Few::new() };
     let auction = AuctionId { day: Day(1), market: Market::Dam, session: 1 };
     let action = Action::Submit(NewOrder { auction, portfolio: PortfolioId(1), area: 0, body: order });
     let request_id = TextId::new("a").unwrap();

@@ -97,7 +97,10 @@ fn orders(version: u8) -> [OrderBody; 3] {
     let point = |price, quantity| Point { price, quantity };
     let points = vec![point(250_000, 100), point(300_000, 50)];
     [
-        OrderBody::Curve { shape: Shape::Step(Side::Sell), periods: vec![(0, points.clone()), (1, points)] },
+        OrderBody::Curve {
+            shape: Shape::Step(Side::Sell),
+            periods: vec![(0, points.clone().into()), (1, points.into())].into(),
+        },
         OrderBody::Block {
             side: Side::Buy,
             price: 400_000,

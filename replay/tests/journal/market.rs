@@ -12,7 +12,7 @@ use merit_replay::core::{Core, Epoch, Offer, replay};
 use merit_replay::error::JournalError;
 use merit_replay::frame::{Record, Stamp};
 use merit_replay::inspect;
-use merit_replay::machine::{Machine, Sink};
+use merit_replay::machine::{Machine, Silent, Sink};
 use merit_replay::record;
 use merit_replay::recovery::{self, Visitor};
 use merit_replay::storage::faulty::{FaultyDisk, Random};
@@ -88,7 +88,7 @@ pub(crate) fn order(random: &mut Random, number: u64, now_us: i64) -> Body {
         let quantity = i64::try_from(1 + random.below(500)).unwrap() * 10;
         points.push(Point { price, quantity });
     }
-    let periods = (0..2).map(|period| (period, points.clone())).collect();
+    let periods = (0..2).map(|period| (period, points.clone().into())).collect();
     let body = OrderBody::Curve { shape: Shape::Step(side), periods };
     let area = u16::try_from(random.below(13)).unwrap();
     let order = NewOrder { auction, portfolio: PortfolioId(owner), area, body };
@@ -161,6 +161,10 @@ fn what_is_expected_changes_nothing_wherever_groups_are_cut() {
     assert_eq!((replayed.digest(), replayed.digest_in_full()), (digest, digest));
     assert!(*heard.first.lock().unwrap() == *again.again.lock().unwrap(), "the same events");
 
+    let mut unheard = Engine::new();
+    replay(&disk, &mut unheard, &mut Silent, &mut |_| {}).unwrap();
+    assert_eq!((unheard.digest(), unheard.digest_in_full()), (digest, digest));
+
     for expected in [Vec::new(), sent] {
         let mut alone = Alone { engine: Engine::new(), expected, events: Vec::new() };
         recovery::scan(&disk, None, &mut alone).unwrap();
@@ -207,6 +211,15 @@ fn a_market_day_of_killed_nodes_replays_to_the_same_events_and_digest() {
     assert_eq!(inspect::digest_text(&engine), digest);
     let (first, again) = (heard.first.lock().unwrap(), again.again.lock().unwrap());
     assert!(*first == *again, "the same events, in the same order, with the same numbers");
+
+    // Streams count the events that nobody hears.
+    let mut unheard = Engine::new();
+    replay(&disk, &mut unheard, &mut Silent, &mut |_| {}).unwrap();
+    assert_eq!(inspect::digest_text(&unheard), digest);
+    assert!(
+        unheard.stream_heads().eq(engine.stream_heads()),
+        "a history that nobody hears has the same numbers"
+    );
 
     let count = |wanted: fn(&EventBody) -> bool| first.iter().filter(|it| wanted(&it.body)).count();
     let published = count(|it| matches!(it, EventBody::ResultPublished(_)));

@@ -5,6 +5,7 @@ use super::units::{Scale, auction_id, whole};
 use merit_engine::auction::{ComplexPeriod, Point, Shape, Side};
 use merit_engine::command::{Action, NewOrder, OrderBody, Parent};
 use merit_engine::event::AuctionInfo;
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, MemberId, OrderId, PortfolioId, TextId};
 use merit_engine::limits::RATIO_UNIT;
 use merit_engine::reject::Reject;
@@ -289,15 +290,15 @@ impl<'a, D: Directory> Reader<'a, D> {
         periods: &[v1::CurvePeriod],
         scale: Scale,
         paths: &Paths,
-    ) -> Option<Vec<(u16, Vec<Point>)>> {
+    ) -> Option<Few<(u16, Few<Point>)>> {
         self.bounded(periods.len(), paths)?;
         let mut curve = Vec::with_capacity(periods.len());
         for (index, it) in periods.iter().enumerate() {
             let points = self.points(&it.points, index, scale, paths)?;
             let period = self.period(it.period, || paths.content(&format!("periods[{index}].period")))?;
-            curve.push((period, points));
+            curve.push((period, points.into()));
         }
-        Some(curve)
+        Some(curve.into())
     }
 
     fn points(

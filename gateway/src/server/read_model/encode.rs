@@ -9,6 +9,7 @@ use crate::server::convert::{Scale, order_out};
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::command::OrderBody;
 use merit_engine::event::Event;
+use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, OrderId, PortfolioId, UserId};
 use merit_proto::v1;
 use v1::stream_events_response::Event as MemberEvent;
@@ -210,7 +211,7 @@ fn points(field: u8, list: &[Point], scale: Scale, out: &mut Vec<u8>) {
     }
 }
 
-fn curve(field: u8, periods: &[(u16, Vec<Point>)], scale: Scale, out: &mut Vec<u8>) {
+fn curve(field: u8, periods: &[(u16, Few<Point>)], scale: Scale, out: &mut Vec<u8>) {
     for (period, list) in periods {
         message(field, Long::No, out, |out| {
             number(1, u64::from(*period) + 1, out);
