@@ -164,27 +164,28 @@ mod tests {
     use super::{Few, Lies};
     use crate::auction::Point;
     use crate::digest::Feed;
-    use crate::snapshot;
+    use crate::snapshot::{self, Keep};
     use alloc::format;
     use alloc::vec::Vec;
+
+    fn kept(value: &impl Keep) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        snapshot::put(value, &mut |piece: &[u8]| bytes.extend_from_slice(piece));
+        bytes
+    }
 
     /// Of every length, however they came about: read, compared, fed and kept alike.
     #[test]
     fn few_items_are_what_a_vector_of_them_is() {
-        let bytes = |value: &dyn Fn(&mut dyn FnMut(&[u8]))| {
-            let mut bytes = Vec::new();
-            value(&mut |piece| bytes.extend_from_slice(piece));
-            bytes
-        };
         for length in 0..4 {
             let plain: Vec<u64> = (7..).take(length).collect();
             let mut pushed = Few::new();
             plain.iter().for_each(|it| pushed.push(*it));
             let collected: Few<u64> = plain.iter().copied().collect();
-            let kept = bytes(&|sink| snapshot::put(&plain, sink));
-            let mut left = Some(kept.clone());
+            let bytes = kept(&plain);
+            let mut left = Some(bytes.clone());
             let mut source = |into: &mut Vec<u8>| left.take().map(|it| into.extend(it)).is_some();
-            let taken: Few<u64> = snapshot::take(u64::try_from(kept.len()).unwrap(), &mut source).unwrap();
+            let taken: Few<u64> = snapshot::take(u64::try_from(bytes.len()).unwrap(), &mut source).unwrap();
             for mut few in
                 [pushed, collected, taken, Few::from(plain.clone()), Few(Lies::Apart(plain.clone()))]
             {
@@ -192,7 +193,7 @@ mod tests {
                 assert_eq!(few, Few::from(plain.clone()));
                 assert_eq!(format!("{few:?}"), format!("{plain:?}"));
                 assert_eq!(few.digest(), plain.digest());
-                assert!(bytes(&|sink| snapshot::put(&few, sink)) == kept);
+                assert!(kept(&few) == bytes);
                 assert!((&few).into_iter().eq(&plain) && few.clone().into_iter().eq(plain.clone()));
                 few.iter_mut().for_each(|it| *it += 1);
                 assert!(few.iter().zip(&plain).all(|(it, plain)| *it == plain + 1));

@@ -76,7 +76,7 @@ fn body(random: &mut Random) -> OrderBody {
     match random.below(4) {
         0 | 1 => {
             let shape = if random.below(2) == 0 { Shape::Step(side) } else { Shape::Linear };
-            let periods = (0..count).map(|_| (period(random), points(random))).collect();
+            let periods = (0..count).map(|_| (period(random), points(random).into())).collect();
             OrderBody::Curve { shape, periods }
         }
         2 => OrderBody::Block {
