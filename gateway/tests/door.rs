@@ -10,11 +10,12 @@ use merit_gateway::server::tls::{self, TlsError, TlsFiles};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, NamedGroup, RootCertStore, SupportedProtocolVersion};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_stream::StreamExt as _;
@@ -307,7 +308,7 @@ async fn plaintext_is_for_loopback_only() {
 }
 
 #[tokio::test]
-async fn what_is_written_at_the_same_time_goes_out_together() {
+async fn little_that_is_written_lets_ready_tasks_go_first_and_much_does_not() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (_door, mut incoming) = Door::open(listener, Security::Plaintext, limits(PATIENT)).unwrap();
@@ -316,23 +317,37 @@ async fn what_is_written_at_the_same_time_goes_out_together() {
     let mut near = incoming.next().await.unwrap().unwrap();
     near.read_exact(&mut [0]).await.unwrap();
     let order = Arc::new(Mutex::new(Vec::new()));
-    let (first, other) = (Arc::clone(&order), Arc::clone(&order));
-    let writing = tokio::spawn(async move {
-        for byte in [b"1", b"2"] {
-            near.write_all(byte).await.unwrap();
-            first.lock().unwrap().push("written");
-            near.flush().await.unwrap();
-        }
-        near
-    });
-    let ready = tokio::spawn(async move { other.lock().unwrap().push("ready") });
-    ready.await.unwrap();
-    let near = writing.await.unwrap();
-    assert_eq!(*order.lock().unwrap(), ["ready", "written", "written"]);
-    let mut all = [0; 2];
+    let note = |what: &'static str| order.lock().unwrap().push(what);
+    let ready = |what: &'static str| {
+        let order = Arc::clone(&order);
+        drop(tokio::spawn(async move { order.lock().unwrap().push(what) }));
+    };
+    ready("before one");
+    near.write_all(b"1").await.unwrap();
+    note("one");
+    ready("not before two");
+    near.write_all(b"2").await.unwrap();
+    note("two");
+    near.flush().await.unwrap();
+    // Nothing came to share the first packet, so one goes without waiting.
+    near.write_all(b"_").await.unwrap();
+    near.flush().await.unwrap();
+    ready("before three");
+    assert!(near.is_write_vectored());
+    assert_eq!(near.write_vectored(&[IoSlice::new(b"3"), IoSlice::new(b"4")]).await.unwrap(), 2);
+    note("three");
+    near.flush().await.unwrap();
+    ready("not before much");
+    near.write_all(&[b'5'; 2_048]).await.unwrap();
+    note("much");
+    near.flush().await.unwrap();
+    tokio::task::yield_now().await;
+    let expected =
+        ["before one", "one", "two", "not before two", "before three", "three", "much", "not before much"];
+    assert_eq!(*order.lock().unwrap(), expected);
+    let mut all = [0; 5 + 2_048];
     far.read_exact(&mut all).await.unwrap();
-    assert_eq!(&all, b"12");
-    drop(near);
+    assert!(all.starts_with(b"12_345") && all.ends_with(b"5"));
 }
 
 #[test]

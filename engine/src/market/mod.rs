@@ -111,7 +111,7 @@ impl Engine {
 
     /// As [`Self::take`], of a body that stays where it is: what is left of it is as good as any for the next one to be
     /// read into. `place` is the command's number, epoch and time. Without a list nobody hears the events: they are
-    /// counted, and those of orders are not made.
+    /// counted, and those of submitted orders are not made.
     ///
     /// # Panics
     ///

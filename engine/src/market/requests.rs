@@ -285,7 +285,7 @@ fn places(groups: usize, mark: u32) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl Table {
-    /// The entry, or where it would be put.
+    /// The entry, or where it would be put if there is room on its way.
     fn find<'a>(
         &self,
         scope: u32,
@@ -519,7 +519,7 @@ state_struct! { RequestLog { days } }
 
 /// What a request id means now.
 pub(super) enum Known {
-    /// Never seen, or forgotten. With where it is remembered, if it is of the same day as the request before it.
+    /// Never seen, or forgotten. With where the newest day would have it, if there is room where the look-up ended there.
     Fresh(Option<Free>),
     /// Seen with the same content: the first answer again.
     Repeat(Answer),
@@ -598,6 +598,7 @@ impl RequestLog {
         if begins {
             self.days.push_back(DayLog { day, ..DayLog::default() });
         }
+        // What was said of the day before is no place in this one.
         let free = free.filter(|_| !begins);
         self.days.back_mut().expect("pushed above").insert(identity, result, at, free);
     }

@@ -69,7 +69,7 @@ pub(super) struct Out<'a> {
     /// Its time, µs UTC.
     pub(super) time_us: i64,
     streams: &'a mut Streams,
-    /// Nothing where nobody hears them: then they are counted, and most are not made.
+    /// Nothing where nobody hears them: then they are counted, and those of submitted orders, nearly all, are not made.
     events: Option<&'a mut Vec<Event>>,
 }
 

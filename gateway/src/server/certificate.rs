@@ -10,6 +10,9 @@ use merit_engine::calendar::Day;
 /// SHA-256 of the DER of a certificate.
 pub type Fingerprint = [u8; 32];
 
+/// What the certificate of a node has among its names.
+const NODE_URI: &str = "merit://node";
+
 /// A verified client certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
@@ -26,6 +29,13 @@ impl PeerCertificate {
     #[must_use]
     pub fn read(der: &[u8]) -> Self {
         Self { fingerprint: fingerprint(der), uris: uris(der).unwrap_or_default(), ends_at_s: ends_at(der) }
+    }
+
+    /// Whether it is a node's. Certificates with the node's name are given out by the same authority as the members', and
+    /// only to nodes.
+    #[must_use]
+    pub fn is_node(&self) -> bool {
+        self.uris.iter().any(|it| it == NODE_URI)
     }
 }
 

@@ -310,7 +310,9 @@ async fn welcome(
             };
             // Nobody takes it any more only when the server stops.
             let silence_max = Some(Box::pin(tokio::time::sleep(register.limits.handshake_max)));
-            let connection = Connection { stream, peer, silence_max, gathered: false, _open: open };
+            let node = peer.certificate.as_ref().is_some_and(|it| it.is_node());
+            let gathering = (!node).then(Gathering::new);
+            let connection = Connection { stream, peer, silence_max, gathering, _open: open };
             let _ = sender.send(Ok(connection)).await;
         }
         Ok(Err(error)) => {
@@ -354,22 +356,71 @@ pub struct Connection {
     peer: Peer,
     /// Runs until the first byte: who has shown a certificate and then says nothing does not stay either.
     silence_max: Option<Pin<Box<Sleep>>>,
-    /// Whether what is being written has let others go first.
-    gathered: bool,
+    /// Nothing for a node: orders wait for what it is sent, and nobody else has anything to share it with.
+    gathering: Option<Gathering>,
     _open: Open,
 }
 
-impl Connection {
-    /// Before it writes, a connection lets every task go first that is ready now: calls that are answered at the same
-    /// time, as those of one batch are, then share one record of TLS and one packet. To make and carry one costs more
-    /// than all else that the answer to an order takes.
-    fn poll_gathered(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.gathered, true) {
-            return Poll::Ready(());
+/// Lets a connection that writes little go behind the tasks that wait on its thread: calls that are answered at the same
+/// time, as those of one batch are, then share one record of TLS and one packet, which cost more than all else that the
+/// answer to an order takes (benches/RUNS.md). Where nothing comes to share them it is tried less and less often.
+#[derive(Debug)]
+struct Gathering {
+    turn: Turn,
+    /// Times that it is not tried any more before it is tried again.
+    rest: u32,
+    /// How many those were the last time, if nothing came then.
+    alone: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// The next write is the first since a flush.
+    Begins,
+    /// It was to write so many bytes, and others went first.
+    Waits(usize),
+    /// Nothing holds what is written up to the next flush.
+    Goes,
+}
+
+impl Gathering {
+    /// What is longer has its packets to itself.
+    const BELOW: usize = 1_024;
+    const REST_MAX: u32 = 63;
+
+    const fn new() -> Self {
+        Self { turn: Turn::Begins, rest: 0, alone: 0 }
+    }
+
+    /// Whether so many bytes may be written now.
+    fn poll_write(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<()> {
+        match self.turn {
+            Turn::Begins if bytes < Self::BELOW && self.rest == 0 => {
+                self.turn = Turn::Waits(bytes);
+                // A task that wakes itself is put behind the others.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Turn::Begins => self.rest = self.rest.saturating_sub(1),
+            Turn::Waits(before) => {
+                self.alone = if bytes > before { 0 } else { (self.alone * 2 + 1).min(Self::REST_MAX) };
+                self.rest = self.alone;
+            }
+            Turn::Goes => {}
         }
-        // A task that wakes itself goes behind those that wait.
-        context.waker().wake_by_ref();
-        Poll::Pending
+        self.turn = Turn::Goes;
+        Poll::Ready(())
+    }
+
+    /// All that was written has been handed on.
+    fn flushed(&mut self) {
+        self.turn = Turn::Begins;
+    }
+}
+
+impl Connection {
+    fn poll_gathered(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<()> {
+        self.gathering.as_mut().map_or(Poll::Ready(()), |it| it.poll_write(bytes, context))
     }
 }
 
@@ -408,7 +459,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_gathered(context));
+        ready!(self.poll_gathered(bytes.len(), context));
         match &mut self.stream {
             Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
             Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
@@ -420,7 +471,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_gathered(context));
+        ready!(self.poll_gathered(bytes.iter().map(|it| it.len()).sum(), context));
         match &mut self.stream {
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, bytes),
@@ -439,7 +490,9 @@ impl AsyncWrite for Connection {
             Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
             Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
         };
-        self.gathered &= flushed.is_pending();
+        if let (Poll::Ready(_), Some(gathering)) = (&flushed, &mut self.gathering) {
+            gathering.flushed();
+        }
         flushed
     }
 
@@ -448,5 +501,33 @@ impl AsyncWrite for Connection {
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
             Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Gathering, Turn};
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn a_connection_waits_for_company_as_long_as_some_comes_and_then_ever_less() {
+        let mut context = Context::from_waker(Waker::noop());
+        let mut gathering = Gathering::new();
+        // Whether it waited, with so many bytes at first and so many when it was asked again.
+        let mut write = |first: usize, then: usize| {
+            let waited = gathering.poll_write(first, &mut context).is_pending();
+            assert!(!waited || gathering.poll_write(then, &mut context).is_ready());
+            assert!(gathering.poll_write(1, &mut context).is_ready(), "once up to a flush");
+            assert_eq!(gathering.turn, Turn::Goes);
+            gathering.flushed();
+            waited
+        };
+        for _ in 0..100 {
+            assert!(write(100, 200));
+        }
+        assert!(!write(Gathering::BELOW, 0));
+        let waited: Vec<usize> = (0..1_000).filter(|_| write(100, 100)).collect();
+        assert_eq!(waited[..8], [0, 2, 6, 14, 30, 62, 126, 190]);
+        assert!((0..1_000).filter(|_| write(100, 200)).count() > 900);
     }
 }

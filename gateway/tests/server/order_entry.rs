@@ -122,6 +122,47 @@ async fn the_commands_of_a_batch_are_answered_one_by_one_and_follow_each_other()
     assert_eq!(journaled, [(Some(1), true), (None, false), (None, false), (Some(2), true)]);
 }
 
+/// Those that name orders stand among those that name none, where groups that are read together begin and end.
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_name_orders_are_answered_in_their_places_among_many_that_do_not() {
+    let exchange = open().await;
+    let gina = exchange.user("gina");
+    let places = [0, 7, 16, 17, 39];
+    let entered: Vec<_> =
+        places.iter().map(|it| orders::submit(format!("old-{it}"), sell("2500", "10"))).collect();
+    let old: Vec<u64> = gina.batch(entered).await.unwrap().iter().map(|it| accepted(it).0).collect();
+    let mut commands: Vec<_> =
+        (0..40).map(|it| orders::submit(format!("new-{it}"), sell("2500", "10"))).collect();
+    for place in places {
+        commands[place] = orders::cancel(format!("end-{place}"), format!("old-{place}"));
+    }
+    // One of many points, and one for an auction that is not.
+    let many = units::micros("2500").unwrap();
+    if let Some(v1::order_command::Command::Submit(order)) = &mut commands[9].command {
+        let point = curve(order).periods[0].points[0];
+        let next = |it: i64| v1::Point { price_micros_per_mwh: many + it * 100_000_000, ..point };
+        curve(order).periods[0].points = (0..300).map(next).collect();
+    }
+    if let Some(v1::order_command::Command::Submit(order)) = &mut commands[12].command {
+        order.auction_id = "DAM-2026-12-31".into();
+    }
+    let answers = gina.batch(commands).await.unwrap();
+    let mut last = 0;
+    for (place, answer) in answers.iter().enumerate() {
+        match place {
+            9 => assert_eq!(refused(answer).0, Why::TooManyPoints),
+            12 => assert_eq!(refused(answer), (Why::UnknownAuction, "commands[12].submit.auction_id".into())),
+            _ => {
+                let order = accepted(answer).0;
+                match places.iter().position(|it| *it == place) {
+                    Some(at) => assert_eq!(order, old[at]),
+                    None => assert!(std::mem::replace(&mut last, order) < order),
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn after_the_gate_nothing_is_entered_changed_or_taken_back() {
     let exchange = open().await;

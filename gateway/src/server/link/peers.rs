@@ -13,18 +13,15 @@ use tonic::{Request, Status};
 
 /// Who calls on plaintext loopback, where no certificate says it.
 pub const NODE_USER: &str = "merit.node";
-/// What the certificate of a node has among its names.
-const NODE_URI: &str = "merit://node";
 /// Largest message between nodes, bytes.
 const MESSAGE_MAX: usize = 64 << 20;
 
-/// Whether the other end of a connection is a node of the exchange. Certificates with the node's name are
-/// given out by the same authority as the members', and only to nodes.
+/// Whether the other end of a connection is a node of the exchange.
 #[must_use]
 pub fn is_node<T>(request: &Request<T>) -> bool {
     let Some(peer) = request.extensions().get::<Peer>() else { return false };
     match &peer.certificate {
-        Some(certificate) => certificate.uris.iter().any(|it| it == NODE_URI),
+        Some(certificate) => certificate.is_node(),
         None => {
             let named = request.metadata().get(crate::server::identity::PLAINTEXT_USER);
             peer.address.ip().is_loopback() && named.is_some_and(|it| it == NODE_USER)

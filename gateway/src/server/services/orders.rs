@@ -1,6 +1,7 @@
 //! Order commands on their way to the core and back, whichever call they came in.
 
 use crate::server::convert::faults::{Faults, Paths};
+use crate::server::convert::order_in::Content;
 use crate::server::convert::{order_in, order_out};
 use crate::server::exchange::Reply;
 use crate::server::inbox::Answered;
@@ -46,8 +47,9 @@ pub(super) struct Read {
     pub(super) request: Result<Request, Box<(Faults, Option<Request>)>>,
 }
 
-/// Commands that are read with the model locked once: its writer waits for them.
+/// Commands that are read with the model locked once, and their points: its writer waits for them.
 const READ_TOGETHER: usize = 16;
+const READ_TOGETHER_POINTS: usize = 256;
 
 /// Reads commands with what the read model knows now, each by itself. An order that is named by its command's id is looked
 /// for before: perhaps on the disk, where the model's writer need not wait for it.
@@ -59,13 +61,34 @@ pub(super) fn read_now(
 ) -> Result<Vec<Read>, Status> {
     let mut all = Vec::with_capacity(asked.len());
     while let Some(next) = asked.get(all.len()..).filter(|it| !it.is_empty()) {
-        let nameless = next.iter().take(READ_TOGETHER).take_while(|it| name(it).is_none()).count();
-        let order = next.first().filter(|_| nameless == 0).and_then(name);
+        let mut all_points = 0;
+        let together = |it: &&Asked| {
+            all_points += points(it);
+            name(it).is_none() && all_points <= READ_TOGETHER_POINTS
+        };
+        let nameless = next.iter().take(READ_TOGETHER).take_while(together).count();
+        let order = next.first().and_then(name);
         let named = order.map(|id| node.model.order_named(member, id)).transpose().map_err(doubt)?;
         let now = next.iter().take(nameless.max(1));
         node.model.known(named.flatten(), |known| all.extend(now.map(|it| read(known, caller, member, it))));
     }
     Ok(all)
+}
+
+/// Points of a command, or periods of a block.
+fn points(asked: &Asked) -> usize {
+    let content = match &asked.command.command {
+        Some(v1::order_command::Command::Submit(order)) => order_in::content_of_new(order),
+        Some(v1::order_command::Command::Amend(amend)) => order_in::content_of_amend(amend),
+        Some(v1::order_command::Command::Cancel(_) | v1::order_command::Command::CancelAll(_)) | None => None,
+    };
+    content.map_or(0, |it| match it {
+        Content::Step(v1::StepCurve { periods, .. }) | Content::Linear(v1::LinearCurve { periods }) => {
+            periods.iter().map(|it| it.points.len()).sum()
+        }
+        Content::Block(block) => block.periods.len(),
+        Content::Complex(complex) => complex.periods.iter().map(|it| it.points.len()).sum(),
+    })
 }
 
 /// The id by which a command names an order, if it does.
