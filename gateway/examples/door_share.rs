@@ -550,8 +550,11 @@ fn at(sorted: &[f64], share: usize) -> f64 {
     sorted.get((sorted.len().saturating_sub(1)) * share / 100).copied().unwrap_or_default()
 }
 
-/// The median of some numbers, and their quartiles in words.
+/// The median of some numbers, and their quartiles in words; of none a dash.
 fn spread(mut numbers: Vec<f64>, decimals: usize) -> String {
+    if numbers.is_empty() {
+        return "-".to_owned();
+    }
     numbers.sort_by(f64::total_cmp);
     let [low, middle, high] = [25, 50, 75].map(|share| at(&numbers, share));
     format!("{middle:.decimals$} ({low:.decimals$}, {high:.decimals$})")
