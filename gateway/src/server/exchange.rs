@@ -69,7 +69,7 @@ impl Machine for Exchange {
     }
 
     fn apply_again(&mut self, stamp: Stamp, body: &mut Body, events: Option<&mut Vec<Event>>) -> Arc<Reply> {
-        // The number of a member's event is part of what is replied: somebody hears them always.
+        // The number of a member's event is part of what is replied: they are made also where nobody else hears them.
         let unheard = &mut Vec::new();
         let events = events.unwrap_or(unheard);
         let request = match &*body {
