@@ -7,7 +7,7 @@
 use merit_engine::auction::{Point, Shape, Side};
 use merit_engine::calendar::{Day, MINUTE_US};
 use merit_engine::command::{Action, Actor, Body, NewOrder, OrderBody, Request, Role};
-use merit_engine::event::{Answer, Event, EventBody, Made};
+use merit_engine::event::{Answer, Event, Made};
 use merit_engine::few::Few;
 use merit_engine::ids::{AuctionId, Market, MemberId, PortfolioId, TextId, UserId};
 use merit_engine::market::Engine;
@@ -121,35 +121,25 @@ impl Visitor for Decode {
     }
 }
 
-/// Counts what is accepted.
-struct Count(u64);
+/// Counts the orders that are accepted, by their answers.
+struct Count {
+    accepted: u64,
+    hears: bool,
+}
 
 impl Sink<Engine> for Count {
     fn applied(&mut self, stamp: Stamp, answer: &Answer, mut events: Vec<Event>, _: bool) {
         self.replayed(stamp, answer, &mut events);
     }
 
-    fn replayed(&mut self, _: Stamp, _: &Answer, events: &mut Vec<Event>) {
-        let accepted = |it: &&Event| matches!(it.body, EventBody::OrderAccepted { .. });
-        self.0 += u64::try_from(events.iter().filter(accepted).count()).expect("few");
-    }
-}
-
-/// Counts what is accepted, of the answers alone.
-struct Deaf(u64);
-
-impl Sink<Engine> for Deaf {
-    fn applied(&mut self, stamp: Stamp, answer: &Answer, mut events: Vec<Event>, _: bool) {
-        self.replayed(stamp, answer, &mut events);
-    }
-
-    fn replayed(&mut self, _: Stamp, answer: &Answer, _: &mut Vec<Event>) {
-        self.0 +=
-            u64::from(matches!(answer, Answer::Accepted { made: Made::Order { .. }, replayed: false, .. }));
+    fn replayed(&mut self, _: Stamp, answer: &Answer, events: &mut Vec<Event>) {
+        let accepted = matches!(answer, Answer::Accepted { made: Made::Order { .. }, replayed: false, .. });
+        assert!(!accepted || events.is_empty() != self.hears, "events are made where they are heard");
+        self.accepted += u64::from(accepted);
     }
 
     fn hears_history(&self) -> bool {
-        false
+        self.hears
     }
 }
 
@@ -189,35 +179,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     if wanted("decode") {
         timed("and decode", orders, || Ok(recovery::scan(&disk, None, &mut Decode(Body::Tick))?))?;
     }
-    if wanted("apply") {
-        let apply_heard = || {
-            let mut heard = Count(0);
-            let engine = apply(&disk, &mut heard)?;
-            assert!(heard.0 >= orders, "an order was refused");
-            Ok(engine)
-        };
-        let engine = timed("and apply", orders, apply_heard)?;
+    for (way, what, hears) in
+        [("apply", "and apply", true), ("unheard", "and apply, nobody hears events", false)]
+    {
+        if !wanted(way) {
+            continue;
+        }
+        let engine = timed(what, orders, || apply(&disk, orders, hears))?;
         let began = Instant::now();
         let digest = engine.as_ref().map_or(0, Engine::digest);
         let kept = began.elapsed();
         assert!(engine.is_some_and(|it| it.digest_in_full() == digest), "the digest in full differs");
         println!("state digest {digest:032x}, in {kept:.1?}; in full in {:.1?}", began.elapsed() - kept);
     }
-    if wanted("unheard") {
-        let apply_unheard = || {
-            let mut deaf = Deaf(0);
-            let engine = apply(&disk, &mut deaf)?;
-            assert!(deaf.0 >= orders, "an order was refused");
-            Ok(engine)
-        };
-        let engine = timed("and apply, nobody hears events", orders, apply_unheard)?;
-        println!("state digest {:032x}", engine.as_ref().map_or(0, Engine::digest));
-    }
     Ok(())
 }
 
-fn apply(disk: &Disk, sink: &mut dyn Sink<Engine>) -> Result<Engine, Box<dyn Error>> {
-    let mut engine = Engine::new();
-    replay(disk, &mut engine, sink, &mut |_| {})?;
+fn apply(disk: &Disk, orders: u64, hears: bool) -> Result<Engine, Box<dyn Error>> {
+    let (mut engine, mut count) = (Engine::new(), Count { accepted: 0, hears });
+    replay(disk, &mut engine, &mut count, &mut |_| {})?;
+    assert!(count.accepted >= orders, "an order was refused");
     Ok(engine)
 }
