@@ -1,5 +1,6 @@
 //! The node: from a connection at the door to a durable command and back.
 
+pub mod background;
 pub mod bootstrap;
 pub mod certificate;
 pub mod clock;

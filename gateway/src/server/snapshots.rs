@@ -4,6 +4,7 @@
 //! processor, and needs the memory of a second state meanwhile. The core is asked one short question: whether
 //! it rests. What goes wrong is said in the log and tried again; nothing depends on it.
 
+use super::background::{self, Work};
 use super::exchange::Exchange;
 use super::read_model::{Mirror, ReadModel};
 use merit_replay::error::JournalError;
@@ -11,7 +12,7 @@ use merit_replay::node::Node;
 use merit_replay::recovery::Progress;
 use merit_replay::retention;
 use merit_replay::runner::CoreHandle;
-use merit_replay::snapshot;
+use merit_replay::snapshot::{self, Header};
 use merit_replay::storage::Storage;
 use merit_replay::storage::disk::Disk;
 use merit_replay::storage::shelves::Shelves;
@@ -150,15 +151,29 @@ impl Turn {
         }
     }
 
+    /// Replays and writes, on a thread that steps back: this one takes locks of the read model's later, and whoever waits for
+    /// one must not wait until all others have had their turn.
+    fn make(&self, due_seq: u64, head_seq: u64) -> Result<Option<Header>, JournalError> {
+        let shelves = self.shelves.reader();
+        let replay = move || {
+            background::step_back(Work::Whenever);
+            let mut segment = Instant::now();
+            let mut progress = |_: Progress| {
+                // As long a rest as the segment took: the market has the better part of the machine.
+                std::thread::sleep(segment.elapsed());
+                segment = Instant::now();
+            };
+            snapshot::make::<Mirror>(&*shelves, due_seq, head_seq, &mut progress)
+        };
+        let thread = std::thread::Builder::new().name("snapshot-replay".into()).spawn(replay);
+        let refused = |source| JournalError::Io { doing: "start the thread of a snapshot".into(), source };
+        let thread = thread.map_err(refused)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
     fn take(&self, due_seq: u64, head_seq: u64, time_us: i64) -> Result<(), JournalError> {
         let began = Instant::now();
-        let mut segment = Instant::now();
-        let mut progress = |_: Progress| {
-            // As long a rest as the segment took: the market has the better part of the machine.
-            std::thread::sleep(segment.elapsed());
-            segment = Instant::now();
-        };
-        if let Some(header) = snapshot::make::<Mirror>(&*self.shelves, due_seq, head_seq, &mut progress)? {
+        if let Some(header) = self.make(due_seq, head_seq)? {
             let (seq, bytes) = (header.head.stamp.seq, header.body_bytes);
             self.keep(seq);
             tracing::info!(seq, bytes, seconds = began.elapsed().as_secs(), "a snapshot was taken");

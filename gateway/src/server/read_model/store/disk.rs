@@ -5,8 +5,13 @@ use super::packed::{self, Packer, Row};
 use super::{CACHE_BYTES, Doubt, META, ROW_BYTES, Reach, SHORT_BYTES, WITHIN_BYTES, WRITING};
 use crate::server::read_model::keys;
 use sled::IVec;
+use std::fs::{File, TryLockError};
 use std::ops::Bound;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long a store that was here before may take to let go of its files: sled's threads do that after its last owner has.
+const LET_GO: Duration = Duration::from_secs(1);
 
 /// Both. Where sled fails it may panic: whoever calls is ready for that.
 #[derive(Debug)]
@@ -18,6 +23,7 @@ pub(super) struct Disk {
 impl Disk {
     /// Opens both, takes away what an attempt left that did not come to its end, and says how far the rest goes.
     pub(super) fn open(directory: &Path) -> Result<(Self, Reach), Doubt> {
+        wait_until_free(directory);
         let db = sled::Config::new()
             .path(directory)
             .cache_capacity(CACHE_BYTES)
@@ -80,6 +86,15 @@ impl Disk {
     pub(super) fn flush(&self) -> Result<(), Doubt> {
         self.heap.sync()?;
         self.db.flush().map_err(failed).map(|_| ())
+    }
+}
+
+/// Waits, but not for long, while somebody has the lock that sled wants: to build everything again takes longer.
+fn wait_until_free(directory: &Path) {
+    let Ok(file) = File::open(directory.join("db")) else { return };
+    let until = Instant::now() + LET_GO;
+    while matches!(file.try_lock(), Err(TryLockError::WouldBlock)) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

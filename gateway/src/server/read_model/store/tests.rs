@@ -557,3 +557,22 @@ fn another_node_is_given_the_rows_themselves_and_keeps_them_in_the_same_way() {
     let rows = |store: &Store| store.rows_after(&[], usize::MAX).unwrap();
     assert!(rows(&other) == rows(&store), "what was written at once is the same on both");
 }
+
+/// Whoever starts next in the same process would find a store that cannot be opened, and build it again.
+#[test]
+fn a_store_that_somebody_lets_go_of_a_moment_later_is_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (store, _) = open(directory.path());
+    let reach = Reach { seq: 7, trail: 9 };
+    store.commit(&Batch::default(), reach);
+    store.flush().unwrap();
+    let (opened, found) = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            drop(store);
+        });
+        Store::open(directory.path()).unwrap()
+    });
+    assert_eq!(found, reach);
+    drop(opened);
+}
