@@ -151,9 +151,20 @@ fn varint_after(first: u8, mut value: u64) -> ([u8; 11], usize) {
     }
 }
 
+fn put_varint_after(first: u8, value: u64, out: &mut Vec<u8>) {
+    // Most numbers are small.
+    if let Ok(small @ 0..128) = u8::try_from(value) {
+        return out.extend_from_slice(&[first, small]);
+    }
+    let (bytes, count) = varint_after(first, value);
+    let end = out.len() + count;
+    // As many as always are two moves; as many as there are would be a call.
+    out.extend_from_slice(&bytes);
+    out.truncate(end);
+}
+
 fn put_number(field: u8, value: u64, out: &mut Vec<u8>) {
-    let (bytes, count) = varint_after(varint_field(field), value);
-    out.extend_from_slice(&bytes[..count]);
+    put_varint_after(varint_field(field), value, out);
 }
 
 /// A number that is left out if it is zero.
@@ -171,8 +182,7 @@ fn signed(field: u8, value: i64, out: &mut Vec<u8>) {
 fn text(field: u8, text: &[u8], out: &mut Vec<u8>) {
     if !text.is_empty() {
         let length = u64::try_from(text.len()).expect("lengths fit");
-        let (bytes, count) = varint_after(length_field(field), length);
-        out.extend_from_slice(&bytes[..count]);
+        put_varint_after(length_field(field), length, out);
         out.extend_from_slice(text);
     }
 }
@@ -242,8 +252,7 @@ fn body(it: &AcceptedOrder<'_>, scale: Scale, out: &mut Vec<u8>) {
 
 /// Appends a reference to an event of the member's stream in place of an answer.
 pub(super) fn refer(seq: u64, out: &mut Vec<u8>) {
-    let (bytes, count) = varint_after(0, seq);
-    out.extend_from_slice(&bytes[..count]);
+    put_varint_after(0, seq, out);
 }
 
 /// The number that a reference names; nothing if the bytes are an answer.

@@ -23,6 +23,7 @@ const LONE_RECORD_BYTES: usize = 96;
 /// Appends an item to a row: its length, 4 bytes in little endian, and its bytes.
 fn push(row: &mut Vec<u8>, item: &[u8]) {
     let length = u32::try_from(item.len()).expect("a record fits into a message");
+    row.reserve(4 + item.len());
     row.extend_from_slice(&length.to_le_bytes());
     row.extend_from_slice(item);
 }
@@ -186,14 +187,6 @@ impl Run {
     }
 }
 
-/// Answers of one bucket in the order of their commands, as their row will hold them.
-#[derive(Debug, Default)]
-struct Bucket {
-    row: Vec<u8>,
-    marks: Vec<[u8; 4]>,
-    starts: Vec<u32>,
-}
-
 /// Records that are in no row yet.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
@@ -203,8 +196,9 @@ pub(super) struct Tail {
     runs: Vec<Vec<Run>>,
     /// The stream of the last event: the next one's is mostly the same.
     last: Option<([u8; 5], usize)>,
-    /// All, or none yet.
-    buckets: Vec<Bucket>,
+    /// Answers of each bucket in the order of their commands, as their row will hold them; all buckets, or none yet. There is
+    /// nothing else about an answer, for whatever is touched here is far from what was touched before.
+    buckets: Vec<Vec<u8>>,
     others: BTreeMap<Vec<u8>, Vec<u8>>,
     bytes: usize,
     /// Runs that were used before: memory that the system has made ready already.
@@ -233,10 +227,8 @@ impl Tail {
         // Long runs were one long event.
         spare.retain(|it| it.row.capacity() <= 4 * RUN_BYTES_MAX);
         for bucket in &mut self.buckets {
-            bucket.row.shrink_to(bucket.row.len() * 4);
-            bucket.row.clear();
-            bucket.marks.clear();
-            bucket.starts.clear();
+            bucket.shrink_to(bucket.len() * 4);
+            bucket.clear();
         }
         Self { buckets: self.buckets, spare, ..Self::default() }
     }
@@ -248,17 +240,12 @@ impl Tail {
             self.event(event, value);
         } else if keys::is_answer(key) {
             self.bytes += key.len() + value.len() + RECORD_BYTES;
-            let hash = keys::answer_hash(key);
             if self.buckets.is_empty() {
-                self.buckets.resize_with(keys::BUCKETS, Bucket::default);
+                self.buckets.resize_with(keys::BUCKETS, Vec::new);
             }
-            let bucket = &mut self.buckets[usize::from(keys::bucket(hash))];
-            bucket.marks.push(mark(hash));
-            bucket
-                .starts
-                .push(u32::try_from(bucket.row.len()).expect("a tail is written before it is as long"));
-            push(&mut bucket.row, key);
-            push(&mut bucket.row, value);
+            let bucket = &mut self.buckets[usize::from(keys::bucket(keys::answer_hash(key)))];
+            push(bucket, key);
+            push(bucket, value);
         } else {
             self.bytes += key.len() + value.len() + LONE_RECORD_BYTES;
             self.others.insert(key.to_vec(), value.to_vec());
@@ -284,7 +271,14 @@ impl Tail {
         {
             return run.push(value);
         }
-        let mut run = Run { first: key.seq, ..self.spare.pop().unwrap_or_default() };
+        // The next is about as long as the last.
+        let like = |last: &Run| Run {
+            row: Vec::with_capacity((last.row.len() + last.row.len() / 8).min(2 * RUN_BYTES_MAX)),
+            starts: Vec::with_capacity(last.starts.len()),
+            ..Run::default()
+        };
+        let spare = self.spare.pop().or_else(|| runs.last().map(like));
+        let mut run = Run { first: key.seq, ..spare.unwrap_or_default() };
         run.push(value);
         // A stream's events come in their order; whoever tears it apart still finds them.
         let at = runs.partition_point(|it| it.first < key.seq);
@@ -305,13 +299,9 @@ impl Tail {
 
     /// The last of the answers whose keys begin with what [`keys::requests`] says of an id.
     pub(super) fn last_answer(&self, requests: &[u8]) -> Option<&[u8]> {
-        let hash = keys::requests_hash(requests);
-        let (bucket, mark) = (self.buckets.get(usize::from(keys::bucket(hash)))?, mark(hash));
-        let at = |start: u32| answers(bucket.row.get(usize::try_from(start).ok()?..)?).next()?.ok();
-        // Another id may have the same mark, and have come later.
-        let marked = bucket.marks.iter().zip(&bucket.starts).rev().filter(|(it, _)| **it == mark);
-        let mut found = marked.filter_map(|(_, start)| at(*start));
-        found.find(|(key, _)| key.starts_with(requests)).map(|(_, value)| value)
+        let bucket = self.buckets.get(usize::from(keys::bucket(keys::requests_hash(requests))))?;
+        let found = answers(bucket).filter_map(Result::ok).filter(|(key, _)| key.starts_with(requests));
+        found.last().map(|(_, value)| value)
     }
 
     /// Records of neither kind whose keys begin with a prefix.
@@ -330,9 +320,9 @@ impl Tail {
         }
         for (number, bucket) in (0..).zip(&self.buckets) {
             // A command has one answer, so no other row has the number of one of these.
-            let Some((first, _)) = answers(&bucket.row).next().and_then(Result::ok) else { continue };
+            let Some((first, _)) = answers(bucket).next().and_then(Result::ok) else { continue };
             let key = keys::answers_row(number, keys::event_seq(first).unwrap_or(0));
-            rows.push(Row { key, value: Value::Answers { marks: &bucket.marks, row: &bucket.row } });
+            rows.push(Row { key, value: Value::Answers(bucket) });
         }
         let plain = |(key, value): (&Vec<u8>, _)| Row { key: key.clone(), value: Value::Plain(value) };
         rows.extend(self.others.iter().map(|(key, value)| (key, value.as_slice())).map(plain));
@@ -351,18 +341,15 @@ pub(super) struct Row<'a> {
 #[derive(Debug)]
 enum Value<'a> {
     Events(&'a [u8]),
-    Answers { marks: &'a [[u8; 4]], row: &'a [u8] },
+    Answers(&'a [u8]),
     Plain(&'a [u8]),
 }
 
 impl Row<'_> {
-    /// Its bytes before they are packed.
+    /// Its bytes before they are packed, without the marks of answers.
     pub(super) fn bytes(&self) -> usize {
-        let value = match &self.value {
-            Value::Events(row) | Value::Plain(row) => row.len(),
-            Value::Answers { marks, row } => 4 * marks.len() + row.len(),
-        };
-        self.key.len() + value
+        let (Value::Events(row) | Value::Answers(row) | Value::Plain(row)) = self.value;
+        self.key.len() + row.len()
     }
 
     /// The value as it is written.
@@ -377,8 +364,10 @@ impl Row<'_> {
         match &self.value {
             Value::Events(row) => packer.pack(row, out),
             Value::Plain(value) => out.extend_from_slice(value),
-            Value::Answers { marks, row } => {
+            Value::Answers(row) => {
                 let (marks_before, row_before) = before.unwrap_or_default();
+                let keys = answers(row).filter_map(Result::ok).map(|(key, _)| key);
+                let marks: Vec<_> = keys.map(|it| mark(keys::answer_hash(it))).collect();
                 let count =
                     u32::try_from(marks_before.len() + marks.len()).expect("a row is not as long as that");
                 out.extend_from_slice(&count.to_le_bytes());
@@ -387,7 +376,7 @@ impl Row<'_> {
                 if row_before.is_empty() {
                     packer.pack(row, out);
                 } else {
-                    packer.pack(&[row_before, *row].concat(), out);
+                    packer.pack(&[row_before, row].concat(), out);
                 }
             }
         }
