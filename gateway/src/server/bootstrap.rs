@@ -191,10 +191,9 @@ fn user(node: &Node, user: CheckedUser) -> Option<(String, Action)> {
 async fn submit(node: &Node, actions: impl IntoIterator<Item = (String, Action)>) -> Result<(), Vec<String>> {
     let actions: Vec<(String, Action)> = actions.into_iter().collect();
     for chunk in actions.chunks(CHUNK) {
-        let request = |(what, action): &(String, Action)| Request {
-            actor: Actor::System,
-            request_id: request_id(what),
-            action: action.clone(),
+        let request = |(what, action): &(String, Action)| {
+            let (request_id, action) = (request_id(what), action.clone());
+            Box::new(Request { actor: Actor::System, request_id, action })
         };
         let answered = node.inbox.submit_all(chunk.iter().map(request).collect()).await;
         let answered = answered.map_err(|status| vec![format!("bootstrap: {}", status.message())])?;

@@ -48,7 +48,7 @@ impl Inbox {
     ///
     /// If it was not taken, or its outcome is unknown.
     pub async fn submit(&self, request: Request) -> Result<Answered, Status> {
-        let mut answers = self.submit_all(vec![request]).await?;
+        let mut answers = self.submit_all(vec![Box::new(request)]).await?;
         answers.pop().ok_or_else(|| status::internal("one request, no answer"))
     }
 
@@ -57,7 +57,7 @@ impl Inbox {
     /// # Errors
     ///
     /// If they were not taken, or their outcome is unknown.
-    pub async fn submit_all(&self, requests: Vec<Request>) -> Result<Vec<Answered>, Status> {
+    pub async fn submit_all(&self, requests: Vec<Box<Request>>) -> Result<Vec<Answered>, Status> {
         let receiver = self.enqueue(requests).map_err(status::refused)?;
         Self::answered(receiver).await
     }
@@ -67,13 +67,13 @@ impl Inbox {
     /// # Errors
     ///
     /// If they were not taken.
-    pub fn enqueue(&self, requests: Vec<Request>) -> Result<Outcomes, Refused> {
+    pub fn enqueue(&self, requests: Vec<Box<Request>>) -> Result<Outcomes, Refused> {
         let cost = requests.iter().fold(0_u32, |sum, it| sum.saturating_add(cost(&it.action)));
         // What is larger than the whole inbox goes when nothing else waits.
         let places = Arc::clone(&self.places).try_acquire_many_owned(cost.min(self.places_max));
         let places = places.map_err(|_| Refused::Busy)?;
         let (sender, receiver) = oneshot::channel();
-        let bodies = requests.into_iter().map(|it| Body::Request(Box::new(it))).collect();
+        let bodies = requests.into_iter().map(Body::Request).collect();
         // The asker may have gone; the command stands all the same.
         self.core.submit_many(bodies, move |outcomes| {
             drop(places);

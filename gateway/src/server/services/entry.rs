@@ -33,7 +33,8 @@ const GROUP_PLACES: u32 = 256;
 #[derive(Default)]
 struct Group {
     steps: Vec<Step>,
-    requests: Vec<Request>,
+    #[expect(clippy::vec_box, reason = "each is handed on several times, and then to the core in its box")]
+    requests: Vec<Box<Request>>,
     places: u32,
 }
 
@@ -107,12 +108,7 @@ impl Reader {
                 return Err(status::too_many_commands(self.node.limits.batch_commands_max));
             }
             // A suspension or a lost role takes effect on open streams too: the engine refuses by user.
-            let asked: Vec<Asked> = message
-                .commands
-                .into_iter()
-                .enumerate()
-                .map(|(index, it)| Asked::in_batch(index, it))
-                .collect();
+            let asked = Asked::all(&message.commands);
             let mut all = match orders::read_now(&self.node, &self.caller, self.member, &asked) {
                 Ok(all) => all,
                 Err(status) => {
@@ -140,8 +136,8 @@ impl Reader {
                 return Ok(ControlFlow::Break(()));
             }
             group.places = group.places.saturating_add(places);
-            group.steps.extend(steps);
-            group.requests.extend(requests);
+            append(&mut group.steps, steps);
+            append(&mut group.requests, requests);
         }
         self.hand_over(group).await
     }
@@ -167,6 +163,15 @@ impl Reader {
         while self.node.inbox.waiting() > self.node.limits.inbox_commands_max / 2 {
             tokio::time::sleep(CROWDED_PAUSE).await;
         }
+    }
+}
+
+/// Adds items to a list; the first ones without copying them.
+fn append<T>(list: &mut Vec<T>, mut more: Vec<T>) {
+    if list.is_empty() {
+        *list = more;
+    } else {
+        list.append(&mut more);
     }
 }
 
@@ -255,7 +260,7 @@ impl Writer {
                         return Err(self.out.end_with(status));
                     }
                 };
-                answers.extend(orders::answers(&self.node, self.member, pending.steps, answered).await);
+                append(&mut answers, orders::answers(&self.node, self.member, pending.steps, answered).await);
                 done += 1;
                 // What has its answers already goes with them.
                 if answers.len() >= GROUP_COMMANDS {

@@ -40,19 +40,20 @@ impl Member {
     async fn one<T>(
         &self,
         request: Request<T>,
-        asked: impl FnOnce(T) -> Result<Asked, Status>,
+        read: impl FnOnce(T) -> Result<(String, Command, &'static str), Status>,
     ) -> Result<Option<v1::OrderAnswer>, Status> {
         let caller = self.trader(&request)?;
-        let asked = asked(request.into_inner())?;
-        let answers = orders::execute(&self.node, &caller, &[asked]).await?;
+        let (client_order_id, command, field) = read(request.into_inner())?;
+        let command = v1::OrderCommand { client_order_id, command: Some(command) };
+        let answers = orders::execute(&self.node, &caller, &[Asked::single(&command, field)]).await?;
         Ok(answers.into_iter().next())
     }
 
-    fn bounded(&self, commands: Vec<v1::OrderCommand>) -> Result<Vec<Asked>, Status> {
+    fn bounded<'a>(&self, commands: &'a [v1::OrderCommand]) -> Result<Vec<Asked<'a>>, Status> {
         if commands.len() > self.node.limits.batch_commands_max {
             return Err(status::too_many_commands(self.node.limits.batch_commands_max));
         }
-        Ok(commands.into_iter().enumerate().map(|(index, it)| Asked::in_batch(index, it)).collect())
+        Ok(Asked::all(commands))
     }
 }
 
@@ -71,7 +72,7 @@ impl MemberService for Member {
     ) -> Result<Response<v1::SubmitOrderResponse>, Status> {
         let read = |it: v1::SubmitOrderRequest| {
             let order = it.order.ok_or_else(|| missing("order"))?;
-            Ok(Asked::single(it.client_order_id, Command::Submit(order), "order"))
+            Ok((it.client_order_id, Command::Submit(order), "order"))
         };
         let answer = self.one(request, read).await?;
         Ok(Response::new(v1::SubmitOrderResponse { answer }))
@@ -83,7 +84,7 @@ impl MemberService for Member {
     ) -> Result<Response<v1::AmendOrderResponse>, Status> {
         let read = |it: v1::AmendOrderRequest| {
             let amend = it.amend.ok_or_else(|| missing("amend"))?;
-            Ok(Asked::single(it.client_order_id, Command::Amend(amend), "amend"))
+            Ok((it.client_order_id, Command::Amend(amend), "amend"))
         };
         let answer = self.one(request, read).await?;
         Ok(Response::new(v1::AmendOrderResponse { answer }))
@@ -95,7 +96,7 @@ impl MemberService for Member {
     ) -> Result<Response<v1::CancelOrderResponse>, Status> {
         let read = |it: v1::CancelOrderRequest| {
             let cancel = it.cancel.ok_or_else(|| missing("cancel"))?;
-            Ok(Asked::single(it.client_order_id, Command::Cancel(cancel), "cancel"))
+            Ok((it.client_order_id, Command::Cancel(cancel), "cancel"))
         };
         let answer = self.one(request, read).await?;
         Ok(Response::new(v1::CancelOrderResponse { answer }))
@@ -107,7 +108,7 @@ impl MemberService for Member {
     ) -> Result<Response<v1::CancelAllResponse>, Status> {
         let read = |it: v1::CancelAllRequest| {
             let cancel_all = it.cancel_all.ok_or_else(|| missing("cancel_all"))?;
-            Ok(Asked::single(it.client_order_id, Command::CancelAll(cancel_all), "cancel_all"))
+            Ok((it.client_order_id, Command::CancelAll(cancel_all), "cancel_all"))
         };
         let answer = self.one(request, read).await?;
         Ok(Response::new(v1::CancelAllResponse { answer }))
@@ -118,7 +119,8 @@ impl MemberService for Member {
         request: Request<v1::SubmitBatchRequest>,
     ) -> Result<Response<v1::SubmitBatchResponse>, Status> {
         let caller = self.trader(&request)?;
-        let asked = self.bounded(request.into_inner().commands)?;
+        let commands = request.into_inner().commands;
+        let asked = self.bounded(&commands)?;
         let answers = orders::execute(&self.node, &caller, &asked).await?;
         Ok(Response::new(v1::SubmitBatchResponse { answers }))
     }
@@ -136,7 +138,8 @@ impl MemberService for Member {
         request: Request<v1::DryRunRequest>,
     ) -> Result<Response<v1::DryRunResponse>, Status> {
         let caller = self.trader(&request)?;
-        let asked = self.bounded(request.into_inner().commands)?;
+        let commands = request.into_inner().commands;
+        let asked = self.bounded(&commands)?;
         let time = Some(timestamp(self.node.time_us()));
         let results = orders::dry_run(&self.node, &caller, &asked).await?;
         Ok(Response::new(v1::DryRunResponse { results, time }))

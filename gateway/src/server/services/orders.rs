@@ -15,21 +15,24 @@ use merit_proto::v1;
 use tonic::Status;
 
 /// A command as it came, and where it stood in its message.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) command: v1::OrderCommand,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    pub(super) command: &'a v1::OrderCommand,
     pub(super) paths: Paths,
 }
 
-impl Asked {
+impl<'a> Asked<'a> {
     /// A command that is a message of its own; `field` is its field there.
-    pub(super) fn single(id: String, command: v1::order_command::Command, field: &'static str) -> Self {
-        let command = v1::OrderCommand { client_order_id: id, command: Some(command) };
+    pub(super) fn single(command: &'a v1::OrderCommand, field: &'static str) -> Self {
         Self { command, paths: Paths::single(field) }
     }
 
-    /// Command `index` of a batch.
-    pub(super) fn in_batch(index: usize, command: v1::OrderCommand) -> Self {
+    /// The commands of a batch.
+    pub(super) fn all(commands: &'a [v1::OrderCommand]) -> Vec<Self> {
+        commands.iter().enumerate().map(|(index, it)| Self::in_batch(index, it)).collect()
+    }
+
+    fn in_batch(index: usize, command: &'a v1::OrderCommand) -> Self {
         let field = match &command.command {
             Some(v1::order_command::Command::Submit(_)) => "submit",
             Some(v1::order_command::Command::Amend(_)) => "amend",
@@ -44,7 +47,7 @@ impl Asked {
 /// A command as read: for the core, or refused already.
 pub(super) struct Read {
     pub(super) paths: Paths,
-    pub(super) request: Result<Request, Box<(Faults, Option<Request>)>>,
+    pub(super) request: Result<Box<Request>, Box<(Faults, Option<Request>)>>,
 }
 
 /// Commands that are read with the model locked once, and their points: its writer waits for them.
@@ -57,12 +60,12 @@ pub(super) fn read_now(
     node: &Node,
     caller: &Caller,
     member: MemberId,
-    asked: &[Asked],
+    asked: &[Asked<'_>],
 ) -> Result<Vec<Read>, Status> {
     let mut all = Vec::with_capacity(asked.len());
     while let Some(next) = asked.get(all.len()..).filter(|it| !it.is_empty()) {
         let mut all_points = 0;
-        let together = |it: &&Asked| {
+        let together = |it: &&Asked<'_>| {
             all_points += points(it);
             name(it).is_none() && all_points <= READ_TOGETHER_POINTS
         };
@@ -76,7 +79,7 @@ pub(super) fn read_now(
 }
 
 /// Points of a command, or periods of a block.
-fn points(asked: &Asked) -> usize {
+fn points(asked: &Asked<'_>) -> usize {
     let content = match &asked.command.command {
         Some(v1::order_command::Command::Submit(order)) => order_in::content_of_new(order),
         Some(v1::order_command::Command::Amend(amend)) => order_in::content_of_amend(amend),
@@ -92,7 +95,7 @@ fn points(asked: &Asked) -> usize {
 }
 
 /// The id by which a command names an order, if it does.
-fn name(asked: &Asked) -> Option<&str> {
+fn name<'a>(asked: &Asked<'a>) -> Option<&'a str> {
     let order = match asked.command.command.as_ref()? {
         v1::order_command::Command::Amend(amend) => amend.order.as_ref(),
         v1::order_command::Command::Cancel(cancel) => cancel.order.as_ref(),
@@ -104,21 +107,22 @@ fn name(asked: &Asked) -> Option<&str> {
     }
 }
 
-fn read(known: &Known<'_>, caller: &Caller, member: MemberId, asked: &Asked) -> Read {
+fn read(known: &Known<'_>, caller: &Caller, member: MemberId, asked: &Asked<'_>) -> Read {
     let mut paths = asked.paths;
     let mut reader = order_in::Reader::new(known, member);
     let id = reader.request_id(&asked.command.client_order_id, || paths.beside("client_order_id"));
-    let action = reader.command(&asked.command, &mut paths);
+    let action = reader.command(asked.command, &mut paths);
     let request = id.zip(action).map(|(id, action)| caller.request(id, action));
     let request = match request {
-        Some(request) if reader.faults.is_empty() => Ok(request),
+        // It is handed on several times, and then to the core.
+        Some(request) if reader.faults.is_empty() => Ok(Box::new(request)),
         request => Err(Box::new((reader.faults, request))),
     };
     Read { paths, request }
 }
 
 /// Reads commands; where something is unknown or wrong it looks again once the read model has caught up.
-pub(super) async fn read_all(node: &Node, caller: &Caller, asked: &[Asked]) -> Result<Vec<Read>, Status> {
+pub(super) async fn read_all(node: &Node, caller: &Caller, asked: &[Asked<'_>]) -> Result<Vec<Read>, Status> {
     let member = caller.member()?;
     let mut all = read_now(node, caller, member, asked)?;
     if all.iter().any(|it| it.request.is_err()) {
@@ -138,9 +142,9 @@ pub(super) enum Step {
 pub(super) async fn part(
     node: &Node,
     member: MemberId,
-    asked: &[Asked],
+    asked: &[Asked<'_>],
     all: Vec<Read>,
-) -> Result<(Vec<Step>, Vec<Request>), Status> {
+) -> Result<(Vec<Step>, Vec<Box<Request>>), Status> {
     let mut steps = Vec::with_capacity(all.len());
     let mut requests = Vec::with_capacity(all.len());
     for (asked, it) in asked.iter().zip(all) {
@@ -204,7 +208,7 @@ fn is_free(answer: &v1::OrderAnswer) -> bool {
 pub(super) async fn execute(
     node: &Node,
     caller: &Caller,
-    asked: &[Asked],
+    asked: &[Asked<'_>],
 ) -> Result<Vec<v1::OrderAnswer>, Status> {
     let member = caller.member()?;
     let all = read_all(node, caller, asked).await?;
@@ -258,14 +262,14 @@ async fn answer(node: &Node, member: MemberId, paths: &Paths, reply: &Reply) -> 
 pub(super) async fn dry_run(
     node: &Node,
     caller: &Caller,
-    asked: &[Asked],
+    asked: &[Asked<'_>],
 ) -> Result<Vec<v1::DryRunResult>, Status> {
     let member = caller.member()?;
     let mut results = Vec::with_capacity(asked.len());
     for (asked, it) in asked.iter().zip(read_all(node, caller, asked).await?) {
         let id = &asked.command.client_order_id;
         let (faults, request) = match it.request {
-            Ok(request) => (Faults::default(), Some(request)),
+            Ok(request) => (Faults::default(), Some(*request)),
             Err(refused) => *refused,
         };
         // With an id that is used already the engine says whether this is a repeat or a reuse.
