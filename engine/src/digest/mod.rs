@@ -231,6 +231,13 @@ pub fn quick<T: Feed + ?Sized>(value: &T) -> u128 {
     hasher.finish()
 }
 
+/// The [`Quick`] digest of a text, of which the bytes are at hand.
+pub(crate) fn quick_of_bytes(text: &[u8]) -> u128 {
+    let mut hasher = Quick::new();
+    hasher.bytes(text);
+    hasher.finish()
+}
+
 /// What has a digest.
 pub trait Feed {
     /// Feeds every part of the value.

@@ -310,14 +310,15 @@ fn put_length(length: usize, out: &mut Writer<'_>) {
     u32::try_from(length).expect("limits bound every list").put(out);
 }
 
-fn put_text(text: &str, out: &mut Writer<'_>) {
+/// The bytes of a text.
+pub(crate) fn put_text(text: &[u8], out: &mut Writer<'_>) {
     put_length(text.len(), out);
-    out.long(text.as_bytes());
+    out.long(text);
 }
 
 impl Keep for String {
     fn put(&self, out: &mut Writer<'_>) {
-        put_text(self, out);
+        put_text(self.as_bytes(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
@@ -329,7 +330,7 @@ impl Keep for String {
 
 impl Keep for Box<str> {
     fn put(&self, out: &mut Writer<'_>) {
-        put_text(self, out);
+        put_text(self.as_bytes(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
@@ -341,7 +342,7 @@ impl Keep for Box<str> {
 /// are some dozens.
 impl Keep for &'static str {
     fn put(&self, out: &mut Writer<'_>) {
-        put_text(self, out);
+        put_text(self.as_bytes(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
