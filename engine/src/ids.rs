@@ -305,7 +305,7 @@ pub struct AuctionId {
 impl AuctionId {
     /// A number that grows as day, market and session do: one comparison where each order asks for its auction among many.
     #[inline]
-    fn rank(self) -> i64 {
+    pub(crate) fn rank(self) -> i64 {
         let market = match self.market {
             Market::Dam => 0,
             Market::Rtm => 1,

@@ -394,6 +394,20 @@ pub(crate) fn put_all<'a, T: Keep + 'a>(
     }
 }
 
+/// As [`put_all`], of things and what each is known by.
+pub(crate) fn put_map<'a, K: Keep + 'a, V: Keep + 'a>(
+    length: usize,
+    items: impl Iterator<Item = (&'a K, &'a V)>,
+    out: &mut Writer<'_>,
+) {
+    put_length(length, out);
+    for (key, value) in items {
+        key.put(out);
+        value.put(out);
+        out.end_item();
+    }
+}
+
 impl<T: Keep> Keep for Vec<T> {
     fn put(&self, out: &mut Writer<'_>) {
         put_all(self.len(), self.iter(), out);
@@ -432,12 +446,7 @@ impl<T: Keep + Ord> Keep for BTreeSet<T> {
 
 impl<K: Keep + Ord, V: Keep> Keep for BTreeMap<K, V> {
     fn put(&self, out: &mut Writer<'_>) {
-        put_length(self.len(), out);
-        for (key, value) in self {
-            key.put(out);
-            value.put(out);
-            out.end_item();
-        }
+        put_map(self.len(), self.iter(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
