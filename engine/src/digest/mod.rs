@@ -357,6 +357,7 @@ impl<T: Feed> Feed for BTreeSet<T> {
     }
 }
 impl<A: Feed, B: Feed> Feed for (A, B) {
+    #[inline(always)]
     fn feed<W: Words>(&self, hasher: &mut W) {
         self.0.feed(hasher);
         self.1.feed(hasher);
