@@ -108,24 +108,42 @@ impl TextId {
     ///
     /// As [`Self::from_bytes`], and if there are fewer.
     #[must_use]
-    #[inline(always)]
     pub fn from_first(bytes: &[u8], len: usize) -> Option<Self> {
-        let Some((words, short)) =
-            bytes.first_chunk::<24>().zip(u8::try_from(len).ok().filter(|_| len <= SHORT))
-        else {
-            return Self::from_bytes(bytes.get(..len)?);
+        let mut id = Self::none();
+        id.set_first(bytes, len).then_some(id)
+    }
+
+    /// As [`Self::from_first`], over another id: a short one is put together where it stays. Returns whether the bytes
+    /// keep the rule; if not, the other one is left.
+    // As a value it would be written in pieces and moved in others: a processor waits for that.
+    #[inline(always)]
+    pub fn set_first(&mut self, bytes: &[u8], len: usize) -> bool {
+        let words = bytes.first_chunk::<24>().filter(|_| len <= SHORT);
+        let (Some(words), Ok(short)) = (words, u8::try_from(len)) else {
+            return self.set_long(bytes, len);
         };
-        if !is_plain(words.get(..len)?) {
-            return None;
+        if !is_plain(&words[..len]) {
+            return false;
         }
         let (words, _) = words.as_chunks::<8>();
         let mut bytes = [0; SHORT];
         for (word, (to, before)) in words.iter().zip(bytes.chunks_mut(8).zip([0, 8, 16])) {
             let word = u64::from_le_bytes(*word) & first_bytes(len.saturating_sub(before));
-            let (word, room) = (word.to_le_bytes(), to.len());
-            to.copy_from_slice(word.get(..room)?);
+            let room = to.len();
+            to.copy_from_slice(&word.to_le_bytes()[..room]);
         }
-        Some(Self(Text::Short { len: short, bytes }))
+        *self = Self(Text::Short { len: short, bytes });
+        true
+    }
+
+    #[inline(never)]
+    fn set_long(&mut self, bytes: &[u8], len: usize) -> bool {
+        bytes.get(..len).and_then(Self::from_bytes).map(|it| *self = it).is_some()
+    }
+
+    /// No id: what is left where one was taken.
+    const fn none() -> Self {
+        Self(Text::Short { len: 0, bytes: [0; SHORT] })
     }
 
     /// The text.
@@ -152,7 +170,7 @@ impl TextId {
     /// The id; what is left in its place is none. As one value: in an `Option` it would be moved in pieces.
     #[inline]
     pub(crate) fn take(&mut self) -> Self {
-        core::mem::replace(self, Self(Text::Short { len: 0, bytes: [0; SHORT] }))
+        core::mem::replace(self, Self::none())
     }
 
     /// The length of a short id, and its bytes, zero filled.
@@ -287,7 +305,7 @@ pub struct AuctionId {
 impl AuctionId {
     /// A number that grows as day, market and session do: one comparison where each order asks for its auction among many.
     #[inline]
-    fn rank(self) -> i64 {
+    pub(crate) fn rank(self) -> i64 {
         let market = match self.market {
             Market::Dam => 0,
             Market::Rtm => 1,

@@ -9,7 +9,7 @@ use super::ladder::Ladders;
 use super::levels::{Arrival, Level, Levels};
 use crate::auction::{CurveHandle, Point, Shape, Side};
 use crate::rows::Rows;
-use crate::snapshot::keep_struct;
+use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_struct, put_text};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -70,12 +70,28 @@ impl Span {
 pub struct CellOrder<'book> {
     /// Which.
     pub handle: CurveHandle,
-    /// Its id.
-    pub id: &'book str,
+    /// Its id, a text.
+    pub id: &'book [u8],
     /// How `points` are read.
     pub shape: Shape,
     /// The points as they were entered.
     pub points: &'book [Point],
+}
+
+/// The ids of all orders, one after the other. Texts, of which nobody asks again whether they are: that is looked at when
+/// they come as bytes, and when one is asked for by itself.
+#[derive(Clone, Debug, Default)]
+struct Ids(Vec<u8>);
+
+// As one text is kept.
+impl Keep for Ids {
+    fn put(&self, out: &mut Writer<'_>) {
+        put_text(&self.0, out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
+        String::take(from).map(|it| Self(it.into_bytes()))
+    }
 }
 
 /// The curve orders of one area and period.
@@ -85,7 +101,7 @@ pub struct Cell {
     /// One for each entry.
     spans: Vec<Span>,
     points: Vec<Point>,
-    ids: String,
+    ids: Ids,
     /// Points of orders that were taken out and still stand in `points`.
     points_dead: usize,
     linear: u32,
@@ -163,7 +179,7 @@ impl Cell {
         let id = index(entry.id_start)..index(entry.id_start) + index(entry.id_len);
         CellOrder {
             handle: entry.handle,
-            id: &self.ids[id],
+            id: &self.ids.0[id],
             shape: self.spans[index(position)].shape(),
             points: &self.points[points],
         }
@@ -177,14 +193,14 @@ impl Cell {
         let points = self.points.get(inside(entry.points_start, entry.points_len));
         entry.points_len > 0
             && points.is_some()
-            && self.ids.get(inside(entry.id_start, entry.id_len)).is_some()
+            && self.ids.0.get(inside(entry.id_start, entry.id_len)).is_some()
     }
 
-    /// Adds an order and returns its position; `ladders` are those of the period.
+    /// Adds an order and returns its position; `ladders` are those of the period, and `id` appends the bytes of its id.
     pub(super) fn insert(
         &mut self,
         handle: CurveHandle,
-        id: &str,
+        id: impl FnOnce(&mut Vec<u8>),
         (shape, points): (Shape, &[Point]),
         ladders: &mut Ladders,
         scratch: &mut Vec<Level>,
@@ -197,14 +213,21 @@ impl Cell {
         self.append(handle, id, Span::new(start, points.len(), shape), points)
     }
 
-    fn append(&mut self, handle: CurveHandle, id: &str, span: Span, points: &[Point]) -> u32 {
+    fn append(
+        &mut self,
+        handle: CurveHandle,
+        id: impl FnOnce(&mut Vec<u8>),
+        span: Span,
+        points: &[Point],
+    ) -> u32 {
         let position = count(self.entries.len());
         let (points_start, points_len) = (count(self.points.len()), count(points.len()));
         self.spans.push(span);
-        let (id_start, id_len) = (count(self.ids.len()), count(id.len()));
+        let id_start = self.ids.0.len();
+        id(&mut self.ids.0);
+        let (id_start, id_len) = (count(id_start), count(self.ids.0.len() - id_start));
         self.entries.push(Entry { handle, points_start, points_len, id_start, id_len });
         self.points.extend_from_slice(points);
-        self.ids.push_str(id);
         position
     }
 
@@ -259,7 +282,7 @@ impl Cell {
             if shape == Shape::Linear {
                 span.start = count(swept.points.len());
             }
-            swept.append(handle, id, span, points);
+            swept.append(handle, |ids| ids.extend_from_slice(id), span, points);
         }
         *self = swept;
     }

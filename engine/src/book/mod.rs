@@ -178,6 +178,18 @@ impl AuctionBook {
         shape: Shape,
         points: &[Point],
     ) -> CurveHandle {
+        self.insert_named(|ids| ids.extend_from_slice(id.as_bytes()), area, period, shape, points)
+    }
+
+    /// As [`Self::insert_points`], of an order whose id is put together where it stays: `id` appends its bytes, a text.
+    pub(crate) fn insert_named(
+        &mut self,
+        id: impl FnOnce(&mut Vec<u8>),
+        area: u16,
+        period: u16,
+        shape: Shape,
+        points: &[Point],
+    ) -> CurveHandle {
         assert!(!points.is_empty(), "a curve has at least one point");
         let handle = CurveHandle(self.curve_handles());
         let cell = self.cell_index(period, area);
@@ -272,7 +284,7 @@ impl AuctionBook {
     pub fn curves(&self) -> impl Iterator<Item = (CurveHandle, &str, CurveView<'_>)> {
         (0..self.curve_handles()).map(CurveHandle).filter_map(|handle| {
             let (place, order) = self.standing(handle)?;
-            Some((handle, order.id, view(place, &order)))
+            Some((handle, text(order.id)?, view(place, &order)))
         })
     }
 
@@ -285,6 +297,11 @@ impl AuctionBook {
     /// The id of a curve order.
     #[must_use]
     pub fn curve_id(&self, handle: CurveHandle) -> Option<&str> {
+        text(self.id_bytes(handle)?)
+    }
+
+    /// The bytes of the id of a curve order.
+    pub(crate) fn id_bytes(&self, handle: CurveHandle) -> Option<&[u8]> {
         self.standing(handle).map(|(_, order)| order.id)
     }
 
@@ -350,6 +367,11 @@ impl AuctionBook {
     pub fn complex_id(&self, handle: ComplexHandle) -> Option<&str> {
         self.complex.get(usize::try_from(handle.0).ok()?)?.as_ref().map(|(id, _)| id.as_str())
     }
+}
+
+/// An id, which is a text, unless the book came as bytes.
+fn text(id: &[u8]) -> Option<&str> {
+    core::str::from_utf8(id).ok()
 }
 
 fn view<'book>(place: Place, order: &CellOrder<'book>) -> CurveView<'book> {

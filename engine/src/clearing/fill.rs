@@ -183,7 +183,9 @@ fn share_out(
         let book = complex.as_ref().map(|it| it.book);
         let id = |it: &Tied| match it.owner {
             Owner::Curve(position) => cell.order(position).id,
-            Owner::Part(_, handle) => book.and_then(|it| it.complex_id(handle)).unwrap_or_default(),
+            Owner::Part(_, handle) => {
+                book.and_then(|it| it.complex_id(handle)).unwrap_or_default().as_bytes()
+            }
         };
         prorate(id, tied, share, |owner, lots| match (owner, side) {
             (Owner::Curve(position), Side::Buy) => fills[slot(position)].bought += lots,
@@ -203,7 +205,7 @@ fn slot(position: u32) -> usize {
 
 /// Shares a tie by what each order has in it; lots left over go by largest remainder, then by id.
 fn prorate<'a>(
-    id: impl Fn(&Tied) -> &'a str,
+    id: impl Fn(&Tied) -> &'a [u8],
     tied: &mut Vec<Tied>,
     share: Share,
     mut accept: impl FnMut(Owner, i64),

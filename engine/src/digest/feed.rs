@@ -92,12 +92,20 @@ impl<H: Feed> Feed for Rejected<H> {
     }
 }
 impl Feed for TextId {
-    #[inline]
+    #[inline(always)]
     fn feed<W: Words>(&self, hasher: &mut W) {
         match self.short_words() {
-            Some((length, words)) => {
+            Some((length, [first, second, third])) => {
                 hasher.word(length.into());
-                words.iter().take(usize::from(length.div_ceil(8))).for_each(|it| hasher.word(*it));
+                if length > 0 {
+                    hasher.word(first);
+                }
+                if length > 8 {
+                    hasher.word(second);
+                }
+                if length > 16 {
+                    hasher.word(third);
+                }
             }
             None => hasher.bytes(self.as_bytes()),
         }
@@ -110,6 +118,7 @@ impl Feed for Reject {
 }
 
 impl Feed for Shape {
+    #[inline]
     fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Step(side) => {
@@ -210,6 +219,8 @@ impl Feed for Place {
 }
 
 impl Feed for OrderBody {
+    // A curve's in place: what the first words make of a digest is known beforehand.
+    #[inline(always)]
     fn feed<W: Words>(&self, hasher: &mut W) {
         match self {
             Self::Curve { shape, periods } => {
@@ -217,21 +228,29 @@ impl Feed for OrderBody {
                 shape.feed(hasher);
                 periods.feed(hasher);
             }
-            Self::Block { side, price, quantity, ratio_min, parent, group } => {
-                hasher.word(1);
-                side.feed(hasher);
-                price.feed(hasher);
-                quantity.feed(hasher);
-                ratio_min.feed(hasher);
-                parent.feed(hasher);
-                group.feed(hasher);
-            }
-            Self::Complex { side, fixed_minor, curve } => {
-                hasher.word(2);
-                side.feed(hasher);
-                fixed_minor.feed(hasher);
-                curve.feed(hasher);
-            }
+            Self::Block { .. } | Self::Complex { .. } => feed_lumpy(self, hasher),
+        }
+    }
+}
+
+#[inline(never)]
+fn feed_lumpy<W: Words>(body: &OrderBody, hasher: &mut W) {
+    match body {
+        OrderBody::Curve { .. } => {}
+        OrderBody::Block { side, price, quantity, ratio_min, parent, group } => {
+            hasher.word(1);
+            side.feed(hasher);
+            price.feed(hasher);
+            quantity.feed(hasher);
+            ratio_min.feed(hasher);
+            parent.feed(hasher);
+            group.feed(hasher);
+        }
+        OrderBody::Complex { side, fixed_minor, curve } => {
+            hasher.word(2);
+            side.feed(hasher);
+            fixed_minor.feed(hasher);
+            curve.feed(hasher);
         }
     }
 }

@@ -231,6 +231,13 @@ pub fn quick<T: Feed + ?Sized>(value: &T) -> u128 {
     hasher.finish()
 }
 
+/// The [`Quick`] digest of a text, of which the bytes are at hand.
+pub(crate) fn quick_of_bytes(text: &[u8]) -> u128 {
+    let mut hasher = Quick::new();
+    hasher.bytes(text);
+    hasher.finish()
+}
+
 /// What has a digest.
 pub trait Feed {
     /// Feeds every part of the value.
@@ -350,6 +357,7 @@ impl<T: Feed> Feed for BTreeSet<T> {
     }
 }
 impl<A: Feed, B: Feed> Feed for (A, B) {
+    #[inline(always)]
     fn feed<W: Words>(&self, hasher: &mut W) {
         self.0.feed(hasher);
         self.1.feed(hasher);

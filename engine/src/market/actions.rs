@@ -30,27 +30,33 @@ impl State {
         };
         let identity = Identity::of(scope, request);
         let mut free = None;
-        let fit = match self.requests.look_up(&identity, at.1) {
+        let refusal = match self.requests.look_up(&identity, at.1) {
             Known::Repeat(answer) => return answer,
-            Known::Reused => Err(REUSED),
+            Known::Reused => Some(REUSED),
             Known::Fresh(place) => {
                 free = place;
                 let mut faults = Faults::first();
                 self.check(request, at.1, &mut faults);
                 self.note_operator(request.actor);
-                faults.result(())
+                faults.one()
             }
         };
-        if let Err(refusal) = fit {
-            self.say_refused(scope, request, refusal, out);
-        }
-        let result = fit.map(|()| self.commit(request, &identity, out));
+        let result = match refusal {
+            None => Ok(self.commit(request, &identity, out)),
+            Some(refusal) => {
+                self.say_refused(scope, request, refusal, out);
+                Err(refusal)
+            }
+        };
         self.requests.remember(&identity, result, at, free);
         requests::answer(result, at.0, at.1, false)
     }
 
     /// From the first request of an operator on, the node's own configuration registers nothing.
     fn note_operator(&mut self, actor: Actor) {
+        if self.registry.bootstrap_over {
+            return;
+        }
         if let Actor::User(user) = actor {
             let role = self.registry.user(user).map(|it| it.role);
             self.registry.bootstrap_over |= role == Some(crate::command::Role::Operator);

@@ -71,6 +71,7 @@ pub(super) fn check_body(info: &AuctionInfo, body: &OrderBody, faults: &mut Faul
     }
 }
 
+#[inline(always)]
 fn check_periods(info: &AuctionInfo, periods: impl Iterator<Item = u16>, faults: &mut Faults) {
     let mut last = None;
     for (index, period) in periods.enumerate() {
@@ -83,6 +84,7 @@ fn check_periods(info: &AuctionInfo, periods: impl Iterator<Item = u16>, faults:
 }
 
 /// Number and prices of points.
+#[inline(always)]
 fn check_points(rules: &MarketRules, index: u16, points: &[Point], faults: &mut Faults) {
     let place = Place::Period { index };
     faults.require(!points.is_empty(), Reject::NoPoints, place);
@@ -93,6 +95,7 @@ fn check_points(rules: &MarketRules, index: u16, points: &[Point], faults: &mut 
     }
 }
 
+#[inline(always)]
 fn check_price(rules: &MarketRules, price: i64, place: Place, faults: &mut Faults) {
     let inside = (rules.price_min..=rules.price_max).contains(&price);
     faults.require(inside, Reject::PriceOutOfRange, place);
@@ -100,12 +103,14 @@ fn check_price(rules: &MarketRules, price: i64, place: Place, faults: &mut Fault
 }
 
 /// A quantity that must be positive.
+#[inline(always)]
 fn check_quantity(rules: &MarketRules, lots: i64, place: Place, faults: &mut Faults) {
     let inside = (1..=rules.limits.quantity_max).contains(&lots);
     faults.require(inside, Reject::QuantityOutOfRange, place);
     faults.require(lots % rules.order_quantity_step == 0, Reject::QuantityOffTick, place);
 }
 
+#[inline(always)]
 fn check_steps(rules: &MarketRules, index: u16, points: &[Point], faults: &mut Faults) {
     for (number, point) in points.iter().enumerate() {
         let place = Place::Point { index, point: place_index(number) };

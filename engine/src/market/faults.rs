@@ -57,13 +57,9 @@ impl Faults {
         }
     }
 
-    /// The value if nothing was reported.
-    ///
-    /// # Errors
-    ///
-    /// The fault that counts.
-    pub(super) fn result<T>(&self, value: T) -> Result<T, Refusal> {
-        self.first.map_or(Ok(value), Err)
+    /// The fault that counts, if one was reported.
+    pub(super) const fn one(&self) -> Option<Refusal> {
+        self.first
     }
 
     /// All faults in order of precedence; the one that counts is the first.

@@ -11,6 +11,7 @@
 mod actions;
 mod acts;
 mod admission;
+mod auctions;
 mod clearance;
 mod curves;
 mod faults;

@@ -12,9 +12,9 @@ use super::clearance::Usage;
 use crate::auction::{BlockHandle, BlockOrder, ComplexHandle, ComplexOrder, CurveHandle, Frame, Line};
 use crate::book::{AuctionBook, CurveView};
 use crate::command::{NewOrder, OrderBody, Parent};
-use crate::digest::{Feed, Quick, Words, quick};
+use crate::digest::{Feed, Quick, Words, quick, quick_of_bytes};
 use crate::event::AuctionInfo;
-use crate::ids::{MemberId, OrderId, PortfolioId, SHORT, TEXT_ID_MAX, TextId};
+use crate::ids::{MemberId, OrderId, PortfolioId, TextId};
 use crate::limits;
 use crate::money::Money;
 use crate::risk::Grid;
@@ -493,7 +493,7 @@ impl SealedBook {
         let mut body = Quick::new();
         self.feed_body(order, &mut body);
         let name = match order.kind {
-            Kind::Curve => quick(self.curve_name(order)),
+            Kind::Curve => quick_of_bytes(self.curve_name(order)),
             Kind::Block | Kind::Complex => quick(&self.lumpy(order).client_order_id),
         };
         row_digest(order, body.finish(), name)
@@ -518,7 +518,7 @@ impl SealedBook {
             _ if !order.live => true,
             Kind::Block | Kind::Complex => self.lumpy.contains_key(&order.at),
             Kind::Curve => {
-                let named = |it: CurveHandle| self.book.curve_id(it).is_some_and(|it| it.contains('/'));
+                let named = |it: CurveHandle| self.book.id_bytes(it).is_some_and(|it| it.contains(&b'/'));
                 let first = CurveHandle(order.at);
                 handles.all(|it| it.is_some_and(|it| self.book.has_whole(it)))
                     && self.book.has_whole(first)
@@ -618,13 +618,14 @@ impl SealedBook {
         if order.kind != Kind::Curve {
             return self.lumpy(order).client_order_id.clone();
         }
-        TextId::new(self.curve_name(order)).expect("a name is an id")
+        TextId::from_bytes(self.curve_name(order)).expect("a name is an id")
     }
 
-    fn curve_name(&self, order: &Order) -> &str {
+    fn curve_name(&self, order: &Order) -> &[u8] {
         // No part of a tie id has a slash.
-        let id = self.book.curve_id(CurveHandle(order.at)).and_then(|it| it.split_once('/'));
-        id.expect("a live curve stands under its name").1
+        let id = self.book.id_bytes(CurveHandle(order.at)).unwrap_or_default();
+        let slash = id.iter().position(|it| *it == b'/').expect("a live curve stands under its name");
+        &id[slash + 1..]
     }
 
     /// Takes a member's live order out; returns what it was.
@@ -671,12 +672,9 @@ impl SealedBook {
         match body {
             OrderBody::Curve { shape, periods } => {
                 let first = self.book.curve_handles();
-                let book = &mut self.book;
-                with_curve_tie_id(name, |id| {
-                    for (period, points) in periods {
-                        book.insert_points(id, area, *period, *shape, points);
-                    }
-                });
+                for (period, points) in periods {
+                    self.book.insert_named(|ids| append_tie_id(name, ids), area, *period, *shape, points);
+                }
                 (first, u16::try_from(periods.len()).expect("limits::PERIODS_MAX fits"))
             }
             OrderBody::Block { .. } | OrderBody::Complex { .. } => {
@@ -774,47 +772,25 @@ fn tie_id(member_code: &TextId, client_order_id: &TextId) -> String {
     format!("{member_code}/{client_order_id}")
 }
 
-/// Longest tie id, bytes.
-const TIE_ID_MAX: usize = 2 * TEXT_ID_MAX + 1;
-
-/// Room for a tie id in whole blocks of bytes, so that it is checked to be text by the block.
-const TIE_ID_BYTES: usize = TIE_ID_MAX.next_multiple_of(TIE_ID_BLOCK);
-const TIE_ID_BLOCK: usize = 16;
-const SHORT_TIE_ID_BYTES: usize = (2 * SHORT + 1).next_multiple_of(TIE_ID_BLOCK);
-
-#[repr(align(16))]
-struct TieId([u8; TIE_ID_BYTES]);
-
-/// Room for one of two short ids.
-#[repr(align(16))]
-struct ShortTieId([u8; SHORT_TIE_ID_BYTES]);
-
-/// As [`tie_id`], handed to `take` out of memory on the way.
+/// Appends the bytes of what [`tie_id`] gives.
 #[inline]
-fn with_curve_tie_id<T>(name: (&TextId, &TextId), take: impl FnOnce(&str) -> T) -> T {
-    if let (Some((code_end, code)), Some((own_len, own))) = (name.0.short(), name.1.short()) {
-        // Copied whole, zeros included: a copy of some bytes is a call, one of so many bytes is two moves.
-        let mut id = ShortTieId([0; SHORT_TIE_ID_BYTES]);
-        let ShortTieId(bytes) = &mut id;
-        bytes[..SHORT].copy_from_slice(code);
-        bytes[code_end] = b'/';
-        bytes[code_end + 1..][..SHORT].copy_from_slice(own);
-        return take(plain_text(bytes, code_end + 1 + own_len));
-    }
-    let (code, own) = (name.0.as_bytes(), name.1.as_bytes());
-    let mut id = TieId([0; TIE_ID_BYTES]);
-    let TieId(bytes) = &mut id;
-    let end = code.len() + 1 + own.len();
-    bytes[..code.len()].copy_from_slice(code);
-    bytes[code.len()] = b'/';
-    bytes[code.len() + 1..end].copy_from_slice(own);
-    take(plain_text(bytes, end))
+fn append_tie_id((member_code, client_order_id): (&TextId, &TextId), ids: &mut Vec<u8>) {
+    append_id(member_code, ids);
+    ids.push(b'/');
+    append_id(client_order_id, ids);
 }
 
-/// The text of so many bytes that zeros follow.
-fn plain_text(bytes: &[u8], end: usize) -> &str {
-    let whole = &bytes[..end.next_multiple_of(TIE_ID_BLOCK)];
-    &core::str::from_utf8(whole).expect("ids and zeros are plain")[..end]
+#[inline]
+fn append_id(id: &TextId, ids: &mut Vec<u8>) {
+    match id.short() {
+        // Copied whole, zeros included: a copy of some bytes is a call, one of so many bytes is two moves.
+        Some((length, bytes)) => {
+            let end = ids.len() + length;
+            ids.extend_from_slice(bytes);
+            ids.truncate(end);
+        }
+        None => ids.extend_from_slice(id.as_bytes()),
+    }
 }
 
 pub(super) const fn kind_of(body: &OrderBody) -> Kind {

@@ -1,6 +1,7 @@
 //! The whole state, and what happens to it by itself: timers, quanta, publication.
 
 use super::acts::Proposals;
+use super::auctions::Auctions;
 use super::clearance::Clearances;
 use super::orders::{Order, SealedBook};
 use super::publication::{Ended, Publication, Ready, Worked};
@@ -17,7 +18,7 @@ use crate::ids::{AuctionId, Market, MemberId, OrderId};
 use crate::limits;
 use crate::risk::accounts::Accounts;
 use crate::snapshot::{keep_struct, state_struct};
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -26,7 +27,7 @@ use alloc::vec::Vec;
 pub(super) struct State {
     pub(super) registry: Registry,
     pub(super) timetable: Timetable,
-    pub(super) auctions: BTreeMap<AuctionId, Auction>,
+    pub(super) auctions: Auctions,
     pub(super) orders: OrderIndex,
     pub(super) requests: RequestLog,
     pub(super) ledger: Ledger,
@@ -205,7 +206,7 @@ impl State {
             self.timetable.set_timers(&info);
             let auction = Auction::new(info);
             out.say(Stream::Market, EventBody::AuctionScheduled(Arc::clone(&auction.info)));
-            self.auctions.insert(auction.info.auction, auction);
+            self.auctions.insert(auction);
         }
     }
 

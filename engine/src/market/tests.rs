@@ -159,7 +159,7 @@ fn the_digest_sees_a_change_of_any_part_of_the_state() {
         ("provisional", |it| it.state.auctions.get_mut(&DAM).unwrap().provisional = Some(vec![])),
         ("book", |it| it.state.auctions.get_mut(&DAM).unwrap().book = None),
         ("auction", |it| {
-            it.state.auctions.remove(&DAM);
+            it.state.auctions.retain(|id, _| *id != DAM);
         }),
         ("outcome", |it| {
             let Some(Run::Verifies { outcome, .. }) = &mut it.state.auctions.get_mut(&DAM).unwrap().run

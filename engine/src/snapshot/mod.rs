@@ -310,14 +310,15 @@ fn put_length(length: usize, out: &mut Writer<'_>) {
     u32::try_from(length).expect("limits bound every list").put(out);
 }
 
-fn put_text(text: &str, out: &mut Writer<'_>) {
+/// The bytes of a text.
+pub(crate) fn put_text(text: &[u8], out: &mut Writer<'_>) {
     put_length(text.len(), out);
-    out.long(text.as_bytes());
+    out.long(text);
 }
 
 impl Keep for String {
     fn put(&self, out: &mut Writer<'_>) {
-        put_text(self, out);
+        put_text(self.as_bytes(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
@@ -329,7 +330,7 @@ impl Keep for String {
 
 impl Keep for Box<str> {
     fn put(&self, out: &mut Writer<'_>) {
-        put_text(self, out);
+        put_text(self.as_bytes(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
@@ -341,7 +342,7 @@ impl Keep for Box<str> {
 /// are some dozens.
 impl Keep for &'static str {
     fn put(&self, out: &mut Writer<'_>) {
-        put_text(self, out);
+        put_text(self.as_bytes(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {
@@ -393,6 +394,20 @@ pub(crate) fn put_all<'a, T: Keep + 'a>(
     }
 }
 
+/// As [`put_all`], of things and what each is known by.
+pub(crate) fn put_map<'a, K: Keep + 'a, V: Keep + 'a>(
+    length: usize,
+    items: impl Iterator<Item = (&'a K, &'a V)>,
+    out: &mut Writer<'_>,
+) {
+    put_length(length, out);
+    for (key, value) in items {
+        key.put(out);
+        value.put(out);
+        out.end_item();
+    }
+}
+
 impl<T: Keep> Keep for Vec<T> {
     fn put(&self, out: &mut Writer<'_>) {
         put_all(self.len(), self.iter(), out);
@@ -431,12 +446,7 @@ impl<T: Keep + Ord> Keep for BTreeSet<T> {
 
 impl<K: Keep + Ord, V: Keep> Keep for BTreeMap<K, V> {
     fn put(&self, out: &mut Writer<'_>) {
-        put_length(self.len(), out);
-        for (key, value) in self {
-            key.put(out);
-            value.put(out);
-            out.end_item();
-        }
+        put_map(self.len(), self.iter(), out);
     }
 
     fn take(from: &mut Reader<'_>) -> Result<Self, Damaged> {

@@ -467,7 +467,7 @@ impl Verification {
         let period = at.period;
         let id = |part: &Part| match part.owner {
             Owner::Curve(position) => at.cell.order(position).id,
-            Owner::Complex(handle) => book.complex_id(handle).unwrap_or_default(),
+            Owner::Complex(handle) => book.complex_id(handle).unwrap_or_default().as_bytes(),
         };
         let order = |part: &Part| match part.owner {
             Owner::Curve(position) => at.order(position),

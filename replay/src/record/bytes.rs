@@ -59,17 +59,17 @@ impl<'a> Take<'a> {
         Ok(taken)
     }
 
-    /// As [`Self::bytes`], for what is made of them and of what follows them; without a result nothing is taken.
+    /// As [`Self::bytes`], with what follows them.
     #[inline(always)]
-    pub(crate) fn made<T>(
-        &mut self,
-        count: usize,
-        make: impl FnOnce(&'a [u8]) -> Option<T>,
-    ) -> Result<T, Malformed> {
-        let (_, rest) = self.rest.split_at_checked(count).ok_or(Malformed::Short)?;
-        let made = make(self.rest).ok_or(Malformed::Text)?;
-        self.rest = rest;
-        Ok(made)
+    pub(crate) fn bytes_and_more(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let whole = self.rest;
+        self.bytes(count).map(|_| whole)
+    }
+
+    /// So many bytes as they come; they are still to be taken.
+    #[inline]
+    pub(crate) fn ahead<const N: usize>(&self) -> Option<&'a [u8; N]> {
+        self.rest.first_chunk()
     }
 
     #[inline]
