@@ -114,8 +114,9 @@ impl TextId {
     }
 
     /// As [`Self::from_first`], over another id: a short one is put together where it stays. Returns whether the bytes
-    /// keep the rule; if not, the other one is left.
+    /// keep the rule, and are there; if not, the other one is left.
     // As a value it would be written in pieces and moved in others: a processor waits for that.
+    #[must_use]
     #[inline(always)]
     pub fn set_first(&mut self, bytes: &[u8], len: usize) -> bool {
         let words = bytes.first_chunk::<24>().filter(|_| len <= SHORT);
@@ -399,6 +400,10 @@ mod tests {
                 let more = format!("{text}{behind}");
                 let first = TextId::from_first(more.as_bytes(), text.len());
                 assert_eq!(first, id);
+                let other = TextId::new("another-one").unwrap();
+                let mut over = other.clone();
+                assert_eq!(over.set_first(more.as_bytes(), text.len()), id.is_some());
+                assert_eq!(&over, id.as_ref().unwrap_or(&other));
                 assert_eq!(first.as_ref().map(TextId::short_words), id.as_ref().map(TextId::short_words));
             }
             assert_eq!(TextId::from_first(text.as_bytes(), text.len() + 1), None);

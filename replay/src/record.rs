@@ -292,6 +292,7 @@ fn take_submit(
 fn take_single(from: &mut Take<'_>) -> Result<Option<(u16, Few<Point>)>, Malformed> {
     const BYTES: usize = 2 * u32::BYTES_MIN + u16::BYTES_MIN + Point::BYTES_MIN;
     let Some(bytes) = from.ahead::<BYTES>() else { return Ok(None) };
+    // What these are made of is the same in every version.
     let mut single = Take::new(bytes);
     let (periods, period, points) =
         (u32::take(&mut single)?, u16::take(&mut single)?, u32::take(&mut single)?);

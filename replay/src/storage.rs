@@ -85,7 +85,7 @@ pub trait Storage: Send {
     /// What the system said.
     fn replace(&self, from: &str, to: &str) -> io::Result<()>;
 
-    /// Another handle to the same directory, for a reader on another thread.
+    /// Another handle to the same directory, for another thread.
     fn reader(&self) -> Box<dyn Storage>;
 
     /// Removes a file. Durable after [`Self::sync_names`].

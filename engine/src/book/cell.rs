@@ -191,9 +191,9 @@ impl Cell {
         let (Some(entry), Some(_)) = (self.entries.get(at), self.spans.get(at)) else { return false };
         let inside = |start: u32, len: u32| index(start)..index(start).saturating_add(index(len));
         let points = self.points.get(inside(entry.points_start, entry.points_len));
-        entry.points_len > 0
-            && points.is_some()
-            && self.ids.0.get(inside(entry.id_start, entry.id_len)).is_some()
+        let id = self.ids.0.get(inside(entry.id_start, entry.id_len));
+        let is_text = id.is_some_and(|it| core::str::from_utf8(it).is_ok());
+        entry.points_len > 0 && points.is_some() && is_text
     }
 
     /// Adds an order and returns its position; `ladders` are those of the period, and `id` appends the bytes of its id.

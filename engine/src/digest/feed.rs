@@ -236,7 +236,7 @@ impl Feed for OrderBody {
 #[inline(never)]
 fn feed_lumpy<W: Words>(body: &OrderBody, hasher: &mut W) {
     match body {
-        OrderBody::Curve { .. } => {}
+        OrderBody::Curve { .. } => unreachable!("a curve is fed in place"),
         OrderBody::Block { side, price, quantity, ratio_min, parent, group } => {
             hasher.word(1);
             side.feed(hasher);

@@ -142,6 +142,12 @@ mod tests {
         bytes
     }
 
+    fn taken(bytes: &[u8]) -> Result<Auctions, snapshot::Damaged> {
+        let mut pieces = core::iter::once(bytes);
+        let mut source = |into: &mut Vec<u8>| pieces.next().map(|it| into.extend_from_slice(it)).is_some();
+        snapshot::take(u64::try_from(bytes.len()).unwrap(), &mut source)
+    }
+
     /// Whatever comes, goes, or was asked for before: found, in order, fed and kept as in a map.
     #[test]
     fn auctions_are_what_a_map_of_them_is() {
@@ -185,8 +191,18 @@ mod tests {
             assert!(
                 auctions.range(beside.clone()).map(|(it, _)| *it).eq(map.range(beside).map(|(it, _)| *it))
             );
-            assert!(kept(&auctions) == kept(&map));
+            let bytes = kept(&auctions);
+            assert!(bytes == kept(&map));
             assert_eq!(auctions.digest(), map.digest());
+            let taken = taken(&bytes).unwrap();
+            assert!(taken.iter().map(|(it, _)| it).eq(map.keys()) && kept(&taken) == bytes);
         }
+        // One that comes again takes the place of the first.
+        let known = auctions.values().count();
+        auctions.insert(auction(ids[0]));
+        assert_eq!(auctions.values().count(), known);
+        // Under the id of another it is not believed.
+        let wrong = BTreeMap::from([(ids[0], auction(ids[2]))]);
+        assert!(taken(&kept(&wrong)).is_err());
     }
 }

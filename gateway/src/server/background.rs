@@ -1,42 +1,24 @@
 //! Work that the market need not wait for.
 
-/// What a thread's work is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// Somebody may wait for it, sooner or later.
-    Soon,
-    /// Nobody waits for it.
-    Whenever,
-}
-
-impl Work {
-    /// Steps of the nice value. Five leave a third of what a thread gets that does not step back, ten a tenth (Linux weighs
-    /// them 335, 110 and 1,024: sched(7), "The nice value"): while orders take every processor it still comes on.
-    const fn steps(self) -> i32 {
-        match self {
-            Self::Soon => 5,
-            Self::Whenever => 10,
-        }
-    }
-}
+/// How much less than its share a thread gets that steps back: a tenth of what one gets that does not, for each step weighs a
+/// fifth less (sched(7), "The nice value"). Not less: while orders take every processor it should still come on.
+#[cfg(target_os = "linux")]
+const STEPS: i32 = 10;
 
 /// From now on the threads that orders wait for come before this one, and before those that it starts. Where processors are
-/// idle it loses nothing. It must hold no lock for long that they need.
+/// idle it loses nothing. It must hold no lock that they need: whoever waits for it waits until it gets its turn.
 ///
 /// On Linux the nice value is a thread's own; elsewhere it may be the process's, so nothing is done.
-pub fn step_back(work: Work) {
-    let steps = work.steps();
+pub fn step_back() {
     // It always may be raised; if not, the thread is as fast as it was.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(steps);
-    #[cfg(not(target_os = "linux"))]
-    let _ = steps;
+    let _ = rustix::process::nice(STEPS);
 }
 
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod tests {
-    use super::{Work, step_back};
+    use super::{STEPS, step_back};
 
     /// Of the thread that asks (proc(5): the 19th field; those after the name, which is in brackets, are numbers).
     fn nice() -> i32 {
@@ -48,14 +30,12 @@ mod tests {
     #[test]
     fn a_thread_that_steps_back_takes_those_it_starts_with_it_and_no_other() {
         let before = nice();
-        for (work, steps) in [(Work::Soon, 5), (Work::Whenever, 10)] {
-            let stepped = std::thread::spawn(move || {
-                step_back(work);
-                (nice(), std::thread::spawn(nice).join().unwrap())
-            });
-            let lowest = (before + steps).min(19);
-            assert_eq!(stepped.join().unwrap(), (lowest, lowest));
-            assert_eq!(nice(), before);
-        }
+        let stepped = std::thread::spawn(|| {
+            step_back();
+            (nice(), std::thread::spawn(nice).join().unwrap())
+        });
+        let lowest = (before + STEPS).min(19);
+        assert_eq!(stepped.join().unwrap(), (lowest, lowest));
+        assert_eq!(nice(), before);
     }
 }

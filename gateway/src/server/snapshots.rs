@@ -1,10 +1,10 @@
 //! Takes snapshots beside the core, and moves old segments to the archive.
 //!
-//! A thread of its own replays the journal from the last snapshot on when the next one is due, at half of one
-//! processor, and needs the memory of a second state meanwhile. The core is asked one short question: whether
+//! A thread of its own sees when the next one is due; then another replays the journal from the last snapshot on, at half of one
+//! processor at most and behind all threads that orders wait for, and needs the memory of a second state meanwhile. The core is asked one short question: whether
 //! it rests. What goes wrong is said in the log and tried again; nothing depends on it.
 
-use super::background::{self, Work};
+use super::background;
 use super::exchange::Exchange;
 use super::read_model::{Mirror, ReadModel};
 use merit_replay::error::JournalError;
@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long it waits after a failure.
 const RETRY: Duration = Duration::from_secs(60);
+/// The longest rest after a segment: about what one takes that has a processor.
+const REST_MAX: Duration = Duration::from_millis(250);
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
 /// How the journal is kept short.
@@ -156,11 +158,11 @@ impl Turn {
     fn make(&self, due_seq: u64, head_seq: u64) -> Result<Option<Header>, JournalError> {
         let shelves = self.shelves.reader();
         let replay = move || {
-            background::step_back(Work::Whenever);
+            background::step_back();
             let mut segment = Instant::now();
             let mut progress = |_: Progress| {
-                // As long a rest as the segment took: the market has the better part of the machine.
-                std::thread::sleep(segment.elapsed());
+                // As long a rest as the segment took, not counting most of the time in which others came before.
+                std::thread::sleep(segment.elapsed().min(REST_MAX));
                 segment = Instant::now();
             };
             snapshot::make::<Mirror>(&*shelves, due_seq, head_seq, &mut progress)

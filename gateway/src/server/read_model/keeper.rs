@@ -4,7 +4,6 @@ use super::apply::Applying;
 use super::state::State;
 use super::store::{self, Batch, Content, Doubt, Reach, Store};
 use super::{Applied, Inner, ReadModel, keys, result};
-use crate::server::background::{self, Work};
 use crate::server::convert::rows::TimeRows;
 use crate::server::exchange::{Exchange, Reply};
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender};
@@ -34,9 +33,8 @@ const LOCKED_BATCH: usize = 64;
 const EVENTS_MANY: usize = 32;
 /// How long records may gather before they are written: a start makes them again from the journal.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(10);
-/// Bytes that may gather until then. Every bucket of answers that has any becomes a row, and to insert one costs as much as the
-/// answers of a hundred orders: the more gather, the fewer rows there are to write, and to look through later.
-const WAITING_BYTES: usize = 24 << 20;
+/// Bytes that may gather until then.
+const WAITING_BYTES: usize = 8 << 20;
 /// How long a busy keeper lets commands gather: to wake for each batch of the core's costs more than what is in it.
 const GATHER: Duration = Duration::from_millis(1);
 /// How often it looks whether there is something to write when nothing comes.
@@ -298,8 +296,6 @@ impl Turn {
     fn run(&mut self, inbox: &Receiver<Note>) {
         let (rows, work) = channel::bounded::<Arc<Store>>(1);
         let write = move || {
-            // The keeper waits for it when memory is full, and whoever stops the node.
-            background::step_back(Work::Soon);
             for store in work {
                 // That it failed is what the store says when it is asked.
                 if let Err(doubt) = store.write_slowly() {

@@ -49,8 +49,8 @@ const SPREAD: Duration = Duration::from_secs(5);
 /// The longest pause between two pieces.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
-/// About the memory that records may take before they are written while others are; some three hundred thousand orders.
-const TAIL_BYTES_MAX: usize = 64 << 20;
+/// About the memory that records may take before they are written: the more of them, the fuller their rows.
+const TAIL_BYTES_MAX: usize = 32 << 20;
 /// Rows that a reader keeps: an order's version and its result, or two of each, are in different ones.
 const NEAR_ROWS: usize = 4;
 /// Records that a batch adds before readers get their turn.
@@ -348,7 +348,7 @@ impl Store {
             if piece.cost() >= PIECE_BYTES {
                 self.check_whole()?;
                 piece.write()?;
-                let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 2;
+                let crowded = self.waiting_bytes() >= TAIL_BYTES_MAX / 4;
                 if self.hurry.load(Ordering::Acquire) == 0 && !crowded {
                     std::thread::sleep(pause);
                 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a store that was here before may take to let go of its files: sled's threads do that after its last owner has.
-const LET_GO: Duration = Duration::from_secs(1);
+const LET_GO: Duration = Duration::from_secs(3);
 
 /// Both. Where sled fails it may panic: whoever calls is ready for that.
 #[derive(Debug)]

@@ -346,10 +346,13 @@ enum Value<'a> {
 }
 
 impl Row<'_> {
-    /// Its bytes before they are packed, without the marks of answers.
+    /// Its bytes before they are packed.
     pub(super) fn bytes(&self) -> usize {
-        let (Value::Events(row) | Value::Answers(row) | Value::Plain(row)) = self.value;
-        self.key.len() + row.len()
+        let value = match self.value {
+            Value::Events(row) | Value::Plain(row) => row.len(),
+            Value::Answers(row) => 4 * answers(row).count() + row.len(),
+        };
+        self.key.len() + value
     }
 
     /// The value as it is written.
