@@ -38,7 +38,7 @@ impl State {
                 let mut faults = Faults::first();
                 self.check(request, at.1, &mut faults);
                 self.note_operator(request.actor);
-                faults.one()
+                faults.refusal()
             }
         };
         let result = match refusal {

@@ -58,7 +58,7 @@ impl Faults {
     }
 
     /// The fault that counts, if one was reported.
-    pub(super) const fn one(&self) -> Option<Refusal> {
+    pub(super) const fn refusal(&self) -> Option<Refusal> {
         self.first
     }
 

@@ -1,8 +1,8 @@
 //! Takes snapshots beside the core, and moves old segments to the archive.
 //!
-//! A thread of its own sees when the next one is due; then another replays the journal from the last snapshot on, at half of one
-//! processor at most and behind all threads that orders wait for, and needs the memory of a second state meanwhile. The core is asked one short question: whether
-//! it rests. What goes wrong is said in the log and tried again; nothing depends on it.
+//! A thread of its own sees when the next one is due; then another replays the journal from the last snapshot on, at about
+//! half of one processor and behind all threads that orders wait for, and needs the memory of a second state meanwhile.
+//! The core is asked one short question: whether it rests. What goes wrong is said in the log and tried again; nothing depends on it.
 
 use super::background;
 use super::exchange::Exchange;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 const INTERVAL: Duration = Duration::from_millis(500);
 /// How long it waits after a failure.
 const RETRY: Duration = Duration::from_secs(60);
-/// The longest rest after a segment: about what one takes that has a processor.
+/// The longest rest after a segment: one of 64 MiB, some half a million small orders, takes about as long if it has a processor.
 const REST_MAX: Duration = Duration::from_millis(250);
 const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
 
