@@ -20,10 +20,8 @@ use crate::machine::{Clock, Machine};
 use crate::node::Node;
 use crate::writer::Room;
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -459,39 +457,50 @@ impl<M: Machine> Runner<M> {
     }
 }
 
-/// Where the outcome of a command in the batch goes.
-enum Slot<M: Machine> {
+/// Who asked for the commands of one envelope, and what became of them so far: they are taken, acknowledged and refused
+/// in their order.
+enum Asker<M: Machine> {
     One(Reply<M>),
-    Part(usize, Rc<RefCell<Collector<M>>>),
+    Many { commands: usize, outcomes: Vec<Outcome<M>>, reply: ReplyMany<M> },
 }
 
-/// Gathers the outcomes of commands that were submitted together.
-struct Collector<M: Machine> {
-    outcomes: Vec<Option<Outcome<M>>>,
-    missing: usize,
-    reply: Option<ReplyMany<M>>,
-}
-
-impl<M: Machine> Slot<M> {
-    fn fill(self, outcome: Outcome<M>) {
+impl<M: Machine> Asker<M> {
+    /// Takes the outcome of the next command; gives itself back while there are more to come.
+    fn hear(self, outcome: Outcome<M>) -> Option<Self> {
         match self {
-            Self::One(reply) => reply(outcome),
-            Self::Part(index, collector) => {
-                let mut collector = collector.borrow_mut();
-                collector.outcomes[index] = Some(outcome);
-                collector.missing -= 1;
-                if collector.missing == 0
-                    && let Some(reply) = collector.reply.take()
-                {
-                    reply(collector.outcomes.drain(..).flatten().collect());
-                }
+            Self::One(reply) => {
+                reply(outcome);
+                None
             }
+            Self::Many { commands, mut outcomes, reply } => {
+                outcomes.push(outcome);
+                Self::Many { commands, outcomes, reply }.unless_told()
+            }
+        }
+    }
+
+    /// Replies if nothing more is to come.
+    fn unless_told(self) -> Option<Self> {
+        match self {
+            Self::Many { commands, outcomes, reply } if outcomes.len() >= commands => {
+                reply(outcomes);
+                None
+            }
+            more @ (Self::One(_) | Self::Many { .. }) => Some(more),
+        }
+    }
+
+    /// Refuses all commands that have no outcome yet.
+    fn refuse(self, refused: Refused) {
+        let mut next = self.unless_told();
+        while let Some(asker) = next {
+            next = asker.hear(Err(refused));
         }
     }
 }
 
-/// Commands that go into one batch together, each with the place for its outcome.
-type Group<M> = (Vec<<M as Machine>::Body>, Vec<Slot<M>>);
+/// Commands that go into one batch together, and who asked for them.
+type Group<M> = (Vec<<M as Machine>::Body>, Asker<M>);
 
 struct Turn<M: Machine, C: Clock> {
     node: Node<M>,
@@ -501,9 +510,9 @@ struct Turn<M: Machine, C: Clock> {
     controls: Receiver<Control<M>>,
     shared: Arc<Shared>,
     /// Of the batch in the making.
-    replies: Vec<Slot<M>>,
+    replies: Vec<Asker<M>>,
     /// Of what is journaled and not yet acknowledged.
-    waiting: VecDeque<Slot<M>>,
+    waiting: VecDeque<Asker<M>>,
     /// The epoch of the last command when this node last counted all of them as told.
     told_epoch: u32,
     started: Instant,
@@ -652,17 +661,17 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         let mut first = first;
         loop {
             let group = next.take().or_else(|| first.take().map(unpack));
-            let Some((bodies, slots)) = group.or_else(|| self.inbox.try_recv().ok().map(unpack)) else {
+            let Some((bodies, asker)) = group.or_else(|| self.inbox.try_recv().ok().map(unpack)) else {
                 break;
             };
             match self.node.core_mut().offer_all(bodies) {
-                Offer::Taken => self.replies.extend(slots),
+                Offer::Taken => self.replies.extend(asker.unless_told()),
                 Offer::TooLarge { bytes, bytes_max } => {
                     let refused = Refused::TooLarge { bytes, bytes_max };
-                    slots.into_iter().for_each(|slot| slot.fill(Err(refused)));
+                    asker.refuse(refused);
                 }
                 Offer::Full(bodies) => {
-                    self.carried = Some((bodies, slots));
+                    self.carried = Some((bodies, asker));
                     break;
                 }
             }
@@ -675,7 +684,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
             Ok(()) => self.waiting.extend(self.replies.drain(..)),
             Err(Halt::NoSpace) => {
                 self.shared.shift(State::Running, State::NoSpace);
-                self.replies.drain(..).for_each(|slot| slot.fill(Err(Refused::NoSpace)));
+                self.replies.drain(..).for_each(|asker| asker.refuse(Refused::NoSpace));
                 self.drop_carried(Refused::NoSpace);
             }
             Err(Halt::Failed) => self.notice_failure(),
@@ -683,8 +692,9 @@ impl<M: Machine, C: Clock> Turn<M, C> {
     }
 
     fn drop_carried(&mut self, refused: Refused) {
-        let carried = self.carried.take().into_iter().flat_map(|(_, slots)| slots);
-        carried.for_each(|slot| slot.fill(Err(refused)));
+        if let Some((_, asker)) = self.carried.take() {
+            asker.refuse(refused);
+        }
     }
 
     /// Does what follows from what came, and answers what is acknowledged by it.
@@ -697,8 +707,10 @@ impl<M: Machine, C: Clock> Turn<M, C> {
             shared.told_seq.store(done.stamp.seq, Ordering::Release);
             shared.epoch.store(done.stamp.epoch, Ordering::Release);
             shared.time_us.store(done.stamp.time_us, Ordering::Release);
-            let slot = waiting.pop_front().expect("every command that was asked for has an asker");
-            slot.fill(Ok(done));
+            let asker = waiting.pop_front().expect("every command that was asked for has an asker");
+            if let Some(more) = asker.hear(Ok(done)) {
+                waiting.push_front(more);
+            }
         });
         self.publish();
         self.notice_failure();
@@ -707,7 +719,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         } else {
             self.shared.shift(State::Running, State::Standby);
             self.shared.shift(State::NoSpace, State::Standby);
-            self.waiting.drain(..).for_each(|slot| slot.fill(Err(Refused::SteppedDown)));
+            self.waiting.drain(..).for_each(|asker| asker.refuse(Refused::SteppedDown));
             self.drop_carried(Refused::NotPrimary);
         }
     }
@@ -718,7 +730,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         *self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
         self.shared.set_state(State::Failed);
         let waiting = self.replies.drain(..).chain(self.waiting.drain(..));
-        waiting.for_each(|slot| slot.fill(Err(Refused::Failed)));
+        waiting.for_each(|asker| asker.refuse(Refused::Failed));
         self.drop_carried(Refused::Failed);
     }
 
@@ -732,7 +744,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         };
         let mut next = first;
         while let Some(envelope) = next {
-            unpack(envelope).1.into_iter().for_each(|slot| slot.fill(Err(refused)));
+            unpack(envelope).1.refuse(refused);
             next = self.inbox.try_recv().ok();
         }
     }
@@ -778,7 +790,7 @@ impl<M: Machine, C: Clock> Turn<M, C> {
         // What slipped in while the state changed.
         let first = self.inbox.try_recv().ok();
         self.refuse(first);
-        self.waiting.drain(..).for_each(|slot| slot.fill(Err(Refused::SteppedDown)));
+        self.waiting.drain(..).for_each(|asker| asker.refuse(Refused::SteppedDown));
         let Self { node, shared, .. } = self;
         let closed = node.into_core().close();
         if closed.is_err() {
@@ -802,20 +814,50 @@ impl Drop for PanicGuard {
     }
 }
 
-/// The commands of an envelope, each with the place for its outcome.
+/// The commands of an envelope, and who asked for them.
 fn unpack<M: Machine>(envelope: Envelope<M>) -> Group<M> {
     match envelope {
-        Envelope::One(body, reply) => (vec![body], vec![Slot::One(reply)]),
-        Envelope::Many(bodies, reply) if bodies.is_empty() => {
-            reply(Vec::new());
-            (Vec::new(), Vec::new())
-        }
+        Envelope::One(body, reply) => (vec![body], Asker::One(reply)),
         Envelope::Many(bodies, reply) => {
-            let missing = bodies.len();
-            let outcomes = bodies.iter().map(|_| None).collect();
-            let collector = Rc::new(RefCell::new(Collector { outcomes, missing, reply: Some(reply) }));
-            let slots = (0..missing).map(|index| Slot::Part(index, Rc::clone(&collector))).collect();
-            (bodies, slots)
+            let commands = bodies.len();
+            (bodies, Asker::Many { commands, outcomes: Vec::with_capacity(commands), reply })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asker, Refused};
+    use crate::core::Done;
+    use crate::frame::Stamp;
+    use merit_engine::event::Answer;
+    use merit_engine::market::Engine;
+    use std::sync::mpsc;
+
+    /// A node may cease to lead when some of the commands of an envelope are acknowledged and some are not.
+    #[test]
+    fn whoever_asked_for_several_is_told_once_what_became_of_each() {
+        let done = |seq| Ok(Done { stamp: Stamp { seq, epoch: 1, time_us: 0 }, answer: Answer::None });
+        let (sender, told) = mpsc::channel();
+        let reply = move |outcomes| sender.send(outcomes).unwrap();
+        let asker = Asker::<Engine>::Many { commands: 4, outcomes: Vec::new(), reply: Box::new(reply) };
+        let asker = asker.unless_told().unwrap().hear(done(7)).unwrap().hear(done(8)).unwrap();
+        assert!(told.try_recv().is_err(), "not before the last");
+        asker.refuse(Refused::SteppedDown);
+        let lost = || Err(Refused::SteppedDown);
+        assert_eq!(told.recv().unwrap(), [done(7), done(8), lost(), lost()]);
+        assert!(told.recv().is_err(), "and not again");
+    }
+
+    #[test]
+    fn whoever_asked_for_nothing_is_told_so_at_once() {
+        let (sender, told) = mpsc::channel();
+        let reply = move |outcomes: Vec<_>| sender.send(outcomes.len()).unwrap();
+        assert!(
+            Asker::<Engine>::Many { commands: 0, outcomes: Vec::new(), reply: Box::new(reply) }
+                .unless_told()
+                .is_none()
+        );
+        assert_eq!(told.recv(), Ok(0));
     }
 }

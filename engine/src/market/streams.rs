@@ -93,6 +93,10 @@ impl<'a> Out<'a> {
         let stream_seq = self.streams.next(stream);
         let Self { seq, epoch, time_us, .. } = *self;
         let Some(events) = &mut self.events else { return };
+        if events.capacity() == 0 {
+            // Most commands say one thing, and a list that grows by itself begins with room for four.
+            events.reserve_exact(1);
+        }
         let event = |it: &mut P| Event { seq, epoch, time_us, stream, stream_seq, body: make(it) };
         events.extend(core::iter::once(parts).map(event));
     }

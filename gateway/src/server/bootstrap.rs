@@ -8,7 +8,7 @@ use super::config::{Bootstrap, Preset};
 use super::node::Node;
 use aws_lc_rs::digest;
 use merit_engine::calendar::Zone;
-use merit_engine::command::{Action, Actor, Request, Role};
+use merit_engine::command::{Action, Actor, Body, Request, Role};
 use merit_engine::event::Answer;
 use merit_engine::ids::{Market, PortfolioId, TextId};
 use merit_engine::presets;
@@ -193,7 +193,7 @@ async fn submit(node: &Node, actions: impl IntoIterator<Item = (String, Action)>
     for chunk in actions.chunks(CHUNK) {
         let request = |(what, action): &(String, Action)| {
             let (request_id, action) = (request_id(what), action.clone());
-            Box::new(Request { actor: Actor::System, request_id, action })
+            Body::Request(Box::new(Request { actor: Actor::System, request_id, action }))
         };
         let answered = node.inbox.submit_all(chunk.iter().map(request).collect()).await;
         let answered = answered.map_err(|status| vec![format!("bootstrap: {}", status.message())])?;

@@ -47,12 +47,16 @@ pub trait Directory: Send + Sync {
 pub const PLAINTEXT_USER: &str = "merit-user";
 
 /// Who is at the other end, if a registered user is. `plaintext_user` is what the request says under
-/// [`PLAINTEXT_USER`] and counts only where there is no certificate, which the door allows on loopback only.
+/// [`PLAINTEXT_USER`]: asked, and counted, only where there is no certificate, which the door allows on loopback only.
 #[must_use]
-pub fn identify(peer: &Peer, plaintext_user: Option<&str>, directory: &dyn Directory) -> Option<Identity> {
+pub fn identify<'a>(
+    peer: &Peer,
+    plaintext_user: impl FnOnce() -> Option<&'a str>,
+    directory: &dyn Directory,
+) -> Option<Identity> {
     match &peer.certificate {
         Some(certificate) => directory.lookup(&certificate.fingerprint),
-        None if peer.address.ip().is_loopback() => directory.lookup_name(plaintext_user?),
+        None if peer.address.ip().is_loopback() => directory.lookup_name(plaintext_user()?),
         None => None,
     }
 }
@@ -94,16 +98,16 @@ mod tests {
     #[test]
     fn a_certificate_outweighs_what_the_request_says() {
         let known = peer("10.0.0.1:5", Some([7; 32]));
-        assert_eq!(identify(&known, None, &One), Some(One::alice()));
+        assert_eq!(identify(&known, || None, &One), Some(One::alice()));
         let unknown = peer("127.0.0.1:5", Some([8; 32]));
-        assert_eq!(identify(&unknown, Some("alice"), &One), None);
+        assert_eq!(identify(&unknown, || Some("alice"), &One), None);
     }
 
     #[test]
     fn a_name_counts_on_plaintext_loopback_only() {
-        assert_eq!(identify(&peer("127.0.0.1:5", None), Some("alice"), &One), Some(One::alice()));
-        assert_eq!(identify(&peer("[::1]:5", None), Some("alice"), &One), Some(One::alice()));
-        assert_eq!(identify(&peer("127.0.0.1:5", None), None, &One), None);
-        assert_eq!(identify(&peer("10.0.0.1:5", None), Some("alice"), &One), None);
+        assert_eq!(identify(&peer("127.0.0.1:5", None), || Some("alice"), &One), Some(One::alice()));
+        assert_eq!(identify(&peer("[::1]:5", None), || Some("alice"), &One), Some(One::alice()));
+        assert_eq!(identify(&peer("127.0.0.1:5", None), || None, &One), None);
+        assert_eq!(identify(&peer("10.0.0.1:5", None), || Some("alice"), &One), None);
     }
 }

@@ -48,7 +48,7 @@ impl Inbox {
     ///
     /// If it was not taken, or its outcome is unknown.
     pub async fn submit(&self, request: Request) -> Result<Answered, Status> {
-        let mut answers = self.submit_all(vec![Box::new(request)]).await?;
+        let mut answers = self.submit_all(vec![Body::Request(Box::new(request))]).await?;
         answers.pop().ok_or_else(|| status::internal("one request, no answer"))
     }
 
@@ -57,7 +57,7 @@ impl Inbox {
     /// # Errors
     ///
     /// If they were not taken, or their outcome is unknown.
-    pub async fn submit_all(&self, requests: Vec<Box<Request>>) -> Result<Vec<Answered>, Status> {
+    pub async fn submit_all(&self, requests: Vec<Body>) -> Result<Vec<Answered>, Status> {
         let receiver = self.enqueue(requests).map_err(status::refused)?;
         Self::answered(receiver).await
     }
@@ -67,15 +67,14 @@ impl Inbox {
     /// # Errors
     ///
     /// If they were not taken.
-    pub fn enqueue(&self, requests: Vec<Box<Request>>) -> Result<Outcomes, Refused> {
-        let cost = requests.iter().fold(0_u32, |sum, it| sum.saturating_add(cost(&it.action)));
+    pub fn enqueue(&self, requests: Vec<Body>) -> Result<Outcomes, Refused> {
+        let cost = requests.iter().map(cost_of).fold(0_u32, u32::saturating_add);
         // What is larger than the whole inbox goes when nothing else waits.
         let places = Arc::clone(&self.places).try_acquire_many_owned(cost.min(self.places_max));
         let places = places.map_err(|_| Refused::Busy)?;
         let (sender, receiver) = oneshot::channel();
-        let bodies = requests.into_iter().map(Body::Request).collect();
         // The asker may have gone; the command stands all the same.
-        self.core.submit_many(bodies, move |outcomes| {
+        self.core.submit_many(requests, move |outcomes| {
             drop(places);
             drop(sender.send(outcomes));
         })?;
@@ -123,6 +122,13 @@ impl Inbox {
 
 /// Points that one place pays for.
 const POINTS_PER_PLACE: usize = 128;
+
+fn cost_of(body: &Body) -> u32 {
+    match body {
+        Body::Request(request) => cost(&request.action),
+        Body::EpochStarted { .. } | Body::StandbyChanged { .. } | Body::Tick | Body::ClearQuantum { .. } => 1,
+    }
+}
 
 /// Places that an action takes.
 #[must_use]

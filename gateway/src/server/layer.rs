@@ -10,13 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tonic::codegen::Service;
-use tonic::codegen::http::{HeaderValue, Request, Response};
+use tonic::codegen::http::{HeaderName, HeaderValue, Request, Response};
 use tonic::{Code, Status};
 use tower_layer::Layer;
 use tracing::Instrument as _;
 
 /// Metadata with the id by which a call is found in the log; made here if the caller sends none.
 pub const REQUEST_ID: &str = "x-request-id";
+/// The same, as it is looked up.
+static REQUEST_ID_NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
 
 /// What tonic says about a message beyond the limit; it has no code of its own.
 const TOO_LARGE: &str = "decoded message length too large";
@@ -61,20 +63,23 @@ where
     }
 
     fn call(&mut self, request: Request<In>) -> Self::Future {
-        let given = request.headers().get(REQUEST_ID).and_then(|it| it.to_str().ok());
-        let id = given.filter(|it| TextId::new(it).is_some()).map_or_else(fresh_id, ToOwned::to_owned);
-        let method = request.uri().path().to_owned();
-        let span = tracing::info_span!("call", method, request_id = id, user = tracing::field::Empty);
+        let given = request.headers().get(&REQUEST_ID_NAME);
+        let is_id = |it: &&HeaderValue| it.to_str().is_ok_and(|it| TextId::new(it).is_some());
+        let mut id = given.filter(is_id).map_or_else(fresh_id, HeaderValue::clone);
+        // Never seen again, so neither end need remember it for its header compression.
+        id.set_sensitive(true);
+        let span = tracing::info_span!(
+            "call",
+            method = request.uri().path(),
+            request_id = id.to_str().unwrap_or_default(),
+            user = tracing::field::Empty
+        );
         let begun = Instant::now();
         let limit = self.request_bytes_max;
         let answer = span.in_scope(|| self.inner.call(request));
         let scoped = async move {
             let mut response = clarified(answer.await?, limit);
-            if let Ok(mut value) = HeaderValue::from_str(&id) {
-                // Never seen again, so neither end need remember it for its header compression.
-                value.set_sensitive(true);
-                response.headers_mut().insert(REQUEST_ID, value);
-            }
+            response.headers_mut().insert(&REQUEST_ID_NAME, id);
             let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |it| it.code());
             tracing::debug!(?code, elapsed_us = begun.elapsed().as_micros(), "called");
             Ok(response)
@@ -107,10 +112,11 @@ pub fn too_large(limit: u64) -> Status {
 /// An id that no other call has: how many came before it, under a keyed hash (SipHash, its keys drawn at the start). Random
 /// numbers for each would cost as much as all the rest of this; a number that can be counted with would tell a member how
 /// many calls all others made.
-fn fresh_id() -> String {
+fn fresh_id() -> HeaderValue {
     static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
     static CALLS: AtomicU64 = AtomicU64::new(0);
-    format!("{:016x}", KEYS.hash_one(CALLS.fetch_add(1, Ordering::Relaxed)))
+    let id = format!("{:016x}", KEYS.hash_one(CALLS.fetch_add(1, Ordering::Relaxed)));
+    HeaderValue::from_str(&id).expect("digits may stand in a header")
 }
 
 #[cfg(test)]
@@ -119,7 +125,7 @@ mod tests {
 
     #[test]
     fn no_two_calls_get_the_same_id_and_none_tells_how_many_came_between() {
-        let ids: Vec<String> = (0..10_000).map(|_| super::fresh_id()).collect();
+        let ids: Vec<_> = (0..10_000).map(|_| super::fresh_id().to_str().unwrap().to_owned()).collect();
         assert!(ids.iter().all(|it| it.len() == 16));
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 10_000);
         let numbers = ids.iter().map(|it| u64::from_str_radix(it, 16).unwrap());

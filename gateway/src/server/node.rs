@@ -126,7 +126,7 @@ impl Node {
     pub fn caller<T>(&self, request: &Request<T>) -> Result<Caller, Status> {
         let peer = request.extensions().get::<Peer>().cloned();
         let peer = peer.ok_or_else(|| status::unauthenticated("the connection has no peer"))?;
-        let named = request.metadata().get(PLAINTEXT_USER).and_then(|it| it.to_str().ok());
+        let named = || request.metadata().get(PLAINTEXT_USER)?.to_str().ok();
         let identity = identify(&peer, named, &*self.model).ok_or_else(|| {
             status::unauthenticated(match peer.certificate {
                 Some(_) => "the certificate belongs to no registered user",

@@ -417,3 +417,59 @@ async fn commands_on_one_stream_are_answered_in_order_and_may_name_those_before(
     let request = v1::ListOrdersRequest { states: vec![v1::OrderState::Live.into()], ..Default::default() };
     assert!(gina.orders(request).await.unwrap().is_empty());
 }
+
+/// Those that have come together are read together, wherever a message begins: each is told its own places, and finds
+/// what those before it have entered.
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_that_come_together_are_answered_like_messages_that_come_alone() {
+    let exchange = open().await;
+    let submit = |id: &str| orders::submit(id.to_owned(), sell("2500", "10"));
+    let cancel = |id: &str, of: &str| orders::cancel(id.to_owned(), of.to_owned());
+    let mut elsewhere = submit("elsewhere");
+    if let Some(v1::order_command::Command::Submit(order)) = &mut elsewhere.command {
+        order.auction_id = "DAM-2026-12-31".into();
+    }
+    let many: Vec<_> = (0..20).map(|it| submit(&format!("n-{it}"))).collect();
+    let messages = vec![
+        vec![submit("a")],
+        vec![submit("b"), submit("")],
+        vec![cancel("end-a", "a")],
+        many,
+        vec![],
+        vec![elsewhere, submit("c")],
+        vec![cancel("end-b", "b"), cancel("end-n", "n-19"), cancel("end-none", "none")],
+        vec![submit("d")],
+    ];
+    let expected: Vec<(String, Option<(Why, String)>)> = messages
+        .iter()
+        .flat_map(|commands| commands.iter().enumerate())
+        .map(|(at, it)| {
+            let id = it.client_order_id.clone();
+            let refusal = match id.as_str() {
+                "" => Some((Why::MissingField, format!("commands[{at}].client_order_id"))),
+                "elsewhere" => Some((Why::UnknownAuction, format!("commands[{at}].submit.auction_id"))),
+                "end-none" => {
+                    Some((Why::UnknownOrder, format!("commands[{at}].cancel.order.client_order_id")))
+                }
+                _ => None,
+            };
+            (id, refusal)
+        })
+        .collect();
+    let requests = messages.into_iter().map(|commands| v1::OrderEntryRequest { commands });
+    let mut service = exchange.user("gina").member();
+    let stream = tokio_stream::iter(requests.collect::<Vec<_>>());
+    let mut incoming = service.order_entry(stream).await.unwrap().into_inner();
+    let mut answers = Vec::new();
+    while let Some(message) = incoming.message().await.unwrap() {
+        answers.extend(message.answers);
+    }
+    let told = |it: &v1::OrderAnswer| {
+        let refusal = match &it.outcome {
+            Some(v1::order_answer::Outcome::Refused(_)) => Some(refused(it)),
+            _ => None,
+        };
+        (it.client_order_id.clone(), refusal)
+    };
+    assert_eq!(answers.iter().map(told).collect::<Vec<_>>(), expected);
+}

@@ -292,22 +292,29 @@ impl<'a, D: Directory> Reader<'a, D> {
         paths: &Paths,
     ) -> Option<Few<(u16, Few<Point>)>> {
         self.bounded(periods.len(), paths)?;
-        let mut curve = Vec::with_capacity(periods.len());
-        for (index, it) in periods.iter().enumerate() {
+        let mut read = |index: usize, it: &v1::CurvePeriod| {
             let points = self.points(&it.points, index, scale, paths)?;
             let period = self.period(it.period, || paths.content(&format!("periods[{index}].period")))?;
-            curve.push((period, points.into()));
+            Some((period, points))
+        };
+        // Of one there are most.
+        if let [one] = periods {
+            return read(0, one).map(Few::one);
+        }
+        let mut curve = Vec::with_capacity(periods.len());
+        for (index, it) in periods.iter().enumerate() {
+            curve.push(read(index, it)?);
         }
         Some(curve.into())
     }
 
-    fn points(
+    fn points<L: FromIterator<Point>>(
         &mut self,
         points: &[v1::Point],
         index: usize,
         scale: Scale,
         paths: &Paths,
-    ) -> Option<Vec<Point>> {
+    ) -> Option<L> {
         if u16::try_from(points.len()).is_err() {
             self.faults.reject(Reject::TooManyPoints, paths.content(&format!("periods[{index}].points")));
             return None;

@@ -106,13 +106,18 @@ pub fn auction_id(name: &str) -> Option<AuctionId> {
     let market = Market::ALL.into_iter().find(|it| name.starts_with(it.name()))?;
     let rest = name.strip_prefix(market.name())?.strip_prefix('-')?;
     let day = crate::server::clock::parse_day(rest.get(..10)?)?;
-    let session = match market {
-        Market::Dam => 1,
-        Market::Rtm => rest.get(10..)?.strip_prefix('-')?.parse().ok()?,
+    let session = match (market, rest.get(10..)?) {
+        (Market::Dam, "") => 1,
+        (Market::Dam, _) => return None,
+        (Market::Rtm, rest) => session(rest.strip_prefix('-')?)?,
     };
-    let found = AuctionId { day, market, session };
-    // One name for one auction: no leading plus, no missing zero, nothing behind.
-    (found.to_string() == name).then_some(found)
+    Some(AuctionId { day, market, session })
+}
+
+/// Reads the number of a session as it is written: two digits, or more without a leading zero. One name for one auction.
+fn session(digits: &str) -> Option<u16> {
+    let canonical = digits.len() == 2 || (digits.len() > 2 && !digits.starts_with('0'));
+    (canonical && digits.bytes().all(|it| it.is_ascii_digit())).then(|| digits.parse().ok())?
 }
 
 /// Reads an ISO 8601 day.
@@ -181,6 +186,8 @@ pub fn decimal(amount: i128, decimals: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::{auction_id, decimal, timestamp, whole};
+    use merit_engine::calendar::Day;
+    use merit_engine::ids::{AuctionId, Market};
 
     #[test]
     fn an_auction_has_one_name() {
@@ -196,12 +203,36 @@ mod tests {
             "RTM-2026-11-23",
             "RTM-2026-11-23-7",
             "RTM-2026-11-23-+7",
+            "RTM-2026-11-23-007",
+            "RTM-2026-11-23-",
             "RTM-2026-11-23-99999",
             "dam-2026-11-23",
             "DAM-2026-11-23 ",
             "DAM-2026-11-2é",
         ] {
             assert_eq!(auction_id(name), None, "{name}");
+        }
+    }
+
+    /// What is read is what would be written, whatever is changed about a name; and every name is read.
+    #[test]
+    fn whatever_is_read_as_an_auction_is_written_so() {
+        for name in ["DAM-2026-11-23", "RTM-2026-11-23-07", "RTM-2026-11-23-48", "RTM-2026-11-23-100"] {
+            for (at, more) in (0..=name.len()).flat_map(|at| "0129-+ aR".chars().map(move |it| (at, it))) {
+                let (before, after) = name.split_at(at);
+                let rest = after.get(1..).unwrap_or_default();
+                for changed in [
+                    format!("{before}{more}{after}"),
+                    format!("{before}{more}{rest}"),
+                    format!("{before}{rest}"),
+                ] {
+                    assert!(auction_id(&changed).is_none_or(|it| it.to_string() == changed), "{changed}");
+                }
+            }
+        }
+        for session in (0..200).chain([999, 1_000, 9_999, 10_000, u16::MAX]) {
+            let auction = AuctionId { day: Day(20_780), market: Market::Rtm, session };
+            assert_eq!(auction_id(&auction.to_string()), Some(auction));
         }
     }
 

@@ -149,7 +149,7 @@ pub struct Known<'a> {
     state: &'a State,
     named: Option<OrderId>,
     /// The auction that was looked up last: commands that come together are mostly for one.
-    last: RefCell<Option<(String, Arc<AuctionInfo>)>>,
+    last: RefCell<Option<Arc<AuctionInfo>>>,
 }
 
 impl order_in::Directory for Known<'_> {
@@ -158,11 +158,12 @@ impl order_in::Directory for Known<'_> {
     }
 
     fn auction_named(&self, name: &str) -> Option<Arc<AuctionInfo>> {
-        if let Some((_, info)) = self.last.borrow().as_ref().filter(|(last, _)| last == name) {
+        let auction = auction_id(name)?;
+        if let Some(info) = self.last.borrow().as_ref().filter(|it| it.auction == auction) {
             return Some(Arc::clone(info));
         }
-        let info = self.auction(auction_id(name)?)?;
-        self.last.replace(Some((name.to_owned(), Arc::clone(&info))));
+        let info = self.auction(auction)?;
+        self.last.replace(Some(Arc::clone(&info)));
         Some(info)
     }
 

@@ -10,10 +10,11 @@ use crate::server::inbox::{Inbox, Outcomes, cost};
 use crate::server::node::{Caller, Leave, Node, StreamPlace};
 use crate::server::status;
 use crate::server::streams::{Ended, Out, Streamed, left};
-use merit_engine::command::Request;
+use merit_engine::command::Body;
 use merit_engine::event::Stream as Log;
 use merit_engine::ids::MemberId;
 use merit_proto::v1;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,9 +34,14 @@ const GROUP_PLACES: u32 = 256;
 #[derive(Default)]
 struct Group {
     steps: Vec<Step>,
-    #[expect(clippy::vec_box, reason = "each is handed on several times, and then to the core in its box")]
-    requests: Vec<Box<Request>>,
+    requests: Vec<Body>,
     places: u32,
+}
+
+impl Group {
+    fn with_capacity(commands: usize) -> Self {
+        Self { steps: Vec::with_capacity(commands), requests: Vec::with_capacity(commands), places: 0 }
+    }
 }
 
 /// Messages that the core has, or all of which was refused.
@@ -100,34 +106,44 @@ impl Reader {
     /// Hands messages over, as many at once as can be read without the answers to those before. Breaks if the
     /// stream has ended.
     async fn take_all(&mut self, messages: Vec<v1::OrderEntryRequest>) -> Result<ControlFlow<()>, Status> {
-        let mut group = Group::default();
-        for message in messages {
-            if message.commands.len() > self.node.limits.batch_commands_max {
+        let asked: Vec<_> = messages.iter().flat_map(|it| Asked::all(&it.commands)).collect();
+        let mut group = Group::with_capacity(asked.len());
+        // Some are read with those of the messages before: to look into the model costs as much as one of them.
+        let (mut rest, mut read) = (asked.as_slice(), VecDeque::with_capacity(asked.len()));
+        for message in &messages {
+            let commands = message.commands.len();
+            if commands > self.node.limits.batch_commands_max {
                 // Whether anybody is left to hear of it or not.
                 let _ = self.hand_over(std::mem::take(&mut group)).await?;
                 return Err(status::too_many_commands(self.node.limits.batch_commands_max));
             }
             // A suspension or a lost role takes effect on open streams too: the engine refuses by user.
-            let asked = Asked::all(&message.commands);
-            let mut all = match orders::read_now(&self.node, &self.caller, self.member, &asked) {
-                Ok(all) => all,
-                Err(status) => {
+            while read.len() < commands {
+                let unread = rest.get(read.len()..).unwrap_or_default();
+                if let Err(status) =
+                    orders::read_some(&self.node, &self.caller, self.member, unread, &mut read)
+                {
                     let _ = self.hand_over(std::mem::take(&mut group)).await?;
                     return Err(status);
                 }
-            };
-            if all.iter().any(|it| it.request.is_err()) {
+            }
+            let (mine, after) = rest.split_at(commands);
+            rest = after;
+            if read.iter().take(commands).any(|it| it.request.is_err()) {
                 if self.hand_over(std::mem::take(&mut group)).await?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
                 let taken = self.taken;
                 // An error means that the writer has ended, and with it the stream.
                 let _ = self.answered.wait_for(|done| *done >= taken).await;
-                all = orders::read_all(&self.node, &self.caller, &asked).await?;
+                let again = orders::read_all(&self.node, &self.caller, mine).await?;
+                read.drain(..commands);
+                again.into_iter().rev().for_each(|it| read.push_front(it));
             }
-            let (steps, requests) = orders::part(&self.node, self.member, &asked, all).await?;
             // Each message is durable as a whole: one that would make the group too large begins the next.
-            let places = requests.iter().fold(0_u32, |sum, it| sum.saturating_add(cost(&it.action)));
+            let for_core = read.iter().take(commands).filter_map(|it| it.request.as_ref().ok());
+            let costs = for_core.map(|it| cost(&it.action));
+            let places = costs.fold(0, u32::saturating_add);
             // The inbox may be smaller; half of it is what a stream waits for.
             let places_max = GROUP_PLACES.min(self.node.limits.inbox_commands_max / 2);
             if group.places.saturating_add(places) > places_max
@@ -135,9 +151,9 @@ impl Reader {
             {
                 return Ok(ControlFlow::Break(()));
             }
-            group.places = group.places.saturating_add(places);
-            append(&mut group.steps, steps);
-            append(&mut group.requests, requests);
+            let Group { steps, requests, places: taken } = &mut group;
+            *taken = taken.saturating_add(places);
+            orders::part(&self.node, self.member, (mine, read.drain(..commands)), (steps, requests)).await?;
         }
         self.hand_over(group).await
     }

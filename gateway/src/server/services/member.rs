@@ -53,7 +53,7 @@ impl Member {
         if commands.len() > self.node.limits.batch_commands_max {
             return Err(status::too_many_commands(self.node.limits.batch_commands_max));
         }
-        Ok(Asked::all(commands))
+        Ok(Asked::all(commands).collect())
     }
 }
 

@@ -7,7 +7,7 @@ use crate::server::exchange::Reply;
 use crate::server::inbox::Answered;
 use crate::server::node::{Caller, Node, doubt};
 use crate::server::read_model::Known;
-use merit_engine::command::{Action, Request};
+use merit_engine::command::{Action, Body, Request};
 use merit_engine::event::Answer;
 use merit_engine::ids::{MemberId, TextId};
 use merit_engine::reject::Reject;
@@ -28,8 +28,8 @@ impl<'a> Asked<'a> {
     }
 
     /// The commands of a batch.
-    pub(super) fn all(commands: &'a [v1::OrderCommand]) -> Vec<Self> {
-        commands.iter().enumerate().map(|(index, it)| Self::in_batch(index, it)).collect()
+    pub(super) fn all(commands: &'a [v1::OrderCommand]) -> impl Iterator<Item = Self> {
+        commands.iter().enumerate().map(|(index, it)| Self::in_batch(index, it))
     }
 
     fn in_batch(index: usize, command: &'a v1::OrderCommand) -> Self {
@@ -54,9 +54,29 @@ pub(super) struct Read {
 const READ_TOGETHER: usize = 16;
 const READ_TOGETHER_POINTS: usize = 256;
 
-/// Reads commands with what the read model knows now, each by itself. An order that is named by its command's id is looked
-/// for before: perhaps on the disk, where the model's writer need not wait for it.
-pub(super) fn read_now(
+/// Reads some of the first commands, at least one, with what the read model knows now, each by itself. An order that is
+/// named by its command's id is looked for before: perhaps on the disk, where the model's writer need not wait for it.
+pub(super) fn read_some(
+    node: &Node,
+    caller: &Caller,
+    member: MemberId,
+    asked: &[Asked<'_>],
+    all: &mut impl Extend<Read>,
+) -> Result<(), Status> {
+    let mut all_points = 0;
+    let together = |it: &&Asked<'_>| {
+        all_points += points(it);
+        name(it).is_none() && all_points <= READ_TOGETHER_POINTS
+    };
+    let nameless = asked.iter().take(READ_TOGETHER).take_while(together).count();
+    let order = asked.first().and_then(name);
+    let named = order.map(|id| node.model.order_named(member, id)).transpose().map_err(doubt)?;
+    let now = asked.iter().take(nameless.max(1));
+    node.model.known(named.flatten(), |known| all.extend(now.map(|it| read(known, caller, member, it))));
+    Ok(())
+}
+
+fn read_now(
     node: &Node,
     caller: &Caller,
     member: MemberId,
@@ -64,16 +84,7 @@ pub(super) fn read_now(
 ) -> Result<Vec<Read>, Status> {
     let mut all = Vec::with_capacity(asked.len());
     while let Some(next) = asked.get(all.len()..).filter(|it| !it.is_empty()) {
-        let mut all_points = 0;
-        let together = |it: &&Asked<'_>| {
-            all_points += points(it);
-            name(it).is_none() && all_points <= READ_TOGETHER_POINTS
-        };
-        let nameless = next.iter().take(READ_TOGETHER).take_while(together).count();
-        let order = next.first().and_then(name);
-        let named = order.map(|id| node.model.order_named(member, id)).transpose().map_err(doubt)?;
-        let now = next.iter().take(nameless.max(1));
-        node.model.known(named.flatten(), |known| all.extend(now.map(|it| read(known, caller, member, it))));
+        read_some(node, caller, member, next, &mut all)?;
     }
     Ok(all)
 }
@@ -138,19 +149,17 @@ pub(super) enum Step {
     Answered(v1::OrderAnswer),
 }
 
-/// Parts commands that go to the core from those that are refused here.
+/// Parts commands that go to the core from those that are refused here, behind what is there already.
 pub(super) async fn part(
     node: &Node,
     member: MemberId,
-    asked: &[Asked<'_>],
-    all: Vec<Read>,
-) -> Result<(Vec<Step>, Vec<Box<Request>>), Status> {
-    let mut steps = Vec::with_capacity(all.len());
-    let mut requests = Vec::with_capacity(all.len());
+    (asked, all): (&[Asked<'_>], impl Iterator<Item = Read>),
+    (steps, requests): (&mut Vec<Step>, &mut Vec<Body>),
+) -> Result<(), Status> {
     for (asked, it) in asked.iter().zip(all) {
         match it.request {
             Ok(request) => {
-                requests.push(request);
+                requests.push(Body::Request(request));
                 steps.push(Step::ForCore(it.paths));
             }
             Err(refused) => {
@@ -162,7 +171,7 @@ pub(super) async fn part(
             }
         }
     }
-    Ok((steps, requests))
+    Ok(())
 }
 
 /// Everything that is wrong with a command that the core cannot be given, in order of precedence: what
@@ -212,7 +221,8 @@ pub(super) async fn execute(
 ) -> Result<Vec<v1::OrderAnswer>, Status> {
     let member = caller.member()?;
     let all = read_all(node, caller, asked).await?;
-    let (steps, requests) = part(node, member, asked, all).await?;
+    let (mut steps, mut requests) = (Vec::with_capacity(all.len()), Vec::with_capacity(all.len()));
+    part(node, member, (asked, all.into_iter()), (&mut steps, &mut requests)).await?;
     let answered = if requests.is_empty() { Vec::new() } else { node.inbox.submit_all(requests).await? };
     Ok(answers(node, member, steps, answered).await)
 }
