@@ -137,11 +137,12 @@ pub trait Words: Sized {
             self.word(u64::from_le_bytes(*group));
         }
         if !rest.is_empty() {
-            let mut word = [0_u8; 8];
-            for (to, from) in word.iter_mut().zip(rest) {
-                *to = *from;
-            }
-            self.word(u64::from_le_bytes(word));
+            // Put together without memory: to read eight bytes back that were just written one by one waits for all of them.
+            let word = match bytes.last_chunk::<8>() {
+                Some(last) => u64::from_le_bytes(*last) >> (8 * (8 - rest.len())),
+                None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            };
+            self.word(word);
         }
     }
 
@@ -386,7 +387,7 @@ pub(crate) use feed_struct;
 
 #[cfg(test)]
 mod tests {
-    use super::{Feed, Hasher, quick};
+    use super::{Feed, Hasher, Words, quick};
     use alloc::string::String;
     use alloc::vec;
     use alloc::vec::Vec;
@@ -403,6 +404,33 @@ mod tests {
             fresh.finish_tail(0, 1).to_le_bytes(),
             0xda87_c1d8_6b99_af44_3476_5911_9b22_fc45_u128.to_be_bytes()
         );
+    }
+
+    /// Takes down what it is fed.
+    #[derive(Default)]
+    struct Taken(Vec<u64>);
+
+    impl Words for Taken {
+        fn word(&mut self, word: u64) {
+            self.0.push(word);
+        }
+    }
+
+    #[test]
+    fn bytes_are_their_number_and_groups_of_eight_filled_with_zeros() {
+        let all: Vec<u8> = (1..=40).map(|it| it * 6 + 7).collect();
+        for bytes in (0..=all.len()).map(|it| &all[..it]) {
+            let mut taken = Taken::default();
+            taken.bytes(bytes);
+            let group = |it: &[u8]| {
+                let mut group = [0; 8];
+                group[..it.len()].copy_from_slice(it);
+                u64::from_le_bytes(group)
+            };
+            let length = u64::try_from(bytes.len()).unwrap();
+            let expected: Vec<u64> = core::iter::once(length).chain(bytes.chunks(8).map(group)).collect();
+            assert_eq!(taken.0, expected);
+        }
     }
 
     #[test]
