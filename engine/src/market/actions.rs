@@ -4,7 +4,7 @@ use super::admission::{self, Replaces};
 use super::faults::Faults;
 use super::orders::{Order, kind_of};
 use super::registry::User;
-use super::requests::{self, Identity, Known, Scope};
+use super::requests::{self, Free, Identity, Known, Scope};
 use super::session::Auction;
 use super::state::State;
 use super::streams::Out;
@@ -29,27 +29,35 @@ impl State {
             return requests::answer(Err(refusal), at.0, at.1, false);
         };
         let identity = Identity::of(scope, request);
-        let mut free = None;
-        let refusal = match self.requests.look_up(&identity, at.1) {
+        let (refusal, free) = match self.requests.look_up(&identity, self.day) {
             Known::Repeat(answer) => return answer,
-            Known::Reused => Some(REUSED),
-            Known::Fresh(place) => {
-                free = place;
+            Known::Reused => (REUSED, None),
+            Known::Fresh(free) => {
                 let mut faults = Faults::first();
                 self.check(request, at.1, &mut faults);
                 self.note_operator(request.actor);
-                faults.refusal()
+                let Some(refusal) = faults.refusal() else {
+                    let made = self.commit(request, &identity, out);
+                    return self.accept(&identity, made, at, free);
+                };
+                (refusal, free)
             }
         };
-        let result = match refusal {
-            None => Ok(self.commit(request, &identity, out)),
-            Some(refusal) => {
-                self.say_refused(scope, request, refusal, out);
-                Err(refusal)
-            }
-        };
-        self.requests.remember(&identity, result, at, free);
-        requests::answer(result, at.0, at.1, false)
+        self.say_refused(scope, request, refusal, out);
+        self.requests.remember(&identity, Err(refusal), (self.day, at), free);
+        requests::answer(Err(refusal), at.0, at.1, false)
+    }
+
+    /// Remembers and answers what came of an accepted request. An order in its parts, which is nearly always: what was just
+    /// written part by part and is moved as a whole waits until all of it has arrived.
+    #[inline]
+    fn accept(&mut self, identity: &Identity, made: Made, at: (u64, i64), free: Option<Free>) -> Answer {
+        if let Made::Order { order, version } = made {
+            self.requests.remember_order(identity, (order, version), (self.day, at), free);
+            return requests::answer(Ok(Made::Order { order, version }), at.0, at.1, false);
+        }
+        self.requests.remember(identity, Ok(made), (self.day, at), free);
+        requests::answer(Ok(made), at.0, at.1, false)
     }
 
     /// From the first request of an operator on, the node's own configuration registers nothing.
@@ -79,7 +87,7 @@ impl State {
             faults.add(Reject::UnknownUser, Place::Whole);
             return faults.into_all();
         };
-        match self.requests.look_up(&Identity::of(scope, request), time_us) {
+        match self.requests.look_up(&Identity::of(scope, request), requests::utc_day(time_us)) {
             Known::Repeat(Answer::Accepted { .. } | Answer::None) => return Vec::new(),
             Known::Repeat(Answer::Refused { refusal, .. }) => faults.add(refusal.reject, refusal.place),
             Known::Reused => faults.add(REUSED.reject, REUSED.place),

@@ -23,6 +23,7 @@ use crate::snapshot::{Damaged, Keep, Reader, Writer, keep_struct, state_struct};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 /// Whose ids they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub(super) struct Identity {
 impl Identity {
     pub(super) fn of(scope: Scope, request: &Request) -> Self {
         let Request { actor, request_id, action } = request;
+        // First what is looked up: to find its place is one step after the other, and goes on beside the rest.
+        let key = quick(request_id);
         let mut hasher = Quick::new();
         actor.feed(&mut hasher);
         let mut digest = 0;
@@ -77,7 +80,7 @@ impl Identity {
             action.feed(&mut hasher);
         }
         let body = digest;
-        Self { scope: scope.number(), key: quick(request_id), content: hasher.finish(), body }
+        Self { scope: scope.number(), key, content: hasher.finish(), body }
     }
 
     /// Digest of the id.
@@ -155,11 +158,21 @@ struct Table {
 /// Entries by what they are known by.
 type Crowded = BTreeMap<(u128, u32), u32>;
 
-/// A bucket with a free place.
+/// A bucket with a free place: one more than its number among the buckets of all groups. One word, that is returned and
+/// handed on in a register: what is written in parts and moved as a whole waits for the parts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Free {
-    group: usize,
-    place: usize,
+pub(super) struct Free(NonZeroU32);
+
+impl Free {
+    fn at((group, place): (usize, usize)) -> Option<Self> {
+        NonZeroU32::new(number_of(group * GROUP + place) + 1).map(Self)
+    }
+
+    /// Its group, and the place there.
+    fn place(self) -> (usize, usize) {
+        let bucket = at(self.0.get() - 1);
+        (bucket / GROUP, bucket % GROUP)
+    }
 }
 
 /// What is known of each part, by part; nothing before the first entry. What every look-up reads lies together, in a
@@ -305,7 +318,7 @@ impl Table {
                 }
             }
             if !bucket.is_full() {
-                return Err(Some(Free { group, place }));
+                return Err(Free::at((group, place)));
             }
         }
         let number = self.crowded.get(&part_of(key)).and_then(|it| it.get(&(key, scope)));
@@ -338,7 +351,7 @@ impl Table {
         let used = at(self.parts.used[part]);
         if used > self.parts.room(part) && usize::from(self.parts.grown[part]) < GROWN_MAX {
             self.grow(part, used, entries);
-        } else if let Some(Free { group, place }) = free
+        } else if let Some((group, place)) = free.map(Free::place)
             && self.groups[group][place].push(mark_of(key), number)
         {
             return;
@@ -449,22 +462,21 @@ impl DayLog {
         hasher.finish()
     }
 
-    /// An id is remembered once in a scope.
+    /// The place of a result among those that made or changed no order.
+    fn other(&mut self, result: Result<Made, Refusal>) -> u64 {
+        self.others.push(result);
+        u64::try_from(self.others.len() - 1).expect("lengths fit")
+    }
+
+    /// An id is remembered once in a scope. The result is as [`Remembered`] has it.
     fn insert(
         &mut self,
         identity: &Identity,
-        result: Result<Made, Refusal>,
+        (made, version): (u64, u32),
         (seq, time_us): (u64, i64),
         free: Option<Free>,
     ) {
         let Identity { scope, key, content, body: _ } = *identity;
-        let (made, version) = match result {
-            Ok(Made::Order { order, version }) if version > 0 => (order.0, version),
-            result => {
-                self.others.push(result);
-                (u64::try_from(self.others.len() - 1).expect("lengths fit"), 0)
-            }
-        };
         let entry = Remembered { key, content, seq, time_us, made, scope, version };
         self.entries.push(entry);
         self.sum = self.sum.wrapping_add(self.digest_of(&entry));
@@ -539,8 +551,9 @@ pub(super) fn utc_day(time_us: i64) -> i64 {
     time_us.div_euclid(1_440 * MINUTE_US)
 }
 
-fn oldest_kept(time_us: i64) -> i64 {
-    utc_day(time_us) - i64::from(REQUEST_ID_DAYS)
+/// The oldest day that is remembered on a day.
+fn oldest_kept(day: i64) -> i64 {
+    day - i64::from(REQUEST_ID_DAYS)
 }
 
 impl RequestLog {
@@ -557,9 +570,9 @@ impl RequestLog {
         }
     }
 
-    /// Looks a request up; changes nothing.
-    pub(super) fn look_up(&self, identity: &Identity, time_us: i64) -> Known {
-        let oldest = oldest_kept(time_us);
+    /// Looks a request up on a UTC day; changes nothing.
+    pub(super) fn look_up(&self, identity: &Identity, day: i64) -> Known {
+        let oldest = oldest_kept(day);
         let mut last = None;
         for day in self.days.iter().filter(|it| it.day >= oldest) {
             match day.get(identity.scope, identity.key) {
@@ -573,40 +586,58 @@ impl RequestLog {
         Known::Fresh(last)
     }
 
-    /// Forgets the days that are past keeping.
-    pub(super) fn expire(&mut self, time_us: i64) {
-        while self.days.front().is_some_and(|it| it.day < oldest_kept(time_us)) {
+    /// Forgets the days that are past keeping on a day.
+    pub(super) fn expire(&mut self, day: i64) {
+        while self.days.front().is_some_and(|it| it.day < oldest_kept(day)) {
             self.days.pop_front();
         }
     }
 
-    /// Remembers the first result of an id, unless a retry with the same content could end otherwise. `free` is what the
-    /// look-up has said, since which nothing was remembered.
+    /// Remembers the first result of an id, unless a retry with the same content could end otherwise. It came on `day`, and
+    /// `at` is its number and time; `free` is what the look-up has said, since which nothing was remembered.
     pub(super) fn remember(
         &mut self,
         identity: &Identity,
         result: Result<Made, Refusal>,
-        at: (u64, i64),
+        (day, at): (i64, (u64, i64)),
         free: Option<Free>,
     ) {
         let reused = |it: &Refusal| it.reject == Reject::RequestIdReused || it.reject.retryable();
         if result.as_ref().is_err_and(reused) {
             return;
         }
-        let day = utc_day(at.1);
+        let (log, free) = self.log_of(day, free);
+        let made = log.other(result);
+        log.insert(identity, (made, 0), at, free);
+    }
+
+    /// As [`Self::remember`], of an order that was entered or changed, and its version, from 1.
+    pub(super) fn remember_order(
+        &mut self,
+        identity: &Identity,
+        (order, version): (OrderId, u32),
+        (day, at): (i64, (u64, i64)),
+        free: Option<Free>,
+    ) {
+        assert!(version > 0, "versions are counted from 1");
+        let (log, free) = self.log_of(day, free);
+        log.insert(identity, (order.0, version), at, free);
+    }
+
+    /// What is remembered of a day, which is begun if need be, and what a look-up has said if it has said it of that.
+    fn log_of(&mut self, day: i64, free: Option<Free>) -> (&mut DayLog, Option<Free>) {
         let begins = self.days.back().is_none_or(|it| it.day != day);
         if begins {
             self.days.push_back(DayLog { day, ..DayLog::default() });
         }
         // What was said of the day before is no place in this one.
-        let free = free.filter(|_| !begins);
-        self.days.back_mut().expect("pushed above").insert(identity, result, at, free);
+        (self.days.back_mut().expect("pushed above"), free.filter(|_| !begins))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DayLog, Identity, Known, RequestLog, Scope};
+    use super::{DayLog, Identity, Known, RequestLog, Scope, utc_day};
     use crate::calendar::MINUTE_US;
     use crate::digest::quick;
     use crate::event::Made;
@@ -624,13 +655,14 @@ mod tests {
     fn an_id_is_known_for_three_whole_days_and_free_after_the_fourth() {
         let key = quick(&TextId::new("a").unwrap());
         let mut log = RequestLog::default();
-        log.remember(&identity(1, key, 7), Ok(Made::Done), (1, 10 * DAY_US + 5), None);
-        let repeat = |time_us| matches!(log.look_up(&identity(1, key, 7), time_us), Known::Repeat(_));
+        log.remember(&identity(1, key, 7), Ok(Made::Done), (10, (1, 10 * DAY_US + 5)), None);
+        let repeat =
+            |time_us| matches!(log.look_up(&identity(1, key, 7), utc_day(time_us)), Known::Repeat(_));
         assert!(repeat(10 * DAY_US + 5));
         assert!(repeat(14 * DAY_US - 1));
         assert!(!repeat(14 * DAY_US));
-        assert!(matches!(log.look_up(&identity(1, key, 8), 11 * DAY_US), Known::Reused));
-        assert!(matches!(log.look_up(&identity(2, key, 7), 11 * DAY_US), Known::Fresh(_)));
+        assert!(matches!(log.look_up(&identity(1, key, 8), 11), Known::Reused));
+        assert!(matches!(log.look_up(&identity(2, key, 7), 11), Known::Fresh(_)));
     }
 
     /// Ids that members have chosen so that all fall on the same place, two members the same ones.
@@ -650,8 +682,8 @@ mod tests {
                     let it = identity(member, key_of(number), 1);
                     // Every other one without what the look-up says: it comes to the same.
                     let free = day.get(it.scope, it.key).expect_err("it is new").filter(|_| number % 2 == 0);
-                    let result = if number % 3 == 0 { Made::Done } else { made(number) };
-                    day.insert(&it, Ok(result), (number * 10 + u64::from(member), 0), free);
+                    let result = if number % 3 == 0 { (day.other(Ok(Made::Done)), 0) } else { (number, 1) };
+                    day.insert(&it, result, (number * 10 + u64::from(member), 0), free);
                 }
             }
             let mut bytes = Vec::new();
@@ -679,8 +711,8 @@ mod tests {
     fn days_that_are_past_give_their_memory_back() {
         let mut log = RequestLog::default();
         for day in 0..100 {
-            log.expire(day * DAY_US);
-            log.remember(&identity(1, 5, 7), Ok(Made::Done), (1, day * DAY_US), None);
+            log.expire(day);
+            log.remember(&identity(1, 5, 7), Ok(Made::Done), (day, (1, day * DAY_US)), None);
         }
         assert_eq!(log.days.len(), 4);
     }

@@ -39,7 +39,7 @@ pub(super) struct State {
     /// Auctions with a run, the most urgent first.
     running: BTreeSet<Urgency>,
     /// UTC day of the last command.
-    day: i64,
+    pub(super) day: i64,
 }
 
 state_struct! { State {
@@ -189,7 +189,7 @@ impl State {
         let day = utc_day(out.time_us);
         if self.day != day {
             self.day = day;
-            self.requests.expire(out.time_us);
+            self.requests.expire(day);
         }
         while let Some(timer) = self.timetable.take_due(out.time_us) {
             if timer.step == Step::Load {
