@@ -245,8 +245,14 @@ impl Bucket {
         if free == PLACES {
             return false;
         }
-        (self.marks[free], self.numbers[free]) = (mark, number);
+        self.put(free, mark, number);
         true
+    }
+
+    /// Puts an entry into a place.
+    #[inline]
+    fn put(&mut self, place: usize, mark: u32, number: u32) {
+        (self.marks[place], self.numbers[place]) = (mark, number);
     }
 }
 
@@ -383,8 +389,7 @@ impl Table {
     #[cold]
     fn grow(&mut self, part: usize, entries_max: usize, entries: &Rows<Remembered>) {
         let parts = &mut self.parts;
-        let old: Vec<[Bucket; GROUP]> =
-            (0..parts.groups(part)).map(|it| self.groups[parts.group(part, it)]).collect();
+        let old = parts.groups(part);
         while parts.room(part) < entries_max && usize::from(parts.grown[part]) < GROWN_MAX {
             parts.begins[usize::from(parts.grown[part]) * PARTS + part] = number_of(self.groups.len());
             for _ in 0..parts.groups(part).max(1) {
@@ -394,15 +399,25 @@ impl Table {
         }
         // Laid out in one piece: groups lie apart, and to find each would take longer than to fill it.
         let mut laid = vec![[Bucket::default(); GROUP]; at(self.parts.groups(part))];
-        for bucket in old.iter().flatten() {
+        // Places taken in each: neighbours go to the same bucket, and to count in it what was just put there waits for that.
+        let mut taken = vec![[0_u8; GROUP]; laid.len()];
+        let mut over = Vec::new();
+        for bucket in (0..old).flat_map(|it| &self.groups[self.parts.group(part, it)]) {
             for (mark, number) in bucket.marks.iter().zip(bucket.numbers).take_while(|it| it.1 > 0) {
                 let mut places = places(laid.len(), *mark);
-                if !places.any(|(group, place)| laid[group][place].push(*mark, number)) {
-                    // A mark is enough, but for the few that find no place.
-                    let Remembered { key, scope, .. } = entries[at(number) - 1];
-                    self.crowd((key, scope), number);
-                }
+                let free = |(group, place): &(usize, usize)| usize::from(taken[*group][*place]) < PLACES;
+                let Some((group, place)) = places.find(free) else {
+                    over.push(number);
+                    continue;
+                };
+                laid[group][place].put(usize::from(taken[group][place]), *mark, number);
+                taken[group][place] += 1;
             }
+        }
+        for number in over {
+            // A mark is enough, but for the few that find no place.
+            let Remembered { key, scope, .. } = entries[at(number) - 1];
+            self.crowd((key, scope), number);
         }
         for (nth, group) in (0..).zip(laid) {
             let at = self.parts.group(part, nth);
