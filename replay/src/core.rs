@@ -688,6 +688,7 @@ impl<M: Machine> Replay<'_, M> {
     }
 
     /// A place for one more that is applied next.
+    #[inline]
     fn place(&mut self) -> &mut (Stamp, M::Body) {
         if self.next == EXPECTED_MAX {
             self.apply_group();

@@ -16,6 +16,8 @@ pub const FRAME_BYTES: usize = 56;
 pub const ALIGN_BYTES: usize = 8;
 const RECORD_MAGIC: [u8; 4] = *b"MREC";
 const BATCH_END_MAGIC: [u8; 4] = *b"MEND";
+const RECORD_WORD: u32 = u32::from_le_bytes(RECORD_MAGIC);
+const BATCH_END_WORD: u32 = u32::from_le_bytes(BATCH_END_MAGIC);
 
 /// The place of a command in history.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -204,7 +206,7 @@ pub(crate) fn put_unsealed(
     let fields = fields((kind, length), stamp);
     let chain = link(before, fields, payload);
     let (head, rest) = out.split_at_mut(FRAME_BYTES);
-    head[..8].copy_from_slice(&u64::from(u32::from_le_bytes(RECORD_MAGIC)).to_le_bytes());
+    head[..8].copy_from_slice(&u64::from(RECORD_WORD).to_le_bytes());
     let (words, _) = head[8..40].as_chunks_mut();
     words.iter_mut().zip(fields).for_each(|(word, it)| *word = it.to_le_bytes());
     head[40..].copy_from_slice(&chain.to_le_bytes());
@@ -273,10 +275,11 @@ pub(crate) fn read_frame(segment: &[u8], at: usize, salt: Salt) -> Result<Frame<
         return if rest.iter().all(|it| *it == 0) { Ok(Frame::Blank) } else { Err(Flaw::FrameMagic) };
     };
     let offset = offset_of(at);
-    match array::<4>(head, 0) {
-        RECORD_MAGIC => read_record(rest, offset, salt).map(Frame::Record),
-        BATCH_END_MAGIC => read_batch_end(head, offset, salt).map(Frame::BatchEnd),
-        [0, 0, 0, 0] if head.iter().all(|it| *it == 0) => Ok(Frame::Blank),
+    // As one word: four bytes would be compared one after the other.
+    match u32::from_le_bytes(array(head, 0)) {
+        RECORD_WORD => read_record(rest, offset, salt).map(Frame::Record),
+        BATCH_END_WORD => read_batch_end(head, offset, salt).map(Frame::BatchEnd),
+        0 if head.iter().all(|it| *it == 0) => Ok(Frame::Blank),
         _ => Err(Flaw::FrameMagic),
     }
 }

@@ -227,16 +227,24 @@ pub fn decode(kind: u16, payload: &[u8]) -> Result<Body, String> {
     body.map_err(|malformed| format!("{kind}: {malformed}"))
 }
 
+#[inline]
 fn take_version(from: &mut Take<'_>) -> Result<(), String> {
     match u8::take(from) {
         Ok(version) if (PAYLOAD_VERSION_OLDEST..=PAYLOAD_VERSION).contains(&version) => {
             from.version = version;
             Ok(())
         }
-        Ok(version) => Err(format!(
+        other => Err(no_version(other)),
+    }
+}
+
+#[cold]
+fn no_version(found: Result<u8, Malformed>) -> String {
+    match found {
+        Ok(version) => format!(
             "payload version {version}; this release reads {PAYLOAD_VERSION_OLDEST} to {PAYLOAD_VERSION}"
-        )),
-        Err(malformed) => Err(malformed.to_string()),
+        ),
+        Err(malformed) => malformed.to_string(),
     }
 }
 
@@ -269,43 +277,56 @@ fn take_submit(
 ) -> Result<(), Malformed> {
     *actor = Codec::take(from)?;
     take_text_id(from, request_id)?;
+    if take_single(from, order)? {
+        return Ok(());
+    }
     order.auction = Codec::take(from)?;
     order.portfolio = Codec::take(from)?;
     order.area = Codec::take(from)?;
-    match u8::take(from)? {
-        CURVE => {
-            let shape = Codec::take(from)?;
-            if let Some(single) = take_single(from)? {
-                order.body = OrderBody::Curve { shape, periods: Few::one(single) };
-                return Ok(());
-            }
-            order.body = OrderBody::Curve { shape, periods: Codec::take(from)? };
-        }
-        kind => order.body = take_lumpy(kind, from)?,
-    }
+    order.body = match u8::take(from)? {
+        CURVE => OrderBody::Curve { shape: Codec::take(from)?, periods: Codec::take(from)? },
+        kind => take_lumpy(kind, from)?,
+    };
     Ok(())
 }
 
-/// The periods of a curve if they are one with one point, as nearly all are: seen at a glance, and put together in
-/// registers, for what was written in small pieces and is read in large ones waits.
+/// Takes an order if it is steps of one period with one point, as nearly all are, and says whether. Seen at a glance: so
+/// many bytes are there or not, and where each part stands is known. Put together in registers, for what was written in
+/// small pieces and is read in large ones waits. If it is another one, nothing is taken and some of it is written over.
 #[inline(always)]
-fn take_single(from: &mut Take<'_>) -> Result<Option<(u16, Few<Point>)>, Malformed> {
-    const BYTES: usize = 2 * u32::BYTES_MIN + u16::BYTES_MIN + Point::BYTES_MIN;
-    let Some(bytes) = from.ahead::<BYTES>() else { return Ok(None) };
+fn take_single(from: &mut Take<'_>, order: &mut NewOrder) -> Result<bool, Malformed> {
+    const HEAD: usize = AuctionId::BYTES_MIN + PortfolioId::BYTES_MIN + u16::BYTES_MIN;
+    const BODY: usize = <[u8; 3]>::BYTES_MIN + 2 * u32::BYTES_MIN + u16::BYTES_MIN + Point::BYTES_MIN;
+    let Some(bytes) = from.ahead::<{ HEAD + BODY }>() else { return Ok(false) };
     // What these are made of is the same in every version.
     let mut single = Take::new(bytes);
+    order.auction = Codec::take(&mut single)?;
+    order.portfolio = Codec::take(&mut single)?;
+    order.area = Codec::take(&mut single)?;
+    let (kind, shape, side) = (u8::take(&mut single)?, u8::take(&mut single)?, u8::take(&mut single)?);
     let (periods, period, points) =
         (u32::take(&mut single)?, u16::take(&mut single)?, u32::take(&mut single)?);
-    if (periods, points) != (1, 1) {
-        return Ok(None);
+    let side = match side {
+        BUY => Side::Buy,
+        SELL => Side::Sell,
+        _ => return Ok(false),
+    };
+    if (kind, shape, periods, points) != (CURVE, STEP, 1, 1) {
+        return Ok(false);
     }
     let point = Point { price: Codec::take(&mut single)?, quantity: Codec::take(&mut single)? };
-    from.bytes(BYTES)?;
-    Ok(Some((period, Few::one(point))))
+    order.body = OrderBody::Curve { shape: Shape::Step(side), periods: Few::one((period, Few::one(point))) };
+    from.bytes(HEAD + BODY)?;
+    Ok(true)
 }
 
 /// The tag of a curve.
 const CURVE: u8 = 0;
+/// The tag of steps.
+const STEP: u8 = 0;
+/// The tags of the sides.
+const BUY: u8 = 0;
+const SELL: u8 = 1;
 
 /// A content that is no curve.
 #[inline(never)]
@@ -423,7 +444,7 @@ fn take_action(kind: Kind, from: &mut Take<'_>) -> Result<Action, Malformed> {
 wrapped!(Day(i32), MemberId(u32), PortfolioId(u32), UserId(u32), OrderId(u64));
 
 choices!("market", Market { 0 = Dam, 1 = Rtm });
-choices!("side", Side { 0 = Buy, 1 = Sell });
+choices!("side", Side { BUY = Buy, SELL = Sell });
 choices!("role", Role { 0 = Trader, 1 = Auditor, 2 = Dispatch, 3 = Settlement, 4 = Operator });
 choices!("summer time", Summer { 0 = None, 1 = European });
 choices!("rule for late capacities", LateCapacity { 0 = UseStanding, 1 = Islands });
@@ -575,7 +596,7 @@ impl Codec for Shape {
 
     fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Step(side) => (0u8, *side).put(out),
+            Self::Step(side) => (STEP, *side).put(out),
             Self::Linear => out.push(1),
         }
     }
@@ -583,7 +604,7 @@ impl Codec for Shape {
     #[inline]
     fn take(from: &mut Take<'_>) -> Result<Self, Malformed> {
         match u8::take(from)? {
-            0 => Codec::take(from).map(Self::Step),
+            STEP => Codec::take(from).map(Self::Step),
             1 => Ok(Self::Linear),
             tag => Err(Malformed::Tag("curve shape", tag)),
         }

@@ -307,7 +307,7 @@ macro_rules! wrapped {
 
 /// Spells a choice as one byte.
 macro_rules! choices {
-    ($what:literal, $name:ident { $($tag:literal = $variant:ident),* $(,)? }) => {
+    ($what:literal, $name:ident { $($tag:tt = $variant:ident),* $(,)? }) => {
         impl Codec for $name {
             const BYTES_MIN: usize = 1;
 

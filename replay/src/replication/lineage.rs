@@ -23,6 +23,7 @@ impl Lineage {
     }
 
     /// Notes the next record.
+    #[inline]
     pub fn note(&mut self, stamp: Stamp) {
         if self.begins.last().is_none_or(|(epoch, _)| *epoch < stamp.epoch) {
             self.begins.push((stamp.epoch, stamp.seq));
