@@ -159,6 +159,13 @@ impl Ladders {
     /// Adds an order's points in merit order and returns where they start.
     pub(super) fn push(&mut self, side: Side, points: &[Point]) -> u32 {
         let at = u32::try_from(self.len()).expect("limits::POINTS_MAX steps fit a u32");
+        if let (Self::Narrow(rungs), [point]) = (&mut *self, points)
+            && let Some(rung) = Narrow::new(key(side, point.price), point.quantity)
+        {
+            // As nearly all are: nothing to sum up or to sort.
+            rungs.push(rung);
+            return at;
+        }
         if let Self::Narrow(rungs) = self {
             let start = rungs.len();
             let total: i64 = points.iter().map(|it| it.quantity).sum();
@@ -218,6 +225,26 @@ mod tests {
         assert_eq!(rungs[4], Wide { key: 2, lots: 1 << 32 });
         ladders.push(Side::Sell, &[point(-(1 << 40), 9)]);
         assert_eq!(all(&ladders)[6], (-(1 << 40), 9));
+    }
+
+    /// One point by itself, at the ends of what is narrow and beyond them.
+    #[test]
+    fn a_single_step_is_narrow_exactly_where_its_key_and_lots_fit() {
+        let end = i64::from(i32::MAX);
+        let most = i64::from(u32::MAX);
+        for side in [Side::Buy, Side::Sell] {
+            for price in [-end - 2, -end - 1, -end, 1 - end, 0, end - 1, end, end + 1, end + 2] {
+                for lots in [0, 1, most - 1, most, most + 1] {
+                    let mut ladders = Ladders::default();
+                    assert_eq!(ladders.push(side, &[point(price, lots)]), 0);
+                    assert_eq!(ladders.push(side, &[point(7, 1)]), 1);
+                    let key = side.sign() * price;
+                    assert_eq!(all(&ladders), [(key, lots), (side.sign() * 7, 1)]);
+                    let fits = -end <= key && key < end && lots <= most;
+                    assert_eq!(matches!(ladders, Ladders::Narrow(_)), fits, "{side:?} {price} {lots}");
+                }
+            }
+        }
     }
 
     /// (lots, Σ key × lots) of the first order's steps with a key below `key`.
