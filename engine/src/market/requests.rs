@@ -608,7 +608,8 @@ impl RequestLog {
         }
     }
 
-    /// Remembers the first result of an id, unless a retry with the same content could end otherwise. It came on `day`, and
+    /// Remembers the first result of an id that made or changed no order ([`Self::remember_order`] is for those), unless a
+    /// retry with the same content could end otherwise. It came on `day`, and
     /// `at` is its number and time; `free` is what the look-up has said, since which nothing was remembered.
     pub(super) fn remember(
         &mut self,
@@ -621,6 +622,7 @@ impl RequestLog {
         if result.as_ref().is_err_and(reused) {
             return;
         }
+        debug_assert!(!matches!(result, Ok(Made::Order { .. })), "orders are remembered in their parts");
         let (log, free) = self.log_of(day, free);
         let made = log.other(result);
         log.insert(identity, (made, 0), at, free);
@@ -634,7 +636,6 @@ impl RequestLog {
         (day, at): (i64, (u64, i64)),
         free: Option<Free>,
     ) {
-        assert!(version > 0, "versions are counted from 1");
         let (log, free) = self.log_of(day, free);
         log.insert(identity, (order.0, version), at, free);
     }

@@ -419,57 +419,74 @@ async fn commands_on_one_stream_are_answered_in_order_and_may_name_those_before(
 }
 
 /// Those that have come together are read together, wherever a message begins: each is told its own places, and finds
-/// what those before it have entered.
+/// what those before it have entered; also where the inbox is so small that a message begins the next group.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_come_together_are_answered_like_messages_that_come_alone() {
-    let exchange = open().await;
+    for inbox in ["40", "8192"] {
+        let settings = [("limits.inbox_commands_max", inbox), ("limits.batch_commands_max", "20")];
+        let exchange = Exchange::new(&settings).await;
+        exchange.at(OPEN).await;
+        let gina = exchange.user("gina");
+        let (messages, expected) = messages_of_every_kind();
+        let mut incoming =
+            gina.member().order_entry(tokio_stream::iter(messages)).await.unwrap().into_inner();
+        let mut answers = Vec::new();
+        let ended = loop {
+            match incoming.message().await {
+                Ok(Some(message)) => answers.extend(message.answers),
+                Ok(None) => panic!("the last message but one is too long"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(ended.code(), tonic::Code::ResourceExhausted, "{ended:?}");
+        let told = |it: &v1::OrderAnswer| {
+            let refusal = match &it.outcome {
+                Some(v1::order_answer::Outcome::Refused(_)) => Some(refused(it)),
+                Some(v1::order_answer::Outcome::Accepted(_)) | None => None,
+            };
+            (it.client_order_id.clone(), refusal)
+        };
+        assert_eq!(answers.iter().map(told).collect::<Vec<_>>(), expected);
+        let live = v1::ListOrdersRequest { states: vec![v1::OrderState::Live.into()], ..Default::default() };
+        let live = gina.orders(live).await.unwrap();
+        let stand: Vec<_> = live.into_iter().map(|it| it.client_order_id).collect();
+        let named: Vec<_> = (0..19).map(|it| format!("n-{it}")).chain(["c".into(), "d".into()]).collect();
+        assert_eq!(stand, named);
+    }
+}
+
+/// A command's id, and why and where it is refused if it is.
+type Told = (String, Option<(Why, String)>);
+
+/// Messages, the last but one of which is too long; and what is told of each command before that.
+fn messages_of_every_kind() -> (Vec<v1::OrderEntryRequest>, Vec<Told>) {
     let submit = |id: &str| orders::submit(id.to_owned(), sell("2500", "10"));
     let cancel = |id: &str, of: &str| orders::cancel(id.to_owned(), of.to_owned());
     let mut elsewhere = submit("elsewhere");
     if let Some(v1::order_command::Command::Submit(order)) = &mut elsewhere.command {
         order.auction_id = "DAM-2026-12-31".into();
     }
-    let many: Vec<_> = (0..20).map(|it| submit(&format!("n-{it}"))).collect();
-    let messages = vec![
+    let many = |name: &str, count: usize| (0..count).map(|it| submit(&format!("{name}-{it}"))).collect();
+    let good: Vec<Vec<_>> = vec![
         vec![submit("a")],
         vec![submit("b"), submit("")],
         vec![cancel("end-a", "a")],
-        many,
+        many("n", 20),
         vec![],
         vec![elsewhere, submit("c")],
         vec![cancel("end-b", "b"), cancel("end-n", "n-19"), cancel("end-none", "none")],
         vec![submit("d")],
     ];
-    let expected: Vec<(String, Option<(Why, String)>)> = messages
-        .iter()
-        .flat_map(|commands| commands.iter().enumerate())
-        .map(|(at, it)| {
-            let id = it.client_order_id.clone();
-            let refusal = match id.as_str() {
-                "" => Some((Why::MissingField, format!("commands[{at}].client_order_id"))),
-                "elsewhere" => Some((Why::UnknownAuction, format!("commands[{at}].submit.auction_id"))),
-                "end-none" => {
-                    Some((Why::UnknownOrder, format!("commands[{at}].cancel.order.client_order_id")))
-                }
-                _ => None,
-            };
-            (id, refusal)
-        })
-        .collect();
-    let requests = messages.into_iter().map(|commands| v1::OrderEntryRequest { commands });
-    let mut service = exchange.user("gina").member();
-    let stream = tokio_stream::iter(requests.collect::<Vec<_>>());
-    let mut incoming = service.order_entry(stream).await.unwrap().into_inner();
-    let mut answers = Vec::new();
-    while let Some(message) = incoming.message().await.unwrap() {
-        answers.extend(message.answers);
-    }
-    let told = |it: &v1::OrderAnswer| {
-        let refusal = match &it.outcome {
-            Some(v1::order_answer::Outcome::Refused(_)) => Some(refused(it)),
+    let expected = |(at, it): (usize, &v1::OrderCommand)| {
+        let refusal = match it.client_order_id.as_str() {
+            "" => Some((Why::MissingField, format!("commands[{at}].client_order_id"))),
+            "elsewhere" => Some((Why::UnknownAuction, format!("commands[{at}].submit.auction_id"))),
+            "end-none" => Some((Why::UnknownOrder, format!("commands[{at}].cancel.order.client_order_id"))),
             _ => None,
         };
         (it.client_order_id.clone(), refusal)
     };
-    assert_eq!(answers.iter().map(told).collect::<Vec<_>>(), expected);
+    let expected = good.iter().flat_map(|it| it.iter().enumerate()).map(expected).collect();
+    let messages = good.into_iter().chain([many("long", 21), vec![submit("e")]]);
+    (messages.map(|commands| v1::OrderEntryRequest { commands }).collect(), expected)
 }

@@ -400,3 +400,55 @@ fn a_length_beyond_the_payload_costs_no_memory() {
     payload[length - 4..].copy_from_slice(&[0xff; 4]);
     assert_eq!(decode(kind.code(), &payload), Err("submit: the payload ends too early".to_owned()));
 }
+
+/// Orders of one step in one period, nearly all there are, are read at a glance: over any submission exactly as bytes one by
+/// one would be, whichever of them is another, is missing, or is there for nothing.
+#[test]
+fn a_single_step_is_read_at_a_glance_as_it_is_read_part_by_part() {
+    let submit = |body: OrderBody| {
+        let auction = AuctionId { day: Day(20_780), market: Market::Rtm, session: 7 };
+        let action = Action::Submit(NewOrder { auction, portfolio: PortfolioId(3), area: 258, body });
+        let request_id = TextId::new("o-17").unwrap();
+        Body::Request(Box::new(Request { actor: Actor::User(UserId(9)), request_id, action }))
+    };
+    let curve = |side, points: Few<Point>| {
+        submit(OrderBody::Curve { shape: Shape::Step(side), periods: Few::one((5, points)) })
+    };
+    let point = Point { price: -1_234_567_890_123, quantity: 77 };
+    let block = OrderBody::Block {
+        side: Side::Buy,
+        price: 5,
+        quantity: vec![(1, 2), (2, 3)],
+        ratio_min: 1,
+        parent: Some(Parent::Order(OrderId(4))),
+        group: None,
+    };
+    let spent = [curve(Side::Sell, Few::one(point)), submit(block.clone())];
+    let read = [
+        curve(Side::Buy, Few::one(point)),
+        curve(Side::Sell, Few::one(point)),
+        curve(Side::Sell, [point, point].into_iter().collect()),
+        submit(block),
+    ];
+    let mut whole = 0;
+    for (spent, body) in spent.iter().flat_map(|it| read.iter().map(move |body| (it, body))) {
+        let mut payload = Vec::new();
+        let kind = encode(body, &mut payload).code();
+        let mut check = |payload: &[u8]| {
+            let mut over = spent.clone();
+            let decoded = decode_over(kind, payload, &mut over).map(|()| over);
+            whole += usize::from(decoded.is_ok());
+            assert_eq!(decoded, decode(kind, payload), "{payload:?}");
+        };
+        for at in 0..payload.len() {
+            check(&payload[..at]);
+            for byte in 0..=u8::MAX {
+                let mut changed = payload.clone();
+                changed[at] = byte;
+                check(&changed);
+            }
+        }
+        check(&[payload.as_slice(), &[0]].concat());
+    }
+    assert!(whole > 10_000, "most numbers are some order's: {whole}");
+}

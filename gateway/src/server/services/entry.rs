@@ -106,23 +106,23 @@ impl Reader {
     /// Hands messages over, as many at once as can be read without the answers to those before. Breaks if the
     /// stream has ended.
     async fn take_all(&mut self, messages: Vec<v1::OrderEntryRequest>) -> Result<ControlFlow<()>, Status> {
+        let commands_max = self.node.limits.batch_commands_max;
+        // Nothing is made of a message that is too long, nor of those behind it.
+        let fit = messages.iter().take_while(|it| it.commands.len() <= commands_max).count();
+        let (messages, too_long) = messages.split_at(fit);
         let asked: Vec<_> = messages.iter().flat_map(|it| Asked::all(&it.commands)).collect();
         let mut group = Group::with_capacity(asked.len());
         // Some are read with those of the messages before: to look into the model costs as much as one of them.
         let (mut rest, mut read) = (asked.as_slice(), VecDeque::with_capacity(asked.len()));
-        for message in &messages {
+        for message in messages {
             let commands = message.commands.len();
-            if commands > self.node.limits.batch_commands_max {
-                // Whether anybody is left to hear of it or not.
-                let _ = self.hand_over(std::mem::take(&mut group)).await?;
-                return Err(status::too_many_commands(self.node.limits.batch_commands_max));
-            }
             // A suspension or a lost role takes effect on open streams too: the engine refuses by user.
             while read.len() < commands {
                 let unread = rest.get(read.len()..).unwrap_or_default();
                 if let Err(status) =
                     orders::read_some(&self.node, &self.caller, self.member, unread, &mut read)
                 {
+                    // Whether anybody is left to hear of it or not.
                     let _ = self.hand_over(std::mem::take(&mut group)).await?;
                     return Err(status);
                 }
@@ -155,7 +155,8 @@ impl Reader {
             *taken = taken.saturating_add(places);
             orders::part(&self.node, self.member, (mine, read.drain(..commands)), (steps, requests)).await?;
         }
-        self.hand_over(group).await
+        let handed_over = self.hand_over(group).await?;
+        if too_long.is_empty() { Ok(handed_over) } else { Err(status::too_many_commands(commands_max)) }
     }
 
     async fn hand_over(&mut self, group: Group) -> Result<ControlFlow<()>, Status> {
