@@ -609,8 +609,8 @@ impl RequestLog {
     }
 
     /// Remembers the first result of an id that made or changed no order ([`Self::remember_order`] is for those), unless a
-    /// retry with the same content could end otherwise. It came on `day`, and
-    /// `at` is its number and time; `free` is what the look-up has said, since which nothing was remembered.
+    /// retry with the same content could end otherwise. It came on `day`, and `at` is its number and time; `free` is what
+    /// the look-up has said, since which nothing was remembered.
     pub(super) fn remember(
         &mut self,
         identity: &Identity,

@@ -52,7 +52,7 @@ impl Inbox {
         answers.pop().ok_or_else(|| status::internal("one request, no answer"))
     }
 
-    /// Submits requests that become durable together or not at all.
+    /// Submits requests, in the form that the core takes, that become durable together or not at all.
     ///
     /// # Errors
     ///

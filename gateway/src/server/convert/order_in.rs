@@ -297,7 +297,7 @@ impl<'a, D: Directory> Reader<'a, D> {
             let period = self.period(it.period, || paths.content(&format!("periods[{index}].period")))?;
             Some((period, points))
         };
-        // Of one there are most.
+        // Most curves have one, and need no list.
         if let [one] = periods {
             return read(0, one).map(Few::one);
         }

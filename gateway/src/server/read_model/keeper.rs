@@ -27,8 +27,8 @@ const AHEAD_PAUSE: Duration = Duration::from_millis(1);
 const NOTE_COMMANDS: usize = 64;
 /// Commands in one batch while a journal is replayed.
 const REPLAY_BATCH: usize = 1_024;
-/// Commands that are applied before readers get their turn, some microseconds: every call looks up who asks, and whoever
-/// has to sleep for that pays ten times as much.
+/// Commands that are applied before readers get their turn: every call looks up who asks, and should not have to sleep
+/// for that.
 const LOCKED_BATCH: usize = 16;
 /// Events of a command that is applied by itself, mostly while readers have their turn.
 const EVENTS_MANY: usize = 32;

@@ -112,7 +112,7 @@ impl Reader {
         let (messages, too_long) = messages.split_at(fit);
         let asked: Vec<_> = messages.iter().flat_map(|it| Asked::all(&it.commands)).collect();
         let mut group = Group::with_capacity(asked.len());
-        // Some are read with those of the messages before: to look into the model costs as much as one of them.
+        // Some are read with those of the messages before, so that the model is locked less often.
         let (mut rest, mut read) = (asked.as_slice(), VecDeque::with_capacity(asked.len()));
         for message in messages {
             let commands = message.commands.len();

@@ -244,8 +244,6 @@ impl Tail {
                 self.buckets.resize_with(keys::BUCKETS, Vec::new);
             }
             let bucket = &mut self.buckets[usize::from(keys::bucket(keys::answer_hash(key)))];
-            // Room for both at once: what is touched first here has to come from far.
-            bucket.reserve(8 + key.len() + value.len());
             push(bucket, key);
             push(bucket, value);
         } else {
